@@ -1,0 +1,408 @@
+//! The durable documents. Plain data: what may happen to them is decided in `oauth`, `vault`, `policy` and `tunnel`.
+
+use crate::caller::SignIn;
+use crate::digest::Digest;
+use crate::id::{ClientId, CredentialName, GroupName, Id, ServerName, UserName};
+use crate::store::{Document, Kind};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A built-in account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// What they sign in with; the id.
+    pub name: UserName,
+    /// What people see.
+    pub display_name: String,
+    /// Groups.
+    pub groups: Vec<GroupName>,
+    /// argon2id in PHC form; `None`: cannot sign in with a password.
+    pub password_hash: Option<String>,
+    /// The password was given out once and must be changed at the next sign-in.
+    pub one_time_password: bool,
+    /// May use the console's and admin API's administrative parts.
+    pub administrator: bool,
+    /// Set when the account was disabled: nothing of it is admitted any more.
+    pub disabled_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Document for User {
+    const KIND: Kind = Kind::User;
+    fn id(&self) -> String {
+        self.name.to_string()
+    }
+}
+
+/// An OAuth client that registered (RFC 7591) or whose metadata document was fetched (CIMD).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// `client_id`; the id.
+    pub client_id: ClientId,
+    /// What it calls itself, already cleaned of control and formatting characters.
+    pub name: String,
+    /// Exact redirect URIs.
+    pub redirect_uris: Vec<String>,
+    /// Its home page, shown by host only.
+    pub client_uri: Option<String>,
+    /// Digest of its secret, if it authenticates with one.
+    pub secret_digest: Option<Digest>,
+    /// How it authenticates at the token endpoint: `none`, `client_secret_basic`, `client_secret_post`.
+    pub auth_method: String,
+    /// How it became known.
+    pub source: ClientSource,
+    /// When.
+    pub created_at: Timestamp,
+    /// A fetched document is used until then.
+    pub fresh_until: Option<Timestamp>,
+}
+
+impl Document for Client {
+    const KIND: Kind = Kind::Client;
+    fn id(&self) -> String {
+        self.client_id.to_string()
+    }
+}
+
+/// How a client became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientSource {
+    /// It registered itself (RFC 7591).
+    Dynamic,
+    /// Its id is the URL of its metadata document.
+    Document,
+    /// An administrator entered it.
+    Administrator,
+}
+
+/// What a user agreed to: user × client × server × scopes. Parent of codes and tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// `grt_…`
+    pub id: Id,
+    /// Who agreed.
+    pub user: UserName,
+    /// To which client.
+    pub client_id: ClientId,
+    /// What the client called itself then.
+    pub client_name: String,
+    /// For which server.
+    pub server: ServerName,
+    /// To what.
+    pub scopes: Vec<String>,
+    /// How they were signed in when they agreed.
+    pub sign_in: SignIn,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it was revoked; nothing under it is admitted any more.
+    pub revoked_at: Option<Timestamp>,
+    /// Why it was revoked, for people: `by ana`, `refresh token reused` …
+    pub revoked_why: Option<String>,
+}
+
+impl Document for Grant {
+    const KIND: Kind = Kind::Grant;
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+    fn parent(&self) -> Option<String> {
+        Some(self.user.to_string())
+    }
+}
+
+/// An authorization code waiting to be redeemed, kept until it expires even when used, so that a second use is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// Digest of the code; the id.
+    pub digest: Digest,
+    /// The grant it will give tokens for.
+    pub grant: Id,
+    /// The client it was given to.
+    pub client_id: ClientId,
+    /// Exactly as in the authorization request.
+    pub redirect_uri: String,
+    /// PKCE S256 challenge (RFC 7636), 43 characters.
+    pub code_challenge: String,
+    /// The `resource` of the authorization request, exactly as asked (RFC 8707).
+    pub resource: String,
+    /// When it was redeemed.
+    pub used_at: Option<Timestamp>,
+    /// End of its life.
+    pub expires_at: Timestamp,
+}
+
+impl Document for Code {
+    const KIND: Kind = Kind::Code;
+    fn id(&self) -> String {
+        self.digest.hex()
+    }
+    fn parent(&self) -> Option<String> {
+        Some(self.grant.to_string())
+    }
+    fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at)
+    }
+}
+
+/// An access token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessToken {
+    /// Digest of the token; the id.
+    pub digest: Digest,
+    /// Its grant.
+    pub grant: Id,
+    /// The one server it is for.
+    pub server: ServerName,
+    /// What it allows; no more than the grant.
+    pub scopes: Vec<String>,
+    /// End of its life.
+    pub expires_at: Timestamp,
+}
+
+impl Document for AccessToken {
+    const KIND: Kind = Kind::Access;
+    fn id(&self) -> String {
+        self.digest.hex()
+    }
+    fn parent(&self) -> Option<String> {
+        Some(self.grant.to_string())
+    }
+    fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at)
+    }
+}
+
+/// A refresh token, kept after rotation so that reuse is seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshToken {
+    /// Digest of the token; the id.
+    pub digest: Digest,
+    /// Its grant, which is its family.
+    pub grant: Id,
+    /// 1 for the first of the family.
+    pub generation: u64,
+    /// When it was exchanged for the next one.
+    pub used_at: Option<Timestamp>,
+    /// End of its life.
+    pub expires_at: Timestamp,
+}
+
+impl Document for RefreshToken {
+    const KIND: Kind = Kind::Refresh;
+    fn id(&self) -> String {
+        self.digest.hex()
+    }
+    fn parent(&self) -> Option<String> {
+        Some(self.grant.to_string())
+    }
+    fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at)
+    }
+}
+
+/// A browser that is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Digest of the cookie; the id.
+    pub digest: Digest,
+    /// Who.
+    pub user: UserName,
+    /// How and when they signed in.
+    pub sign_in: SignIn,
+    /// End of its life.
+    pub expires_at: Timestamp,
+}
+
+impl Document for Session {
+    const KIND: Kind = Kind::Session;
+    fn id(&self) -> String {
+        self.digest.hex()
+    }
+    fn parent(&self) -> Option<String> {
+        Some(self.user.to_string())
+    }
+    fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at)
+    }
+}
+
+/// A one-time token with which a connector enrols.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// Digest of the token; the id.
+    pub digest: Digest,
+    /// The server the connector will serve.
+    pub server: ServerName,
+    /// Who made it.
+    pub issued_by: String,
+    /// When it was used.
+    pub used_at: Option<Timestamp>,
+    /// End of its life.
+    pub expires_at: Timestamp,
+}
+
+impl Document for JoinToken {
+    const KIND: Kind = Kind::Join;
+    fn id(&self) -> String {
+        self.digest.hex()
+    }
+    fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at)
+    }
+}
+
+/// An enrolled connector: a non-human identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connector {
+    /// `con_…`; also the subject of its certificate.
+    pub id: Id,
+    /// The one server it may serve.
+    pub server: ServerName,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo): a renewal must bring the same key.
+    pub key_digest: Digest,
+    /// Who enrolled it.
+    pub owner: String,
+    /// When.
+    pub enrolled_at: Timestamp,
+    /// When its certificate was last renewed.
+    pub renewed_at: Timestamp,
+    /// When it was revoked; no link of it is accepted any more.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Document for Connector {
+    const KIND: Kind = Kind::Connector;
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+    fn parent(&self) -> Option<String> {
+        Some(self.server.to_string())
+    }
+}
+
+/// An upstream secret as a governed identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Its name; the id.
+    pub name: CredentialName,
+    /// How it is presented.
+    pub kind: CredentialKind,
+    /// Who answers for it; `None`: refused in the request path.
+    pub owner: Option<String>,
+    /// What it is for.
+    pub purpose: String,
+    /// The only host, with port when not the scheme's own, that it may be sent to.
+    pub host: String,
+    /// The only server it is for.
+    pub server: ServerName,
+    /// When it ends; `None`: refused in the request path.
+    pub expires_at: Option<Timestamp>,
+    /// Sealed versions, oldest first; the last one is in use.
+    pub versions: Vec<SealedVersion>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+impl Document for Credential {
+    const KIND: Kind = Kind::Credential;
+    fn id(&self) -> String {
+        self.name.to_string()
+    }
+}
+
+/// How a credential is presented to its upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// `Authorization: Bearer …`
+    Bearer,
+    /// A header of this name.
+    Header(String),
+}
+
+/// One version of a secret, sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedVersion {
+    /// From 1.
+    pub number: u32,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// What `vault` made of it; base64.
+    pub sealed: String,
+}
+
+/// A single-use human yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// `apr_…`
+    pub id: Id,
+    /// Digest over caller, client, server, tool, exact arguments and policy version: what it is good for.
+    pub binding: Digest,
+    /// Who asked.
+    pub user: UserName,
+    /// Through which client.
+    pub client_id: ClientId,
+    /// Of which server.
+    pub server: ServerName,
+    /// Which tool.
+    pub tool: String,
+    /// The exact arguments, JSON text, for the approver's eyes.
+    pub arguments: String,
+    /// The policy's words.
+    pub reason: String,
+    /// Where it stands.
+    pub state: ApprovalState,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// End of its life.
+    pub expires_at: Timestamp,
+}
+
+impl Document for Approval {
+    const KIND: Kind = Kind::Approval;
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+    fn parent(&self) -> Option<String> {
+        Some(self.binding.hex())
+    }
+    fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.expires_at)
+    }
+}
+
+/// Where an approval stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalState {
+    /// Nobody has decided.
+    Pending,
+    /// Allowed, and not used yet.
+    Allowed,
+    /// Denied.
+    Denied,
+    /// Allowed and used.
+    Used,
+}
+
+/// A named value of Portunus itself, such as its sealed certificate authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The id.
+    pub name: String,
+    /// Text; secrets only in sealed form.
+    pub value: String,
+}
+
+impl Document for Setting {
+    const KIND: Kind = Kind::Setting;
+    fn id(&self) -> String {
+        self.name.clone()
+    }
+}

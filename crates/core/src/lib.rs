@@ -1,0 +1,31 @@
+//! The nouns and ports every other crate of Portunus shares. No I/O, no clock, no randomness of its own.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`id`] | names and identifiers, parsed once at the rim |
+//! | [`time`] | [`time::Timestamp`], the [`time::Clock`] and [`time::Rng`] ports |
+//! | [`secret`] | [`secret::Secret`]: unprintable, zeroized |
+//! | [`limits`] | every bound with its unit, on one page |
+//! | [`server`] | a published MCP server and its upstream |
+//! | [`caller`] | who is asking: user × client × how they signed in |
+//! | [`document`] | the durable documents: user, client, grant, tokens, credentials, approvals … |
+//! | [`store`] | the narrow port to durable state |
+//! | [`record`] | audit records and the port to the ledger |
+//! | [`dialer`] | the port to an upstream |
+//! | [`digest`] | SHA-256 and constant-time comparison |
+//! | [`token`] | the `ptn_…` token format |
+
+#![forbid(unsafe_code)]
+
+pub mod caller;
+pub mod dialer;
+pub mod digest;
+pub mod document;
+pub mod id;
+pub mod limits;
+pub mod record;
+pub mod secret;
+pub mod server;
+pub mod store;
+pub mod time;
+pub mod token;

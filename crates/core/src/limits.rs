@@ -1,0 +1,143 @@
+//! Every bound with its unit, on one page (law 5). What an operator may set per server is in [`ServerLimits`]; the rest
+//! is fixed here.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+// --- connections and HTTP at the edge ---
+
+/// Open client connections per edge.
+pub const CONNECTIONS: usize = 10_000;
+/// Time for a TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time from a connection's (or keep-alive request's) first byte to the end of its header.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time an HTTP/1.1 connection may idle between requests, or an HTTP/2 connection without streams.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Longest pause between two pieces of a request body.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for a whole request body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request header (line and fields together).
+pub const HEADER_BYTES: usize = 32 * KIB;
+/// Header fields in one request.
+pub const HEADER_FIELDS: usize = 64;
+/// Bytes of a request target.
+pub const TARGET_BYTES: usize = 4 * KIB;
+/// Concurrent HTTP/2 streams on one client connection.
+pub const CLIENT_STREAMS: u32 = 128;
+/// Streams reset by the peer and still pending before the connection is closed (rapid reset).
+pub const PENDING_RESETS: usize = 20;
+/// Time that streams and calls in flight get after SIGTERM.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of comment keep-alives on an idle event stream; well under the 100 s of common proxies.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(25);
+/// Bytes of a form or JSON body at the control plane (OAuth, login, admin).
+pub const FORM_BYTES: usize = 64 * KIB;
+
+// --- messages ---
+
+/// Depth of nested arrays and objects in a message.
+pub const JSON_DEPTH: usize = 64;
+/// Members of one object and elements in all objects of a message together.
+pub const JSON_MEMBERS: usize = 100_000;
+/// Bytes of a JSON-RPC string id.
+pub const ID_BYTES: usize = 256;
+/// Bytes of a tool, prompt or method name.
+pub const NAME_BYTES: usize = 256;
+/// Bytes of a resource URI.
+pub const URI_BYTES: usize = 4 * KIB;
+/// Bytes of one server-sent event that must be held whole to be inspected.
+pub const EVENT_BYTES: usize = 8 * MIB;
+/// Bytes of SQL text that is parsed for facts.
+pub const SQL_BYTES: usize = 64 * KIB;
+/// Bytes of a call's arguments kept in its record; longer ones are recorded by digest only.
+pub const RECORDED_ARGUMENT_BYTES: usize = 8 * KIB;
+
+// --- authorization ---
+
+/// Life of an authorization code.
+pub const CODE_TTL: Duration = Duration::from_secs(60);
+/// Life of an access token.
+pub const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
+/// Life of a refresh token; each rotation starts it anew.
+pub const REFRESH_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Life of a browser session.
+pub const SESSION_TTL: Duration = Duration::from_secs(12 * 3600);
+/// Life of a join token.
+pub const JOIN_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Life of a connector's certificate; it renews at two thirds.
+pub const CONNECTOR_CERT_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Life of the assertion to an upstream.
+pub const ASSERTION_TTL: Duration = Duration::from_secs(60);
+/// Life of a pending or allowed approval.
+pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
+/// Bytes of a client metadata document (CIMD).
+pub const CLIENT_DOCUMENT_BYTES: usize = 16 * KIB;
+/// Time to fetch a client metadata document.
+pub const CLIENT_DOCUMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Redirect URIs per client.
+pub const REDIRECT_URIS: usize = 16;
+/// Clients registered dynamically that are kept without any grant.
+pub const REGISTERED_CLIENTS: usize = 10_000;
+/// Failed sign-ins per user name, and per source address, in [`LOGIN_WINDOW`] before further ones are refused.
+pub const LOGIN_FAILURES: u32 = 10;
+/// See [`LOGIN_FAILURES`].
+pub const LOGIN_WINDOW: Duration = Duration::from_secs(15 * 60);
+/// Entries in any table of throttles.
+pub const THROTTLE_ENTRIES: usize = 100_000;
+/// Access tokens in the edge's warm cache.
+pub const CACHED_CALLERS: usize = 100_000;
+/// Longest time a warm caller is trusted without looking at the store again.
+pub const CALLER_TTL: Duration = Duration::from_secs(30);
+
+// --- tunnel ---
+
+/// Links that one connector may hold.
+pub const LINKS_PER_CONNECTOR: usize = 8;
+/// Connectors for one server.
+pub const CONNECTORS_PER_SERVER: usize = 64;
+/// Concurrent calls on one link.
+pub const LINK_STREAMS: u32 = 256;
+/// Interval of HTTP/2 pings on a link, and the time to wait for an answer before the link counts as dead.
+pub const LINK_PING: Duration = Duration::from_secs(5);
+/// First and longest pause between two attempts of a connector to dial.
+pub const RECONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// Time to open a link: TCP, TLS and HTTP/2 settings.
+pub const LINK_TIMEOUT: Duration = Duration::from_secs(15);
+
+// --- ledger ---
+
+/// Records waiting to become durable before new calls are refused.
+pub const LEDGER_QUEUE: usize = 8192;
+/// Bytes of one record.
+pub const RECORD_BYTES: usize = 32 * KIB;
+/// Time to wait for a record to become durable before the call is refused.
+pub const LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bounds an operator may set for one server (`limits:` in `portunus.yaml`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerLimits {
+    /// Bytes of one request body.
+    pub request_bytes: usize,
+    /// Bytes of one response, whole streams included.
+    pub response_bytes: u64,
+    /// Time from sending a call to the first byte of its answer, and between two pieces of it.
+    pub timeout: Duration,
+    /// Calls in flight at once.
+    pub concurrent_calls: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            request_bytes: MIB,
+            response_bytes: 8 * MIB as u64,
+            timeout: Duration::from_secs(60),
+            concurrent_calls: 1024,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A published MCP server, and where it really is.
+
+use crate::id::{CredentialName, ServerName};
+use crate::limits::ServerLimits;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use url::Url;
+
+/// A published MCP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Path segment, policy prefix and audience of its tokens.
+    pub name: ServerName,
+    /// What people see on the consent page.
+    pub title: String,
+    /// Who answers for it; an e-mail address.
+    pub owner: String,
+    /// What it is for, in a sentence.
+    pub purpose: String,
+    /// Such as `production` or `development`.
+    pub environment: String,
+    /// Which kinds of actor may call it.
+    pub actors: Vec<Actor>,
+    /// Where it is.
+    pub upstream: Upstream,
+    /// The credential injected on the way up, if it needs one.
+    pub credential: Option<CredentialName>,
+    /// Its bounds.
+    pub limits: ServerLimits,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// Behind a connector that dialled in.
+    Tunnel,
+    /// At an `http` or `https` URL that the edge can reach.
+    Http(Url),
+    /// A child process that speaks MCP over standard input and output: program and arguments.
+    Command(Vec<String>),
+}
+
+/// What kind of actor drives the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Actor {
+    /// A person with an assistant in front of them.
+    Assistant,
+    /// An agent acting on its own for a person.
+    Autonomous,
+    /// A service with an identity of its own.
+    Workload,
+    /// A build or deployment job.
+    Ci,
+}
+
+impl Actor {
+    /// The word used in configuration, policy and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assistant => "assistant",
+            Self::Autonomous => "autonomous",
+            Self::Workload => "workload",
+            Self::Ci => "ci",
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
