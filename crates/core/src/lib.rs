@@ -14,6 +14,7 @@
 //! | [`dialer`] | the port to an upstream |
 //! | [`digest`] | SHA-256 and constant-time comparison |
 //! | [`token`] | the `ptn_…` token format |
+//! | [`trace`] | W3C trace context and the port to telemetry |
 
 #![forbid(unsafe_code)]
 
@@ -29,3 +30,4 @@ pub mod server;
 pub mod store;
 pub mod time;
 pub mod token;
+pub mod trace;
