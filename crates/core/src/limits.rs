@@ -118,6 +118,32 @@ pub const RECORD_BYTES: usize = 32 * KIB;
 /// Time to wait for a record to become durable before the call is refused.
 pub const LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 
+// --- store ---
+
+/// Bytes of one stored document.
+pub const DOCUMENT_BYTES: usize = 256 * KIB;
+/// Bytes of a stored document's id, and of its parent's.
+pub const DOCUMENT_ID_BYTES: usize = 2 * KIB;
+/// Steps of one batch.
+pub const BATCH_STEPS: usize = 1000;
+/// Documents on one page of a list.
+pub const PAGE_DOCUMENTS: usize = 1000;
+/// Reads, and commits, waiting for the store before further ones are refused.
+pub const STORE_QUEUE: usize = 8192;
+
+// --- credentials ---
+
+/// Bytes of an upstream secret.
+pub const SECRET_BYTES: usize = 8 * KIB;
+/// Versions of a credential that are kept; the oldest is dropped for the next.
+pub const CREDENTIAL_VERSIONS: usize = 8;
+/// Bytes of a credential's owner or purpose.
+pub const CREDENTIAL_TEXT_BYTES: usize = KIB;
+/// Credentials in the warm cache.
+pub const CACHED_CREDENTIALS: usize = 1024;
+/// Longest time a warm credential is trusted without looking at the store again.
+pub const CREDENTIAL_TTL: Duration = Duration::from_secs(30);
+
 /// Bounds an operator may set for one server (`limits:` in `portunus.yaml`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerLimits {
