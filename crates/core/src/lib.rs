@@ -14,6 +14,7 @@
 //! | [`dialer`] | the port to an upstream |
 //! | [`digest`] | SHA-256 and constant-time comparison |
 //! | [`token`] | the `ptn_…` token format |
+//! | `testing` | in-memory ports for tests (feature `testing`) |
 //! | [`trace`] | W3C trace context and the port to telemetry |
 
 #![forbid(unsafe_code)]
@@ -28,6 +29,8 @@ pub mod record;
 pub mod secret;
 pub mod server;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 pub mod token;
 pub mod trace;

@@ -79,6 +79,27 @@ pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
 pub const CLIENT_DOCUMENT_BYTES: usize = 16 * KIB;
 /// Time to fetch a client metadata document.
 pub const CLIENT_DOCUMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for which a fetched client metadata document is used: at least, and at most, whatever its server says.
+pub const CLIENT_DOCUMENT_FRESH: (Duration, Duration) =
+    (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+/// Time for which a client metadata document that could not be fetched is not asked for again.
+pub const CLIENT_DOCUMENT_RETRY: Duration = Duration::from_secs(60);
+/// Bytes of one redirect URI.
+pub const REDIRECT_URI_BYTES: usize = 2048;
+/// Bytes of the `state` of an authorization request.
+pub const STATE_BYTES: usize = 2048;
+/// Parameters of one form or query at the control plane.
+pub const FORM_FIELDS: usize = 64;
+/// Characters of a name a client gave itself, as shown and recorded.
+pub const CLIENT_NAME_CHARS: usize = 80;
+/// Longest life of an access token that an administrator issues for a script.
+pub const ISSUED_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of a password: the fewest one may choose, and the most that is hashed.
+pub const PASSWORD_BYTES: (usize, usize) = (12, 256);
+/// Password hashes computed at once (each takes 19 MiB for some tens of milliseconds).
+pub const PASSWORD_HASHES: usize = 4;
+/// Clients one source address may register in [`LOGIN_WINDOW`].
+pub const REGISTRATIONS: u32 = 60;
 /// Redirect URIs per client.
 pub const REDIRECT_URIS: usize = 16;
 /// Clients registered dynamically that are kept without any grant.

@@ -21,6 +21,8 @@ pub enum TokenKind {
     Code,
     /// `ptn_ss_`: a browser session.
     Session,
+    /// `ptn_cs_`: the secret of a registered OAuth client.
+    ClientSecret,
 }
 
 impl TokenKind {
@@ -33,6 +35,7 @@ impl TokenKind {
             Self::Join => "ptn_jt_",
             Self::Code => "ptn_ac_",
             Self::Session => "ptn_ss_",
+            Self::ClientSecret => "ptn_cs_",
         }
     }
 }
