@@ -129,6 +129,27 @@ pub const LINK_PING: Duration = Duration::from_secs(5);
 pub const RECONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// Time to open a link: TCP, TLS and HTTP/2 settings.
 pub const LINK_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes one call may have on its way over a link in one direction before its reader takes some.
+pub const LINK_STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for all calls of a link together; 64 stalled readers fill it.
+pub const LINK_WINDOW: u32 = 16 * 1024 * 1024;
+/// Time for a connector to open a connection to the server beside it.
+pub const TARGET_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle connections to the server beside a connector are closed after that; less than the 5 s of common servers, so
+/// that a request does not meet a connection that is just being closed.
+pub const TARGET_IDLE: Duration = Duration::from_secs(4);
+/// Bytes of a request to enrol or renew, and of its answer.
+pub const ENROL_BYTES: usize = 16 * KIB;
+/// How far a connector's clock may be off when it renews; also how long a renewal can be replayed.
+pub const RENEWAL_SKEW: Duration = Duration::from_secs(5 * 60);
+/// How long a connector may be away before it must enrol anew instead of renewing.
+pub const CONNECTOR_DORMANCY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Certificates start that much in the past, for clocks that are behind.
+pub const CERT_BACKDATE: Duration = Duration::from_secs(5 * 60);
+/// Life of a server certificate signed by the local authority.
+pub const LOCAL_CERT_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Life of the edge's own certificate authorities.
+pub const AUTHORITY_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 // --- ledger ---
 
