@@ -155,6 +155,8 @@ pub const AUTHORITY_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// Records waiting to become durable before new calls are refused.
 pub const LEDGER_QUEUE: usize = 8192;
+/// Bytes of records waiting to become durable before new calls are refused.
+pub const LEDGER_QUEUE_BYTES: usize = 32 * MIB;
 /// Bytes of one record.
 pub const RECORD_BYTES: usize = 32 * KIB;
 /// Time to wait for a record to become durable before the call is refused.

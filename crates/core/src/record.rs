@@ -42,7 +42,7 @@ pub struct Intent {
     pub client: ClientId,
     /// The grant.
     pub grant: Id,
-    /// Digest of the exact argument bytes.
+    /// Digest of the exact argument bytes, keyed by the ledger so that short secrets in them cannot be guessed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub arguments_digest: Option<Digest>,
     /// The arguments as JSON text with secret-shaped values replaced by digests; absent when too long.
