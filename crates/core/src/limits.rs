@@ -44,10 +44,15 @@ pub const FORM_BYTES: usize = 64 * KIB;
 pub const JSON_DEPTH: usize = 64;
 /// Members of one object and elements in all objects of a message together.
 pub const JSON_MEMBERS: usize = 100_000;
+/// Bytes of one number in a message; a longer one says nothing more to a 64-bit float, and some parsers take quadratic
+/// time over it.
+pub const NUMBER_BYTES: usize = KIB;
 /// Bytes of a JSON-RPC string id.
 pub const ID_BYTES: usize = 256;
 /// Bytes of a tool, prompt or method name.
 pub const NAME_BYTES: usize = 256;
+/// Bytes of an `Mcp-Session-Id`.
+pub const SESSION_ID_BYTES: usize = 4 * KIB;
 /// Bytes of a resource URI.
 pub const URI_BYTES: usize = 4 * KIB;
 /// Bytes of one server-sent event that must be held whole to be inspected.
