@@ -1,0 +1,46 @@
+# The two commands of the README are `make demo` and `make test`; the others are for those who work on Portunus.
+
+CARGO ?= cargo
+STATE ?= .demo
+LISTEN ?= 127.0.0.1:8443
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+.PHONY: demo test lint bench packages clients unit doc
+
+## Builds, then runs everything in one process with embedded defaults; leaves it running (Ctrl-C ends it).
+demo:
+	@tests/packages.sh gcc libc6-dev
+	@echo "Building Portunus (a few minutes the first time) …"
+	$(CARGO) build --locked --profile demo -p portunus-cli
+	@exec target/demo/portunus demo --state $(STATE) --listen $(LISTEN)
+
+## Installs what the tests need, then runs every test.
+test: packages clients lint unit doc
+
+packages:
+	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core
+
+clients: packages
+	@tests/clients/setup.sh
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+## Unit, property, integration and end-to-end tests.
+unit:
+ifdef NEXTEST
+	$(CARGO) nextest run --locked --workspace --no-fail-fast
+else
+	$(CARGO) test --locked --workspace --all-targets --no-fail-fast
+endif
+
+doc:
+	$(CARGO) test --locked --workspace --doc
+
+## Criterion for the pure crates, then the load test; prints the goals beside the figures, fails on none of them.
+bench:
+	@tests/packages.sh gcc libc6-dev python3 nginx wrk openssl
+	$(CARGO) build --locked --release -p portunus-cli
+	$(CARGO) bench --locked -p portunus-mcp -p portunus-policy -p portunus-ledger --benches
+	bench/load.py --portunus target/release/portunus
