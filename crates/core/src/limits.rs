@@ -62,6 +62,19 @@ pub const SQL_BYTES: usize = 64 * KIB;
 /// Bytes of a call's arguments kept in its record; longer ones are recorded by digest only.
 pub const RECORDED_ARGUMENT_BYTES: usize = 8 * KIB;
 
+// --- policy ---
+
+/// Bytes of all policy files together.
+pub const POLICY_BYTES: usize = 4 * MIB;
+/// Bytes of an annotation in a policy that people get to see.
+pub const POLICY_ANNOTATION_BYTES: usize = 300;
+/// Bytes of a tool's input schema that is turned into types for policies; a longer one counts as not known.
+pub const INPUT_SCHEMA_BYTES: usize = 256 * KIB;
+/// Tokens of SQL text that can nest (operators, keywords); a text with more is not parsed.
+pub const SQL_NESTING_TOKENS: usize = 2000;
+/// Parentheses, brackets and `CASE`s open at once in SQL text; a text with more is not parsed.
+pub const SQL_DEPTH: usize = 24;
+
 // --- authorization ---
 
 /// Life of an authorization code.
