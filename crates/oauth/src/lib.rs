@@ -1,1 +1,54 @@
-//! portunus-oauth
+//! The authorization server's logic: OAuth 2.1 with discovery, client registration, PKCE, audiences, rotation of refresh
+//! tokens and immediate revocation, and the built-in accounts behind it. Pure: time, randomness, store and ledger are
+//! parameters ([`ports::Ports`]); HTTP and pages are in `portunus-web`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`] | the issuer and the servers it gives tokens for |
+//! | [`ports`] | what every operation is given |
+//! | [`error`] | OAuth errors and what they look like to a client |
+//! | [`metadata`] | the discovery documents (RFC 9728, RFC 8414, OpenID Connect Discovery) |
+//! | [`form`] | forms and queries, read strictly |
+//! | [`redirect`] | redirect URIs: which may be registered, which match (RFC 8252) |
+//! | [`client`] | clients: registration (RFC 7591) and metadata documents (CIMD) |
+//! | [`client_auth`] | how a client proves itself at the token endpoint |
+//! | [`authorize`] | the authorization endpoint: request, consent, code |
+//! | [`token`] | the token endpoint: code exchange and refresh |
+//! | [`issue`] | tokens that an administrator issues for scripts |
+//! | [`revocation`] | RFC 7009 and RFC 7662 |
+//! | [`resolve`] | access token → caller, for the edge |
+//! | [`grants`] | listing and revoking what users agreed to |
+//! | [`users`] | built-in accounts |
+//! | [`password`] | argon2id |
+//! | [`login`] | signing in with a password, throttled |
+//! | [`throttle`] | the bounded table of attempts |
+//! | [`session`] | browsers that are signed in |
+//! | [`csrf`] | proofs that a form came from our own page |
+//! | [`text`] | cleaning text that strangers wrote |
+
+#![forbid(unsafe_code)]
+
+pub mod authorize;
+pub mod client;
+pub mod client_auth;
+pub mod config;
+pub mod csrf;
+pub mod error;
+pub mod form;
+pub mod grants;
+pub mod issue;
+pub mod login;
+pub mod metadata;
+pub mod password;
+pub mod ports;
+pub mod redirect;
+pub mod resolve;
+pub mod revocation;
+pub mod session;
+pub mod text;
+pub mod throttle;
+pub mod token;
+pub mod users;
+
+#[cfg(test)]
+mod testing;

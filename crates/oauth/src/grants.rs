@@ -1,0 +1,135 @@
+//! What users agreed to: listing it, and revoking it. A grant is the parent of codes and tokens; once it is revoked,
+//! nothing under it is admitted, whatever its own expiry says.
+
+use crate::ports::{ATTEMPTS, Ports, Trouble};
+use portunus_core::document::Grant;
+use portunus_core::id::{ClientId, Id, ServerName, UserName};
+use portunus_core::record::LedgerError;
+use portunus_core::store::{Batch, Store, StoreError, Versioned, list_all, load};
+
+/// Which grants to revoke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// All of this user's.
+    User(UserName),
+    /// All that were given to this client.
+    Client(ClientId),
+    /// All for this server.
+    Server(ServerName),
+    /// Every grant there is.
+    All,
+}
+
+/// A user's grants, newest first; revoked ones among them.
+///
+/// # Errors
+/// When the store fails.
+pub async fn of_user(store: &dyn Store, user: &UserName) -> Result<Vec<Grant>, StoreError> {
+    Ok(newest_first(list_all(store, Some(user.as_str())).await?))
+}
+
+/// Everyone's grants, newest first; revoked ones among them.
+///
+/// # Errors
+/// When the store fails.
+pub async fn all(store: &dyn Store) -> Result<Vec<Grant>, StoreError> {
+    Ok(newest_first(list_all(store, None).await?))
+}
+
+/// Revokes one grant, at once: when this returns, nothing under it is admitted on this node. `false` when there is no
+/// such grant or it was revoked before.
+///
+/// # Errors
+/// When the store fails (then nothing was revoked), or when it was revoked but could not be recorded.
+pub async fn revoke(ports: &Ports<'_>, id: &Id, by: &str, why: &str) -> Result<bool, Trouble> {
+    for _ in 0..ATTEMPTS {
+        let Some(Versioned { value: mut grant, version }) = load::<Grant>(ports.store, id.as_str()).await?
+        else {
+            return Ok(false);
+        };
+        if grant.revoked_at.is_some() {
+            return Ok(false);
+        }
+        grant.revoked_at = Some(ports.now);
+        grant.revoked_why = Some(why.to_owned());
+        match ports.store.commit(Batch::new().update(&grant, version)).await {
+            Ok(_generation) => {
+                record(ports, by, "grant.revoked", &grant, &[("why", why)]).await?;
+                return Ok(true);
+            }
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Trouble::Busy)
+}
+
+/// Revokes all grants of a selection and returns how many there were.
+///
+/// # Errors
+/// When the store or the ledger fails; those before the failure stay revoked.
+pub async fn revoke_all(
+    ports: &Ports<'_>,
+    selection: &Selection,
+    by: &str,
+    why: &str,
+) -> Result<usize, Trouble> {
+    let parent = if let Selection::User(user) = selection { Some(user.as_str()) } else { None };
+    let mut revoked = 0;
+    for Versioned { value: grant, .. } in list_all::<Grant>(ports.store, parent).await? {
+        if selection.covers(&grant) && revoke(ports, &grant.id, by, why).await? {
+            revoked += 1;
+        }
+    }
+    Ok(revoked)
+}
+
+impl Selection {
+    fn covers(&self, grant: &Grant) -> bool {
+        match self {
+            Self::User(user) => grant.user == *user,
+            Self::Client(client) => grant.client_id == *client,
+            Self::Server(server) => grant.server == *server,
+            Self::All => true,
+        }
+    }
+}
+
+/// The grants of user × client × server that are not revoked.
+pub(crate) async fn live(
+    store: &dyn Store,
+    user: &UserName,
+    client: &ClientId,
+    server: &ServerName,
+) -> Result<Vec<Versioned<Grant>>, StoreError> {
+    let mut grants = list_all::<Grant>(store, Some(user.as_str())).await?;
+    grants.retain(|grant| {
+        let grant = &grant.value;
+        grant.revoked_at.is_none() && grant.client_id == *client && grant.server == *server
+    });
+    Ok(grants)
+}
+
+/// Records an event about a grant.
+pub(crate) async fn record(
+    ports: &Ports<'_>,
+    by: &str,
+    action: &str,
+    grant: &Grant,
+    more: &[(&str, &str)],
+) -> Result<(), LedgerError> {
+    let mut detail = vec![
+        ("user", grant.user.as_str()),
+        ("client", grant.client_id.as_str()),
+        ("client_name", grant.client_name.as_str()),
+        ("server", grant.server.as_str()),
+    ];
+    detail.extend_from_slice(more);
+    ports.record(by, action, grant.id.as_str(), &detail).await
+}
+
+fn newest_first(grants: Vec<Versioned<Grant>>) -> Vec<Grant> {
+    let mut grants: Vec<Grant> = grants.into_iter().map(|grant| grant.value).collect();
+    grants.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    grants
+}

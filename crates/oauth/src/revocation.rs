@@ -1,0 +1,112 @@
+//! Token revocation (RFC 7009) and introspection (RFC 7662).
+
+use crate::client_auth::{self, Authenticated};
+use crate::config::Issuer;
+use crate::error::{ErrorCode, OAuthError};
+use crate::form::Form;
+use crate::grants;
+use crate::ports::Ports;
+use crate::resolve::{ResolveError, resolve};
+use portunus_core::document::{AccessToken, Grant, RefreshToken};
+use portunus_core::id::Id;
+use portunus_core::store::{Batch, Expect, load};
+use portunus_core::token::{self, TokenKind};
+use serde::Serialize;
+
+/// Revokes what the client asks for: with a refresh token its whole grant, with an access token that token alone. Unknown
+/// tokens count as revoked (RFC 7009 section 2.2). When this returns, nothing of it is admitted on this node.
+///
+/// # Errors
+/// When the client does not prove itself, or the token is another client's.
+pub async fn revoke(ports: &Ports<'_>, form: &Form, authorization: Option<&str>) -> Result<(), OAuthError> {
+    let client = client_auth::authenticate(ports, form, authorization).await?;
+    let text = form.require("token")?;
+    let by = client.client().client_id.as_str();
+    // `token_type_hint` is not needed: the form of a token says what it is.
+    if let Some(digest) = token::digest(TokenKind::Refresh, text)
+        && let Some(token) = load::<RefreshToken>(ports.store, &digest.hex()).await?
+    {
+        own_grant(ports, &client, &token.value.grant).await?;
+        grants::revoke(ports, &token.value.grant, by, "by its client").await?;
+    }
+    if let Some(digest) = token::digest(TokenKind::Access, text)
+        && let Some(token) = load::<AccessToken>(ports.store, &digest.hex()).await?
+    {
+        let grant = own_grant(ports, &client, &token.value.grant).await?;
+        ports.store.commit(Batch::new().delete::<AccessToken>(&digest.hex(), Expect::Any)).await?;
+        grants::record(ports, by, "token.revoked", &grant, &[]).await?;
+    }
+    Ok(())
+}
+
+async fn own_grant(ports: &Ports<'_>, client: &Authenticated, id: &Id) -> Result<Grant, OAuthError> {
+    let grant = load::<Grant>(ports.store, id.as_str()).await?;
+    grant.map(|grant| grant.value).filter(|grant| grant.client_id == client.client().client_id).ok_or_else(
+        || OAuthError::new(ErrorCode::UnauthorizedClient, "this token was issued to another client"),
+    )
+}
+
+/// What introspection says about a token (RFC 7662 section 2.2).
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Introspection {
+    /// Good.
+    Active(Active),
+    /// Not good, or not this client's: the two look alike.
+    Inactive {
+        /// Always `false`.
+        active: bool,
+    },
+}
+
+/// A good access token.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Active {
+    active: bool,
+    scope: String,
+    client_id: String,
+    username: String,
+    sub: String,
+    aud: String,
+    iss: String,
+    token_type: &'static str,
+    exp: u64,
+}
+
+/// Tells a client with a secret about one of its own access tokens.
+///
+/// # Errors
+/// When the client does not prove itself with a secret.
+pub async fn introspect(
+    ports: &Ports<'_>,
+    issuer: &Issuer,
+    form: &Form,
+    authorization: Option<&str>,
+) -> Result<Introspection, OAuthError> {
+    let client = client_auth::authenticate(ports, form, authorization).await?;
+    if !client.is_confidential() {
+        let description = "introspection is for clients that authenticate with a secret";
+        return Err(OAuthError::new(ErrorCode::InvalidClient, description));
+    }
+    let resolved = match resolve(ports.store, ports.now, form.require("token")?).await {
+        Ok(resolved) if resolved.caller.client == client.client().client_id => resolved,
+        Err(ResolveError::Store(error)) => return Err(error.into()),
+        _ => return Ok(Introspection::Inactive { active: false }),
+    };
+    let caller = resolved.caller;
+    Ok(Introspection::Active(Active {
+        active: true,
+        scope: caller.scopes.join(" "),
+        client_id: caller.client.to_string(),
+        username: caller.user.to_string(),
+        sub: caller.user.to_string(),
+        aud: issuer.resource(&caller.server),
+        iss: issuer.as_str().to_owned(),
+        token_type: "Bearer",
+        exp: resolved.expires_at.as_secs(),
+    }))
+}
+
+#[cfg(test)]
+#[path = "revocation_tests.rs"]
+mod tests;
