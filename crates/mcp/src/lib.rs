@@ -1,1 +1,26 @@
-//! portunus-mcp
+//! Bytes to meaning and back: what an MCP message says, told without doubt or not at all (law 2).
+//!
+//! Pure: no sockets, no clock, no randomness, no async runtime. Nothing here changes a message that was read; the slices
+//! handed out are slices of the very bytes that arrived.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`json`] | one strict pass over a JSON text, refusing whatever two parsers could read differently |
+//! | [`message`] | headers and body of a POST, both protocol eras → [`message::Message`] or [`message::Reject`] |
+//! | [`header`] | header names, what is forwarded, `Content-Type` and `Accept` |
+//! | [`param`] | `Mcp-Param-*` headers against a tool's schema and the arguments |
+//! | [`answer`] | errors and tool errors that Portunus itself answers with |
+//! | [`sse`] | server-sent events, cut from arbitrary pieces and put together again |
+//! | [`list`] | removing refused entries from a list, and reading tool definitions |
+//! | [`fuzz`] | what must hold for any bytes, for fuzzers and property tests |
+
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod fuzz;
+pub mod header;
+pub mod json;
+pub mod list;
+pub mod message;
+pub mod param;
+pub mod sse;
