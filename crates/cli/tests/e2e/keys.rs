@@ -1,0 +1,127 @@
+//! Upstream credentials: in through standard input, out only to their own upstream.
+
+use crate::app::{App, BINARY, server_at, until};
+use crate::bad_input::PERMIT_ALL;
+use crate::http::{Reply, call};
+use crate::upstream::Upstream;
+use serde_json::json;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+const CANARY: &str = "canary-5f1d8c1e-upstream-secret";
+
+struct Stage {
+    app: App,
+    upstream: Upstream,
+    token: String,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let upstream = Upstream::start().await;
+        let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+        let app = App::serve(&server, PERMIT_ALL).await;
+        let token = app.token("wiki");
+        Self { app, upstream, token }
+    }
+
+    async fn call(&self) -> Reply {
+        let request = call(&self.app.mcp_url("wiki"), &self.token, "echo", &json!({ "text": "hello" }));
+        self.app.http().send(request).await.unwrap()
+    }
+
+    fn add(&self, host: &str, more: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.args(["cred", "add", "wiki-token", "--server", "wiki", "--host", host]).args(more);
+        command.env("PORTUNUS_STATE", self.app.state());
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("{CANARY}\n").as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn good(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+const OWNED: [&str; 4] = ["--owner", "ana@example.com", "--expires", "90d"];
+
+#[tokio::test]
+async fn a_credential_is_injected_upstream_and_appears_nowhere_else() {
+    let stage = Stage::set().await;
+    let before = stage.call().await;
+    assert_eq!(before.error_code(), Some(-32012), "no credential, no call: {}", before.text());
+    assert!(stage.upstream.calls().is_empty());
+
+    good(&stage.add(&stage.upstream.host(), &OWNED));
+    let reply = stage.call().await;
+    assert_eq!(reply.error_code(), None, "{}", reply.text());
+    let seen = &stage.upstream.calls()[0];
+    assert_eq!(seen.headers["authorization"], format!("Bearer {CANARY}"));
+    assert!(
+        !format!("{:?}", seen.headers).contains(&stage.token),
+        "the client's own token stays at the edge"
+    );
+    assert!(!reply.text().contains(CANARY));
+
+    let intent = stage
+        .app
+        .records()
+        .iter()
+        .map(|entry| entry["record"].clone())
+        .rfind(|record| record["kind"] == "intent");
+    assert_eq!(intent.unwrap()["credential"], json!({ "name": "wiki-token", "version": 1 }));
+    let shown =
+        String::from_utf8(stage.app.command(&["cred", "show", "wiki-token", "--json"]).stdout).unwrap();
+    assert!(shown.contains("ana@example.com") && !shown.contains(CANARY), "{shown}");
+    for file in files(stage.app.dir()) {
+        let found = std::fs::read(&file)
+            .unwrap_or_default()
+            .windows(CANARY.len())
+            .any(|part| part == CANARY.as_bytes());
+        assert!(!found, "the secret is in {}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn an_expired_a_revoked_and_a_foreign_host_s_credential_are_not_used() {
+    let stage = Stage::set().await;
+    good(&stage.add("elsewhere.example.com", &OWNED));
+    assert_eq!(stage.call().await.error_code(), Some(-32012), "bound to another host");
+
+    good(&stage.add(&stage.upstream.host(), &["--owner", "ana@example.com", "--expires", "3s", "--replace"]));
+    assert_eq!(stage.call().await.error_code(), None);
+    let expired = || async { (stage.call().await.error_code() == Some(-32012)).then_some(()) };
+    until("the credential has expired", Duration::from_secs(15), expired).await;
+
+    good(
+        &stage.add(&stage.upstream.host(), &["--owner", "ana@example.com", "--expires", "90d", "--replace"]),
+    );
+    assert_eq!(stage.call().await.error_code(), None);
+    stage.app.admin(&["cred", "revoke", "wiki-token", "--json"]);
+    let sent = stage.upstream.calls().len();
+    assert_eq!(stage.call().await.error_code(), Some(-32012), "revoked");
+    assert_eq!(stage.upstream.calls().len(), sent, "and nothing was sent");
+}
+
+#[tokio::test]
+async fn a_credential_without_owner_or_in_an_argument_is_refused() {
+    let stage = Stage::set().await;
+    for words in [
+        &["--owner", "", "--expires", "90d"][..],
+        &["--expires", "90d"],
+        &["--owner", "a@b.test", "--expires", "90d", "--secret", "x"],
+    ] {
+        let output = stage.add(&stage.upstream.host(), words);
+        assert!(!output.status.success(), "{words:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}

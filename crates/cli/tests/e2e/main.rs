@@ -1,0 +1,24 @@
+//! The binary from outside: started, killed and restarted as a process, spoken to over its real ports.
+//!
+//! [`app`] runs it, [`http`] and [`oauth`] are clients of our own that can also misbehave, [`upstream`] records what gets
+//! through. The clients that no one here wrote are scripts in `tests/clients`, run by [`clients`].
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod app;
+mod http;
+mod oauth;
+mod upstream;
+
+mod bad_input;
+mod clients;
+mod crash;
+mod edge_limits;
+mod json;
+mod keys;
+mod operations;
+mod reload;
+mod sql;
+mod sqlite;
+mod story;
+mod tokens;
+mod tunnel;
