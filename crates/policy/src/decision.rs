@@ -5,6 +5,8 @@ use portunus_core::id::{Id, ServerName};
 
 /// What a client is told when no policy has words of its own.
 pub const DEFAULT_REASON: &str = "No policy allows this.";
+/// What a client is told when a policy looks at arguments that are not what the tool's own schema declares.
+pub const ARGUMENTS_REASON: &str = "The arguments do not fit the tool's input schema.";
 
 /// The result of a decision.
 #[derive(Debug)]

@@ -1,32 +1,72 @@
 //! Compiled policies and the decisions they make.
 
-use crate::decision::{DEFAULT_REASON, Decision, Refused};
-use crate::model::{Context, Request, ServerTools, Source, View};
-use crate::problem::Problem;
+use crate::approval::{Subject, binding, digest};
+use crate::arguments;
+use crate::check::{self, Checked};
+use crate::context::{self, Parts};
+use crate::decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
+use crate::model::{Approved, Operation, Request, ServerTools, Source, View};
+use crate::names::{TYPES, uid, uid_within};
+use crate::principal::{self, Prepared, Principal};
+use crate::problem::{Problem, Severity};
+use crate::shape::Shape;
+use crate::slice::{Served, Target};
+use crate::source::{self, Rule};
+use cedar_policy::{
+    Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicyId, PolicySet, Response,
+};
 use portunus_core::caller::Caller;
-use portunus_core::digest::{Digest, sha256};
-use portunus_core::id::ServerName;
+use portunus_core::digest::{Digest, equal};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Policies, checked and compiled. Immutable: a reload makes a new one.
 #[derive(Debug)]
 pub struct Engine {
     version: Digest,
+    /// Of the sources alone.
+    sources: Digest,
     warnings: Vec<Problem>,
+    pub(crate) known: HashMap<String, Known>,
+    servers: HashMap<String, Served>,
+    authorizer: Authorizer,
 }
 
-/// A caller in the form that decisions need; cheap to clone, worth keeping for as long as the token is.
-#[derive(Debug, Clone)]
-pub struct Principal(Arc<Caller>);
+/// What is said about a policy.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) policy: Policy,
+    pub(crate) path: String,
+    pub(crate) line: usize,
+    pub(crate) reason: Option<String>,
+    approver: Option<String>,
+}
 
-/// Which columns of a server may be shown to a caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disclosure {
-    /// Whether a column is shown that is not among the exceptions.
-    pub default: bool,
-    /// The columns for which it is the other way round: `table.column`, or `table.*` for a whole table; lower-case,
-    /// sorted.
-    pub exceptions: Vec<String>,
+/// One request in Cedar's terms.
+pub(crate) struct Asked {
+    pub(crate) target: Target,
+    pub(crate) resource: EntityUid,
+    pub(crate) entities: Entities,
+    owner: EntityUid,
+    environment: String,
+}
+
+impl Asked {
+    /// Something asked about a server as a whole.
+    pub(crate) fn about(served: &Served, target: Target, entities: Entities) -> Self {
+        let (owner, environment) = (served.owner.clone(), served.environment.clone());
+        Self { target, resource: served.uid.clone(), entities, owner, environment }
+    }
+}
+
+/// What the policies say.
+pub(crate) enum Verdict {
+    /// These permit it.
+    Allow(Vec<String>),
+    /// These forbid it; none when nothing permits it.
+    Deny(Vec<String>),
+    /// These could not be evaluated; or none could, when the request cannot be put in Cedar's terms.
+    Failed { policies: Vec<String>, reason: &'static str },
 }
 
 impl Engine {
@@ -34,12 +74,52 @@ impl Engine {
     ///
     /// # Errors
     /// All problems, when at least one is an error.
-    pub fn load(sources: &[Source], _servers: &[ServerTools]) -> Result<Self, Vec<Problem>> {
-        let parts: Vec<&[u8]> = sources.iter().map(|source| source.text.as_bytes()).collect();
-        Ok(Self { version: sha256(&parts), warnings: Vec::new() })
+    pub fn load(sources: &[Source], servers: &[ServerTools]) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let servers = check::normalised(servers, &mut problems);
+        let mut shapes = BTreeMap::new();
+        for server in &servers {
+            for tool in &server.tools {
+                let shape = tool.input_schema.as_deref().and_then(Shape::of_schema);
+                shapes.extend(shape.map(|shape| ((server.server.as_str(), tool.name.as_str()), shape)));
+            }
+        }
+        let rules = source::parse(sources, &mut problems);
+        let checked = check::check(sources, &rules, &servers, &shapes, &mut problems);
+        problems.sort_by(|a, b| {
+            (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message))
+        });
+        problems.dedup();
+        if problems.iter().any(|problem| problem.severity == Severity::Error) {
+            return Err(problems);
+        }
+        let mut served = HashMap::new();
+        for server in &servers {
+            let Some(compiled) = Served::new(server, &rules, &shapes, &checked.named) else {
+                problems.push(Problem {
+                    severity: Severity::Error,
+                    path: "servers".to_owned(),
+                    line: 1,
+                    column: 1,
+                    message: format!("the policies for server `{}` cannot be compiled", server.server),
+                    hint: "Look for unusual names of tools.".to_owned(),
+                });
+                return Err(problems);
+            };
+            served.insert(server.server.to_string(), compiled);
+        }
+        let of_sources = digest_of_sources(sources);
+        Ok(Self {
+            version: digest_of_all(&of_sources, &servers, &checked),
+            sources: of_sources,
+            warnings: problems,
+            known: rules.into_iter().map(|rule| known(sources, rule)).collect(),
+            servers: served,
+            authorizer: Authorizer::new(),
+        })
     }
 
-    /// The digest of the sources and the schema they were checked against.
+    /// The policy version: a digest over the sources, the servers and the schema.
     #[must_use]
     pub fn version(&self) -> &Digest {
         &self.version
@@ -51,32 +131,282 @@ impl Engine {
         &self.warnings
     }
 
-    /// Prepares a caller. A principal may be used with every later engine too.
+    /// Prepares a caller. A principal may be used with every later engine too; it is a little slower then.
     #[must_use]
     pub fn principal(&self, caller: &Caller) -> Principal {
-        Principal(Arc::new(caller.clone()))
+        let server = self.servers.get(caller.server.as_str()).map(|served| &served.entity);
+        Principal(Arc::new(Prepared::new(caller, server, self.version)))
     }
 
-    /// Decides one request.
-    pub fn decide(&self, _principal: &Principal, request: &Request<'_>) -> Decision {
-        let reasons = vec![DEFAULT_REASON.to_owned()];
-        Decision::Refused(Refused { decision: request.decision.clone(), reasons, policies: Vec::new() })
+    /// Decides one request. Everything that is not clearly permitted is refused: a server that is not the token's, a
+    /// policy that fails, arguments that cannot be read.
+    pub fn decide(&self, principal: &Principal, request: &Request<'_>) -> Decision {
+        let caller = &*principal.0;
+        let Some(asked) = self.ask(caller, request.server.as_str(), request.operation) else {
+            return Decision::Refused(self.refused(request, Vec::new(), DEFAULT_REASON));
+        };
+        let denied = match self.evaluate(caller, request, &asked, None) {
+            Verdict::Allow(policies) => return permit(request, &asked, policies, None),
+            Verdict::Failed { policies, reason } => {
+                return Decision::Refused(self.refused(request, policies, reason));
+            }
+            Verdict::Deny(policies) => policies,
+        };
+        match self.needed(caller, request, &asked, &denied) {
+            Some((approver, binding)) => {
+                self.with_approval(caller, request, &asked, denied, approver, binding)
+            }
+            None => Decision::Refused(self.refused(request, denied, DEFAULT_REASON)),
+        }
     }
 
     /// Whether a request of this kind could be permitted with some arguments, perhaps after an approval.
     #[must_use]
-    pub fn visible(&self, _principal: &Principal, _view: &View<'_>) -> bool {
-        false
+    pub fn visible(&self, principal: &Principal, view: &View<'_>) -> bool {
+        let caller = &*principal.0;
+        let Some(asked) = self.ask(caller, view.server.as_str(), view.operation) else { return false };
+        let parts = parts_of(view.operation);
+        let slice = &asked.target.slice;
+        let Some(context) = context::build(slice.looks, caller, &view.context, parts) else { return false };
+        matches!(self.verdict(caller, &asked, &slice.without_arguments, context), Verdict::Allow(_))
     }
 
-    /// Which columns of a server may be shown.
-    #[must_use]
-    pub fn disclosure(
-        &self,
-        _principal: &Principal,
-        _server: &ServerName,
-        _context: &Context<'_>,
-    ) -> Disclosure {
-        Disclosure { default: false, exceptions: Vec::new() }
+    pub(crate) fn served(&self, server: &str) -> Option<&Served> {
+        self.servers.get(server)
     }
+
+    /// Puts a request in Cedar's terms; `None` when it is for a server that does not exist or is not the token's.
+    pub(crate) fn ask(&self, caller: &Prepared, server: &str, operation: Operation<'_>) -> Option<Asked> {
+        let served = self.servers.get(server).filter(|_| caller.caller.server.as_str() == server)?;
+        let within = |kind, id| Some(uid_within(kind, server, id));
+        let (target, inner) = match operation {
+            Operation::CallTool(tool) => (served.tool(tool), None),
+            Operation::List(_) => (served.operation("list")?.clone(), None),
+            Operation::Session(_) => (served.operation("session")?.clone(), None),
+            Operation::Complete(_) => (served.operation("complete")?.clone(), None),
+            Operation::Task(_) => (served.operation("task")?.clone(), None),
+            Operation::Answer => (served.operation("answer")?.clone(), None),
+            Operation::ReadResource(id) => {
+                (served.operation("read_resource")?.clone(), within(&TYPES.resource, id))
+            }
+            Operation::Subscribe(id) => (served.operation("subscribe")?.clone(), within(&TYPES.resource, id)),
+            Operation::GetPrompt(id) => (served.operation("get_prompt")?.clone(), within(&TYPES.prompt, id)),
+        };
+        let inside = |id: &EntityUid| Entity::new_no_attrs(id.clone(), [served.uid.clone()].into());
+        let more = [Some(target.entity.clone()), inner.as_ref().map(inside)];
+        let entities = self.entities(caller, served)?.add_entities(more.into_iter().flatten(), None).ok()?;
+        let asked = Asked::about(served, target, entities);
+        Some(Asked { resource: inner.unwrap_or_else(|| served.uid.clone()), ..asked })
+    }
+
+    /// The caller and their server, as this engine knows it.
+    pub(crate) fn entities(&self, caller: &Prepared, served: &Served) -> Option<Entities> {
+        if caller.version == self.version {
+            caller.entities.clone()
+        } else {
+            principal::entities(&caller.caller, Some(&served.entity))
+        }
+    }
+
+    /// What the policies say of a request, with this approval in its context.
+    pub(crate) fn evaluate(
+        &self,
+        caller: &Prepared,
+        request: &Request<'_>,
+        asked: &Asked,
+        approval: Option<(EntityUid, &str)>,
+    ) -> Verdict {
+        let looks = asked.target.slice.looks;
+        let mut parts = Parts { approval, sql: request.sql, ..parts_of(request.operation) };
+        if looks.contains(crate::looks::Looks::ARGUMENTS)
+            && matches!(request.operation, Operation::CallTool(_))
+        {
+            match arguments::read(request.arguments.unwrap_or(b"{}"), &asked.target.shape) {
+                Ok(read) => parts.arguments = Some(read),
+                Err(_) => return Verdict::Failed { policies: Vec::new(), reason: ARGUMENTS_REASON },
+            }
+        }
+        match context::build(looks, caller, &request.context, parts) {
+            Some(context) => self.verdict(caller, asked, &asked.target.slice.policies, context),
+            None => Verdict::Failed { policies: Vec::new(), reason: DEFAULT_REASON },
+        }
+    }
+
+    fn verdict(&self, caller: &Prepared, asked: &Asked, policies: &PolicySet, context: Context) -> Verdict {
+        let Some(response) = self.respond(caller, asked, &asked.resource, policies, context) else {
+            return Verdict::Failed { policies: Vec::new(), reason: DEFAULT_REASON };
+        };
+        // Cedar skips a policy that fails, a forbid too: that must not let anything through.
+        let failed: BTreeSet<String> = failures(&response).map(|(id, _)| id).collect();
+        if !failed.is_empty() {
+            return Verdict::Failed { policies: failed.into_iter().collect(), reason: DEFAULT_REASON };
+        }
+        let decided: BTreeSet<&PolicyId> = response.diagnostics().reason().collect();
+        let decided = decided.into_iter().map(ToString::to_string).collect();
+        match response.decision() {
+            cedar_policy::Decision::Allow => Verdict::Allow(decided),
+            cedar_policy::Decision::Deny => Verdict::Deny(decided),
+        }
+    }
+
+    /// Cedar's answer; `None` when it does not take the request.
+    pub(crate) fn respond(
+        &self,
+        caller: &Prepared,
+        asked: &Asked,
+        resource: &EntityUid,
+        policies: &PolicySet,
+        context: Context,
+    ) -> Option<Response> {
+        let (principal, action) = (caller.uid.clone(), asked.target.uid.clone());
+        let request = cedar_policy::Request::new(principal, action, resource.clone(), context, None).ok()?;
+        Some(self.authorizer.is_authorized(&request, policies, &asked.entities))
+    }
+
+    /// Who must approve a tool call that these policies forbid, and what the approval is good for; `None` when one of them
+    /// is not approvable, or they want different approvers.
+    fn needed(
+        &self,
+        caller: &Prepared,
+        request: &Request<'_>,
+        asked: &Asked,
+        denied: &[String],
+    ) -> Option<(String, Digest)> {
+        let Operation::CallTool(tool) = request.operation else { return None };
+        let approvers: Option<BTreeSet<&str>> =
+            denied.iter().map(|id| self.known.get(id)?.approver.as_deref()).collect();
+        let approvers = approvers?;
+        let approver = approvers.first().filter(|_| approvers.len() == 1)?;
+        // Not the whole engine's version: a tool that appears elsewhere does not void what a human has just approved.
+        let version = digest(
+            b"portunus tool 1",
+            &[
+                &self.sources.0,
+                &asked.target.definition.0,
+                asked.environment.as_bytes(),
+                asked.owner.id().unescaped().as_bytes(),
+            ],
+        );
+        let subject = Subject {
+            user: &caller.caller.user,
+            client: &caller.caller.client,
+            server: request.server,
+            tool,
+            arguments: request.arguments,
+            approver,
+            version: &version,
+        };
+        Some(((*approver).to_owned(), binding(&subject)))
+    }
+
+    /// Decides a call that can be approved. What the approval does not cover is asked again, never let through.
+    fn with_approval(
+        &self,
+        caller: &Prepared,
+        request: &Request<'_>,
+        asked: &Asked,
+        denied: Vec<String>,
+        approver: String,
+        binding: Digest,
+    ) -> Decision {
+        let used = request.approval.filter(|approved| equal(&approved.binding.0, &binding.0));
+        let by = match used {
+            Some(Approved { by, .. }) => uid(&TYPES.user, by.as_str()),
+            None if approver == "owner" => asked.owner.clone(),
+            // Somebody who is nobody else: no user's name has parentheses.
+            None => uid(&TYPES.user, "(approver)"),
+        };
+        let id = used.map_or("(approval)", |approved| approved.id.as_str());
+        match (self.evaluate(caller, request, asked, Some((by, id))), used) {
+            (Verdict::Allow(policies), Some(approved)) => permit(request, asked, policies, Some(approved)),
+            (Verdict::Allow(_), None) => {
+                let refused = self.refused(request, denied, DEFAULT_REASON);
+                Decision::ApprovalNeeded(ApprovalNeeded { refused, approver, binding })
+            }
+            (Verdict::Deny(policies), _) => {
+                let policies = if policies.is_empty() { denied } else { policies };
+                Decision::Refused(self.refused(request, policies, DEFAULT_REASON))
+            }
+            (Verdict::Failed { policies, reason }, _) => {
+                Decision::Refused(self.refused(request, policies, reason))
+            }
+        }
+    }
+
+    fn refused(&self, request: &Request<'_>, policies: Vec<String>, otherwise: &str) -> Refused {
+        let forbids = policies.iter().filter_map(|id| self.known.get(id));
+        let words =
+            forbids.filter(|known| known.policy.effect() == Effect::Forbid).filter_map(|k| k.reason.clone());
+        let mut reasons: Vec<String> = words.collect::<BTreeSet<String>>().into_iter().collect();
+        if reasons.is_empty() {
+            reasons.push(otherwise.to_owned());
+        }
+        Refused { decision: request.decision.clone(), reasons, policies }
+    }
+}
+
+fn permit(
+    request: &Request<'_>,
+    asked: &Asked,
+    policies: Vec<String>,
+    approval: Option<&Approved>,
+) -> Decision {
+    Decision::Permit(Permit {
+        decision: request.decision.clone(),
+        server: request.server.clone(),
+        action: asked.target.uid.id().unescaped().to_owned(),
+        policies,
+        approval: approval.map(|approved| approved.id.clone()),
+    })
+}
+
+/// Policies that could not be evaluated, and why.
+pub(crate) fn failures(response: &Response) -> impl Iterator<Item = (String, String)> {
+    response.diagnostics().errors().map(|error| match error {
+        cedar_policy::AuthorizationError::PolicyEvaluationError(error) => {
+            (error.policy_id().to_string(), error.inner().to_string())
+        }
+    })
+}
+
+/// The attributes that an operation brings along.
+pub(crate) fn parts_of(operation: Operation<'_>) -> Parts<'_> {
+    match operation {
+        Operation::List(method) | Operation::Session(method) => {
+            Parts { method: Some(method), ..Parts::default() }
+        }
+        Operation::Complete(target) | Operation::Task(target) => {
+            Parts { target: Some(target), ..Parts::default() }
+        }
+        _ => Parts::default(),
+    }
+}
+
+fn known(sources: &[Source], rule: Rule) -> (String, Known) {
+    let path = sources.get(rule.file).map_or_else(String::new, |source| source.path.clone());
+    let Rule { policy, id, line, reason, approver, .. } = rule;
+    (id, Known { policy, path, line, reason, approver })
+}
+
+fn digest_of_sources(sources: &[Source]) -> Digest {
+    let mut parts: Vec<(&str, &str)> = sources.iter().map(|s| (s.path.as_str(), s.text.as_str())).collect();
+    parts.sort_unstable();
+    let parts: Vec<&[u8]> =
+        parts.into_iter().flat_map(|(path, text)| [path.as_bytes(), text.as_bytes()]).collect();
+    digest(b"portunus policies 1", &parts)
+}
+
+fn digest_of_all(sources: &Digest, servers: &[ServerTools], checked: &Checked) -> Digest {
+    let mut parts: Vec<&[u8]> = vec![&sources.0, checked.schema.as_bytes()];
+    for server in servers {
+        parts.extend([
+            server.server.as_str().as_bytes(),
+            server.environment.as_bytes(),
+            server.owner.as_bytes(),
+        ]);
+        for tool in &server.tools {
+            parts.extend([tool.name.as_bytes(), tool.input_schema.as_deref().unwrap_or_default().as_bytes()]);
+        }
+    }
+    digest(b"portunus policy version 1", &parts)
 }

@@ -1,15 +1,47 @@
 //! Decides every request: Cedar policies over callers, servers, tools, arguments and SQL facts. Pure: no I/O, no clock.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `model` | what goes into a decision: policy files, servers and tools, a request |
+//! | `decision` | what comes out: [`Permit`] (nobody else can make one), [`Refused`], [`ApprovalNeeded`] |
+//! | `engine` | [`Engine`]: load, decide, what is visible |
+//! | `disclosure` | which columns may be shown |
+//! | `principal` | a caller in Cedar's terms, made once per token |
+//! | `source`, `check`, `schema` | files into policies; problems with line and hint; the Cedar schema |
+//! | `looks`, `slice` | what a policy looks at, and where it can apply, so that a decision touches few |
+//! | `context`, `arguments`, `shape` | one request in Cedar's terms; JSON arguments without silent loss |
+//! | [`approval`] | what an approval is good for |
+//! | [`sql`] | facts about SQL text |
+//! | [`defaults`] | the policies that come with Portunus, and templates |
+//! | [`explain`], [`testing`] | for people: which policies decided, and tests of policies |
+//!
+//! A request is refused when no policy permits it, when one forbids it, and when *any* policy that could apply fails:
+//! Cedar alone would skip a failing `forbid`.
 
 #![forbid(unsafe_code)]
 
+pub mod approval;
+mod arguments;
+mod check;
+mod context;
 mod decision;
 pub mod defaults;
+mod disclosure;
 mod engine;
+mod looks;
 mod model;
+mod names;
+mod principal;
 mod problem;
+mod schema;
+mod shape;
+mod slice;
+mod source;
 pub mod sql;
 
-pub use decision::{ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
-pub use engine::{Disclosure, Engine, Principal};
+pub use decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
+pub use disclosure::Disclosure;
+pub use engine::Engine;
 pub use model::{Approved, Context, Operation, Request, ServerTools, Source, Tool, TrustGroups, View};
+pub use principal::Principal;
 pub use problem::{Problem, Severity};
