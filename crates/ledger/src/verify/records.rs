@@ -1,0 +1,272 @@
+//! The records against the evidence.
+
+use super::evidence::Evidence;
+use super::{Finding, Findings, Place, Report, Signed};
+use crate::entry;
+use crate::layout::{Hashes, LineKind, Lines, Segment, segments};
+use crate::merkle::{Frontier, leaf_hash};
+use portunus_core::digest::Digest;
+use portunus_core::record::Verdict;
+use portunus_core::time::Timestamp;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Decisions without outcome that are listed.
+const OPEN_DECISIONS: usize = 100;
+
+/// What the records say about what was signed.
+pub(super) struct Read {
+    /// Every signed root is the root of these records.
+    pub(super) as_signed: bool,
+    /// Where the first signed root that is not theirs says a change must be.
+    pub(super) contradicted: Option<Range<u64>>,
+}
+
+/// Reads all records, compares each with its hash, and fills in the report.
+pub(super) fn check(
+    dir: &Path,
+    signed: &[Signed],
+    evidence: &Evidence,
+    report: &mut Report,
+    findings: &mut Findings,
+) -> Result<Read, (PathBuf, io::Error)> {
+    let hashes = (evidence.size > 0).then(|| Hashes::open(dir)).transpose();
+    let mut audit = Audit {
+        hashes: hashes.map_err(|error| (evidence.path.clone(), error))?,
+        hashed: evidence.size,
+        signed,
+        next: 0,
+        gaps: Vec::new(),
+        strangers: Vec::new(),
+        // Only needed when the evidence does not settle it.
+        own: evidence.damaged_at.map(|_| OwnTree::new(signed)),
+        open: HashSet::new(),
+        report,
+        findings,
+    };
+    let segments = segments(dir).map_err(|error| (dir.to_owned(), error))?;
+    for segment in &segments {
+        audit.segment(segment).map_err(|error| (segment.path.clone(), error))?;
+    }
+    Ok(audit.finish(segments.last()))
+}
+
+/// A line that is not the record that should stand there.
+struct Stranger {
+    place: Place,
+    kind: LineKind,
+    bytes: u64,
+}
+
+struct Audit<'a> {
+    hashes: Option<Hashes>,
+    hashed: u64,
+    signed: &'a [Signed],
+    /// The record that should come next: one more than the highest genuine one so far.
+    next: u64,
+    /// Records below that which have not been seen.
+    gaps: Vec<Range<u64>>,
+    /// Lines since the last genuine record that are none.
+    strangers: Vec<Stranger>,
+    own: Option<OwnTree<'a>>,
+    open: HashSet<String>,
+    report: &'a mut Report,
+    findings: &'a mut Findings,
+}
+
+impl Audit<'_> {
+    fn segment(&mut self, segment: &Segment) -> io::Result<()> {
+        let mut lines = Lines::open(&segment.path, 0)?;
+        let mut start = 0;
+        while let Some(kind) = lines.advance()? {
+            let bytes = lines.end() - start;
+            start = lines.end();
+            self.line(segment, kind, &lines, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, segment: &Segment, kind: LineKind, lines: &Lines, bytes: u64) -> io::Result<()> {
+        let line = lines.line();
+        if kind == LineKind::Torn && line.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        let place = || Place { file: segment.path.clone(), line: lines.number() };
+        let entry = (kind == LineKind::Whole).then(|| entry::split(line)).flatten();
+        let leaf = leaf_hash(line);
+        if let Some(own) = &mut self.own {
+            own.push(leaf, entry.map(|(seq, _)| seq));
+        }
+        if let Some((seq, json)) = entry {
+            match self.fits(seq, &leaf)? {
+                Some(true) if seq < self.next => {
+                    self.second_time(seq, place());
+                    return Ok(());
+                }
+                Some(true) | None if seq >= self.next => {
+                    self.accept(seq, json);
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        self.strangers.push(Stranger { place: place(), kind, bytes });
+        self.bound_strangers();
+        Ok(())
+    }
+
+    /// Whether the line is record `seq`, by its hash; `None` when there is no hash.
+    fn fits(&mut self, seq: u64, leaf: &Digest) -> io::Result<Option<bool>> {
+        match &mut self.hashes {
+            Some(hashes) if seq < self.hashed => Ok(Some(hashes.leaf(seq)? == *leaf)),
+            _ => Ok(None),
+        }
+    }
+
+    fn accept(&mut self, seq: u64, json: &[u8]) {
+        if seq > self.next || !self.strangers.is_empty() {
+            self.explain_strangers(seq);
+        }
+        self.next = seq + 1;
+        self.note(json);
+    }
+
+    /// Lines that are no records stand for those that should stand there, in order.
+    fn explain_strangers(&mut self, seq: u64) {
+        for stranger in std::mem::take(&mut self.strangers) {
+            let place = stranger.place;
+            if self.next < seq {
+                self.findings.add(Finding::Changed { seq: self.next, place });
+                self.next += 1;
+            } else {
+                self.findings.add(Finding::Foreign { place });
+            }
+        }
+        if self.next < seq {
+            self.gaps.push(self.next..seq);
+        }
+    }
+
+    fn second_time(&mut self, seq: u64, place: Place) {
+        let Some(index) = self.gaps.iter().position(|gap| gap.contains(&seq)) else {
+            self.findings.add(Finding::Repeated { seq, place });
+            return;
+        };
+        let gap = self.gaps.swap_remove(index);
+        self.gaps.extend([gap.start..seq, seq + 1..gap.end].into_iter().filter(|gap| !gap.is_empty()));
+        self.findings.add(Finding::Moved { seq, place });
+    }
+
+    /// Whatever a file holds, memory stays bounded: far more strangers than can be listed are just counted.
+    fn bound_strangers(&mut self) {
+        if self.strangers.len() > 2 * super::LISTED {
+            let Stranger { place, .. } = self.strangers.swap_remove(super::LISTED);
+            self.findings.add(Finding::Foreign { place });
+        }
+    }
+
+    fn note(&mut self, json: &[u8]) {
+        self.report.records += 1;
+        let Ok(glance) = serde_json::from_slice::<Glance>(json) else {
+            self.report.unknown += 1;
+            return;
+        };
+        self.report.first_at.get_or_insert(glance.at);
+        self.report.last_at = Some(glance.at);
+        match (glance.kind.as_str(), glance.decision) {
+            ("intent", Some(decision)) if glance.verdict == Some(Verdict::Permit) => {
+                self.open.insert(decision);
+            }
+            ("outcome", Some(decision)) => {
+                self.open.remove(&decision);
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(mut self, last: Option<&Segment>) -> Read {
+        let signed = self.signed.last().map_or(0, |last| last.checkpoint.size);
+        let crash = self.next >= signed
+            && self.strangers.first().is_some_and(|stranger| {
+                stranger.kind == LineKind::Torn && last.is_some_and(|last| last.path == stranger.place.file)
+            });
+        if crash {
+            self.report.torn_bytes = self.strangers.drain(..).map(|stranger| stranger.bytes).sum();
+        }
+        let seen = self.next;
+        let end = signed.max(seen);
+        self.explain_strangers(end);
+        // What is missing up to the end was cut off, the rest is missing from the middle.
+        self.gaps.sort_by_key(|gap| gap.start);
+        if let Some(cut) = self.gaps.pop_if(|gap| gap.end == signed && gap.start >= seen) {
+            self.findings.add(Finding::Truncated { records: cut.start, signed });
+        }
+        for gap in &self.gaps {
+            self.findings.add(Finding::Missing { first: gap.start, last: gap.end - 1 });
+        }
+        self.report.unsigned = seen.saturating_sub(signed);
+        self.report.intents_without_outcome = self.open.len() as u64;
+        let mut open: Vec<String> = self.open.into_iter().collect();
+        open.sort();
+        open.truncate(OPEN_DECISIONS);
+        self.report.open_decisions = open;
+        self.own.map_or(Read { as_signed: true, contradicted: None }, OwnTree::finish)
+    }
+}
+
+/// What the report needs of a record; reading only that is several times faster than reading all.
+#[derive(Deserialize)]
+struct Glance {
+    kind: String,
+    at: Timestamp,
+    decision: Option<String>,
+    verdict: Option<Verdict>,
+}
+
+/// The tree over the lines as they stand in the files.
+struct OwnTree<'a> {
+    tree: Frontier,
+    /// Every line so far claims to be the record that should stand there.
+    in_order: bool,
+    rest: std::iter::Peekable<std::slice::Iter<'a, Signed>>,
+    proven: u64,
+    contradicted: Option<Range<u64>>,
+}
+
+impl<'a> OwnTree<'a> {
+    fn new(signed: &'a [Signed]) -> Self {
+        let rest = signed.iter().peekable();
+        let mut own = Self { tree: Frontier::default(), in_order: true, rest, proven: 0, contradicted: None };
+        own.compare();
+        own
+    }
+
+    fn push(&mut self, leaf: Digest, seq: Option<u64>) {
+        if self.rest.peek().is_some() {
+            self.in_order &= seq == Some(self.tree.size());
+            self.tree.push(leaf, |_| ());
+            self.compare();
+        }
+    }
+
+    fn compare(&mut self) {
+        while let Some(signed) = self.rest.next_if(|signed| signed.checkpoint.size == self.tree.size()) {
+            if signed.checkpoint.root == self.tree.root() {
+                self.proven = self.tree.size();
+            } else if self.contradicted.is_none() {
+                self.contradicted = Some(self.proven..signed.checkpoint.size);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Read {
+        let complete = self.rest.peek().is_none();
+        Read {
+            as_signed: complete && self.in_order && self.contradicted.is_none(),
+            contradicted: self.contradicted,
+        }
+    }
+}
