@@ -137,3 +137,61 @@ fn perform(connection: &Connection, generation: &mut u64, work: &Work) -> Result
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+    use portunus_core::store::{Change, Expect, Kind, Write};
+
+    fn put(id: &str, expect: Expect) -> Work {
+        let change = Change::Put { parent: None, expires_at: None, value: b"1".to_vec() };
+        Work::Commit(Batch { writes: vec![Write { kind: Kind::Setting, id: id.to_owned(), expect, change }] })
+    }
+
+    fn ids(connection: &Connection) -> Vec<String> {
+        let mut statement = connection.prepare("SELECT id FROM document ORDER BY id").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    fn open(directory: &tempfile::TempDir) -> Connection {
+        let path = directory.path().join("portunus.db");
+        schema::prepare_files(&path).unwrap();
+        schema::open_writer(&path).unwrap().0
+    }
+
+    #[test]
+    fn a_group_is_one_commit_and_a_conflict_takes_only_its_own_batch_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut connection = open(&directory);
+        let watcher = Connection::open(directory.path().join("portunus.db")).unwrap();
+        let seen = || watcher.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0)).unwrap();
+        let before = seen();
+        let works = [put("a", Expect::Absent), put("a", Expect::Absent), put("b", Expect::Any)];
+        let group = commit(&mut connection, 41, &works).unwrap();
+        let answers: Vec<_> = group.outcomes.into_iter().map(|one| one.map(|done| done.answer)).collect();
+        assert_eq!(answers, [Ok(42), Err(StoreError::Conflict { kind: "setting" }), Ok(43)]);
+        assert_eq!(group.generation, 43);
+        assert_eq!(ids(&connection), ["a", "b"]);
+        assert_eq!(seen(), before + 1, "another connection saw one commit");
+        let stored: i64 = connection.query_row("SELECT generation FROM meta", [], |row| row.get(0)).unwrap();
+        assert_eq!(stored, 43);
+    }
+
+    /// As after a full disk: SQLite has ended the transaction by itself, in the middle of the group.
+    #[test]
+    fn a_failure_undoes_the_whole_group_and_the_next_group_is_whole_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut connection = open(&directory);
+        let trigger = "CREATE TEMP TRIGGER full BEFORE INSERT ON document WHEN new.id = 'bad'
+                       BEGIN SELECT RAISE(ROLLBACK, 'disk full, says the test'); END";
+        connection.execute_batch(trigger).unwrap();
+        let works = [put("a", Expect::Any), put("bad", Expect::Any), put("b", Expect::Any)];
+        let error = commit(&mut connection, 0, &works).unwrap_err();
+        assert!(error.to_string().contains("disk full"), "{error}");
+        assert_eq!(ids(&connection), [""; 0]);
+        assert!(connection.is_autocommit(), "no transaction is left open");
+        assert_eq!(commit(&mut connection, 0, &[put("c", Expect::Any)]).unwrap().generation, 1);
+        assert_eq!(ids(&connection), ["c"]);
+    }
+}
