@@ -1,0 +1,39 @@
+//! One INSERT, UPDATE or DELETE: all of it or nothing.
+
+use crate::authorizer::Access;
+use crate::failure::Failure;
+use crate::program;
+use crate::rows::{Page, Window, collect};
+use crate::session::Frame;
+use crate::statement;
+use rusqlite::types::Value;
+
+/// What a statement did.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// Rows that the statement itself inserted, changed or deleted, not those of triggers and foreign keys.
+    pub(crate) rows_changed: u64,
+    /// What RETURNING gave.
+    pub(crate) returned: Page,
+}
+
+/// Runs the statement; the frame commits it when this succeeds.
+pub(crate) fn write(
+    frame: &Frame<'_>,
+    sql: &str,
+    parameters: &[Value],
+    window: Window,
+) -> Result<Changes, Failure> {
+    let run = || {
+        let mut statement = statement::shaped(frame.connection, sql, Access::Write, &frame.witness)?;
+        statement::bind(&mut statement, parameters)?;
+        if let Some(mask) = frame.mask {
+            program::check(frame.connection, sql, parameters, frame.catalog, mask)?;
+        }
+        // SQLite makes all changes before it gives the first row of RETURNING.
+        let returned = collect(&mut statement, window)?;
+        drop(statement);
+        Ok(Changes { rows_changed: frame.connection.changes(), returned })
+    };
+    run().map_err(|failure| frame.explain(failure, sql))
+}
