@@ -3,12 +3,12 @@
 
 use crate::dial::{self, ConnectError, Proxy, first_byte, shown};
 use crate::identity::{Identity, Key, StateError};
+use crate::keeper::{Pause, keep_links};
 use crate::tls::{self, TlsError};
-use crate::wire::{ENROL_PATH, EnrolReply, EnrolRequest, Problem, ProblemCode, RENEW_PATH, Timing};
+use crate::wire::{ENROL_PATH, EnrolReply, EnrolRequest, GatewayInfo, Problem, ProblemCode, Timing};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use portunus_core::dialer::{Body, BodyError};
 use portunus_core::id::{Id, ServerName};
 use portunus_core::limits;
@@ -19,9 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 use tokio_rustls::client::TlsStream;
 use url::Url;
 
@@ -143,13 +141,13 @@ pub enum ConnectorError {
 
 /// A connector, ready to run.
 pub struct Connector {
-    config: Config,
-    clock: Arc<dyn Clock>,
-    rng: Arc<dyn Rng>,
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
     events: Events,
     roots: Arc<RootCertStore>,
     https: Arc<ClientConfig>,
-    key: Key,
+    pub(crate) key: Key,
 }
 
 impl Connector {
@@ -177,6 +175,17 @@ impl Connector {
         Ok(Self { config, clock, rng, events, roots, https, key })
     }
 
+    /// Enrols, unless that was done before, and gives what the edge told about itself: for a service that must know the
+    /// edge's assertion key before it takes calls. [`Self::run`] begins with it.
+    ///
+    /// # Errors
+    /// A refusal for good, or a state directory that cannot be used.
+    pub async fn enrol(&self) -> Result<GatewayInfo, ConnectorError> {
+        let enrolled = self.enrolled().await;
+        tell_refusal(&self.events, &enrolled);
+        Ok(enrolled?.reply.gateway)
+    }
+
     /// Runs until `stop` resolves and the calls in flight are done, or the edge refuses for good. Whatever else goes
     /// wrong is tried again, with growing pauses.
     ///
@@ -195,51 +204,10 @@ impl Connector {
         };
         let events = Arc::clone(&self.events);
         let ended = match result {
-            Ok(identity) => self.keep_links(identity, service, stop).await,
+            Ok(identity) => keep_links(self, identity, service, stop).await,
             Err(error) => Err(error),
         };
-        if let Err(ConnectorError::Refused { code, message, .. }) = &ended {
-            events(Event::Refused { code: *code, message: message.clone() });
-        }
-        ended
-    }
-
-    async fn keep_links<S>(
-        self,
-        identity: Identity,
-        service: S,
-        stop: impl Future<Output = ()>,
-    ) -> Result<(), ConnectorError>
-    where
-        S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + Sync + 'static,
-        S::Future: Send,
-        S::Error: Into<BodyError>,
-    {
-        let drain = self.config.timing.drain;
-        let links = self.config.links;
-        let running = Arc::new(Running {
-            identity: watch::Sender::new(Arc::new(identity)),
-            stopping: watch::Sender::new(false),
-            renewing: Mutex::new(()),
-            connector: self,
-        });
-        let mut tasks = JoinSet::new();
-        for slot in 0..links {
-            tasks.spawn(Arc::clone(&running).keep_link(slot, service.clone()));
-        }
-        tasks.spawn(Arc::clone(&running).keep_fresh());
-        let ended = tokio::select! {
-            // Tasks end by themselves only when there is no going on.
-            Some(ended) = tasks.join_next() => ended.unwrap_or_else(|failed| {
-                std::panic::resume_unwind(failed.into_panic())
-            }),
-            () = stop => Ok(()),
-        };
-        running.connector.tell(Event::Draining);
-        running.stopping.send_replace(true);
-        let finish = async { while tasks.join_next().await.is_some() {} };
-        // Each link keeps the bound itself; this one is for the unforeseen.
-        let _ = timeout(drain * 2, finish).await;
+        tell_refusal(&events, &ended);
         ended
     }
 
@@ -274,7 +242,11 @@ impl Connector {
     }
 
     /// One request to enrol or renew.
-    async fn ask<T: serde::Serialize>(&self, path: &str, request: &T) -> Result<EnrolReply, ConnectorError> {
+    pub(crate) async fn ask<T: serde::Serialize>(
+        &self,
+        path: &str,
+        request: &T,
+    ) -> Result<EnrolReply, ConnectorError> {
         let strange = || ConnectorError::Strange(shown(&self.config.gateway));
         let mut url = self.config.gateway.clone();
         url.set_path(path);
@@ -293,14 +265,14 @@ impl Connector {
         Err(ConnectorError::Refused { gateway, code: problem.code, message })
     }
 
-    async fn wait(&self, error: &ConnectorError, pause: &mut Pause) {
+    pub(crate) async fn wait(&self, error: &ConnectorError, pause: &mut Pause) {
         let retry_in = pause.next(&*self.rng);
         self.tell(Event::Waiting { why: error.to_string(), retry_in });
         sleep(retry_in).await;
     }
 
     /// Opens a link: TLS, and the edge's first byte, which says that it admitted this connector.
-    async fn open(&self, identity: &Identity) -> Result<TlsStream<TcpStream>, OpenError> {
+    pub(crate) async fn open(&self, identity: &Identity) -> Result<TlsStream<TcpStream>, OpenError> {
         let (chain, key) =
             self.key.for_tls(identity).map_err(|error| OpenError::Failed(error.to_string()))?;
         let config = tls::link_client_config(Arc::clone(&self.roots), chain, key);
@@ -315,14 +287,20 @@ impl Connector {
         }
     }
 
-    fn tell(&self, event: Event) {
+    pub(crate) fn tell(&self, event: Event) {
         (self.events)(event);
+    }
+}
+
+fn tell_refusal<T>(events: &Events, result: &Result<T, ConnectorError>) {
+    if let Err(ConnectorError::Refused { code, message, .. }) = result {
+        events(Event::Refused { code: *code, message: message.clone() });
     }
 }
 
 impl ConnectorError {
     /// Whether trying again later can help.
-    fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Refused { code, .. } => code.is_passing(),
             Self::Unreachable(_) | Self::Strange(_) => true,
@@ -331,198 +309,9 @@ impl ConnectorError {
     }
 }
 
-enum OpenError {
+pub(crate) enum OpenError {
     /// The edge was not reached.
     Failed(String),
     /// The edge was reached and ended the link before it began: perhaps the certificate is not good any more.
     Closed(String),
-}
-
-/// An enrolled connector at work; shared by its tasks.
-struct Running {
-    connector: Connector,
-    identity: watch::Sender<Arc<Identity>>,
-    stopping: watch::Sender<bool>,
-    renewing: Mutex<()>,
-}
-
-impl Running {
-    /// Keeps one link up, until the edge refuses for good or the connector stops.
-    async fn keep_link<S>(self: Arc<Self>, slot: usize, service: S) -> Result<(), ConnectorError>
-    where
-        S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + Sync + 'static,
-        S::Future: Send,
-        S::Error: Into<BodyError>,
-    {
-        let connector = &self.connector;
-        let timing = connector.config.timing;
-        let mut identities = self.identity.subscribe();
-        let mut stopping = self.stopping.subscribe();
-        let mut pause = Pause::new(timing.pause);
-        // The link that serves, and earlier ones that drain.
-        let mut serving: Option<oneshot::Sender<()>> = None;
-        let mut served = JoinSet::new();
-        loop {
-            let identity = Arc::clone(&identities.borrow_and_update());
-            connector.tell(Event::Dialling { slot });
-            let opened = tokio::select! {
-                opened = connector.open(&identity) => opened,
-                _ = stopping.wait_for(|stop| *stop) => break,
-            };
-            let why = match opened {
-                Ok(stream) => {
-                    connector.tell(Event::LinkUp { slot });
-                    let up = Instant::now();
-                    let (drain, drained) = oneshot::channel();
-                    let current = served.spawn(serve(stream, service.clone(), timing, drained)).id();
-                    // Dropping the earlier link's sender, if there is one, lets it drain.
-                    serving = Some(drain);
-                    let why = tokio::select! {
-                        why = ended(&mut served, current) => why,
-                        // A new certificate: open a new link beside this one.
-                        Ok(()) = identities.changed() => continue,
-                        _ = stopping.wait_for(|stop| *stop) => break,
-                    };
-                    if up.elapsed() >= timing.pause.1 {
-                        pause = Pause::new(timing.pause);
-                    }
-                    why
-                }
-                Err(OpenError::Failed(why)) => why,
-                Err(OpenError::Closed(why)) => match self.renew(&identity).await {
-                    Err(error) if !error.is_passing() => return Err(error),
-                    Err(error) => format!("{why}; {error}"),
-                    Ok(()) => why,
-                },
-            };
-            let retry_in = pause.next(&*connector.rng);
-            connector.tell(Event::LinkDown { slot, why, retry_in });
-            tokio::select! {
-                () = sleep(retry_in) => {}
-                _ = stopping.wait_for(|stop| *stop) => break,
-            }
-        }
-        drop(serving);
-        while served.join_next().await.is_some() {}
-        Ok(())
-    }
-
-    /// Renews when it is time. The clock is asked each minute, because timers stand still while a laptop sleeps.
-    async fn keep_fresh(self: Arc<Self>) -> Result<(), ConnectorError> {
-        const LOOK: Duration = Duration::from_secs(60);
-        let connector = &self.connector;
-        let mut stopping = self.stopping.subscribe();
-        let mut pause = Pause::new(connector.config.timing.pause);
-        loop {
-            let identity = Arc::clone(&self.identity.borrow());
-            let left = identity.renew_at.since(connector.clock.now());
-            if !left.is_zero() {
-                tokio::select! {
-                    () = sleep(left.min(LOOK)) => continue,
-                    _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-                }
-            }
-            match self.renew(&identity).await {
-                Ok(()) => pause = Pause::new(connector.config.timing.pause),
-                Err(error) if error.is_passing() => {
-                    tokio::select! {
-                        () = connector.wait(&error, &mut pause) => {}
-                        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Gets a new certificate, unless somebody did since `seen`.
-    async fn renew(&self, seen: &Arc<Identity>) -> Result<(), ConnectorError> {
-        let _alone = self.renewing.lock().await;
-        if !Arc::ptr_eq(seen, &self.identity.borrow()) {
-            return Ok(());
-        }
-        let Connector { key, clock, config, .. } = &self.connector;
-        let request = key.renewal(&seen.reply.connector, clock.now())?;
-        let reply = self.connector.ask(RENEW_PATH, &request).await?;
-        let identity = key.keep(config.gateway.as_str(), reply, clock.now())?;
-        self.connector.tell(Event::Renewed { next: identity.renew_at });
-        self.identity.send_replace(Arc::new(identity));
-        Ok(())
-    }
-}
-
-/// Serves one link until it ends, or `drained` is told or dropped and its calls are done; says why it ended.
-async fn serve<S>(
-    stream: TlsStream<TcpStream>,
-    service: S,
-    timing: Timing,
-    drained: oneshot::Receiver<()>,
-) -> String
-where
-    S: Service<Request<Incoming>, Response = Response<Body>> + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BodyError>,
-{
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(timing.ping)
-        .keep_alive_timeout(timing.ping)
-        .max_concurrent_streams(limits::LINK_STREAMS)
-        .initial_stream_window_size(limits::LINK_STREAM_WINDOW)
-        .initial_connection_window_size(limits::LINK_WINDOW)
-        .max_header_list_size(u32::try_from(limits::HEADER_BYTES).unwrap_or(u32::MAX))
-        .max_send_buf_size(limits::LINK_STREAM_WINDOW as usize)
-        // The edge cancels calls by resetting their streams, as often as its clients go away.
-        .max_pending_accept_reset_streams(limits::LINK_STREAMS as usize)
-        .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        ended = connection.as_mut() => return why(ended),
-        _ = drained => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    timeout(timing.drain, connection).await.map_or_else(|_| "its calls did not end in time".to_owned(), why)
-}
-
-fn why(ended: Result<(), hyper::Error>) -> String {
-    match ended {
-        Ok(()) => "the edge closed it".to_owned(),
-        Err(error) => {
-            std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
-        }
-    }
-}
-
-/// Why the link with this task ended; earlier links that end meanwhile are passed over.
-async fn ended(served: &mut JoinSet<String>, current: tokio::task::Id) -> String {
-    loop {
-        match served.join_next_with_id().await {
-            Some(Ok((id, why))) if id == current => return why,
-            Some(Err(error)) if error.id() == current => return "its task failed".to_owned(),
-            Some(_) => {}
-            None => return "its task is gone".to_owned(),
-        }
-    }
-}
-
-/// Growing pauses with full jitter, so that many connectors do not come back at once.
-struct Pause {
-    next: Duration,
-    longest: Duration,
-}
-
-impl Pause {
-    const fn new((first, longest): (Duration, Duration)) -> Self {
-        Self { next: first, longest }
-    }
-
-    fn next(&mut self, rng: &dyn Rng) -> Duration {
-        let mut random = [0; 4];
-        rng.fill(&mut random);
-        let share = f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-        let pause = self.next.mul_f64(share);
-        self.next = (self.next * 2).min(self.longest);
-        pause
-    }
 }

@@ -12,6 +12,7 @@
 //! | `link` | edge | one link: its HTTP/2 connection, its pings, its end |
 //! | [`exchange`] | edge | one call over a link: [`exchange::LinkDialer`] is core's dialer |
 //! | [`connector`] | connector | keeps the links up and serves what comes down |
+//! | `keeper` | connector | the links of an enrolled connector and the renewal of its certificate |
 //! | `identity` | connector | key and certificate, kept in the state directory |
 //! | [`dial`] | connector | connections out: TCP, TLS, proxies |
 //! | [`target`] | connector | the service that forwards to an HTTP server beside the connector |
@@ -25,6 +26,7 @@ pub mod dial;
 pub mod enrol;
 pub mod exchange;
 mod identity;
+mod keeper;
 mod link;
 pub mod registry;
 pub mod target;
