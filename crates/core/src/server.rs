@@ -36,8 +36,6 @@ pub enum Upstream {
     Tunnel,
     /// At an `http` or `https` URL that the edge can reach.
     Http(Url),
-    /// A child process that speaks MCP over standard input and output: program and arguments.
-    Command(Vec<String>),
 }
 
 /// What kind of actor drives the client.

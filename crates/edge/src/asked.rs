@@ -1,0 +1,198 @@
+//! What one HTTP request asks of a server: a parsed message, or one of the legacy era's two body-less requests.
+
+use crate::Published;
+use crate::body;
+use crate::refusal::Refusal;
+use bytes::Bytes;
+use http::{HeaderMap, Method as HttpMethod, Request, StatusCode};
+use portunus_core::trace::TraceContext;
+use portunus_mcp::json::Bounds;
+use portunus_mcp::message::{self, Era, Message, Method, Reject};
+use portunus_policy::Operation;
+
+/// One request to a server, understood.
+pub struct Asked {
+    /// POST, GET or DELETE.
+    pub http: HttpMethod,
+    /// The client's header.
+    pub headers: HeaderMap,
+    /// The exact bytes that will be forwarded (law 2).
+    pub body: Bytes,
+    /// What they say.
+    pub what: What,
+}
+
+/// What a request says.
+pub enum What {
+    /// A JSON-RPC message.
+    Message(Box<Message>),
+    /// GET: open the legacy era's stream from server to client.
+    Stream,
+    /// DELETE: end a legacy session.
+    End,
+}
+
+/// Reads and parses a request to this server.
+///
+/// # Errors
+/// For a body out of bounds, and for anything that is not one unambiguous message.
+pub async fn read<B>(request: Request<B>, published: &Published) -> Result<Asked, Refusal>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let (head, incoming) = request.into_parts();
+    let what = match head.method {
+        HttpMethod::POST => None,
+        HttpMethod::GET => Some(What::Stream),
+        HttpMethod::DELETE => Some(What::End),
+        _ => return Err(Refusal::MethodNotAllowed),
+    };
+    if let Some(what) = what {
+        message::read_session_request(&head.method, &head.headers)
+            .map_err(|reject| Refusal::Message(Box::new(reject)))?;
+        return Ok(Asked { http: head.method, headers: head.headers, body: Bytes::new(), what });
+    }
+    let longest = published.server.limits.request_bytes;
+    let body = body::read(incoming, longest).await?;
+    let message = message::read(&head.headers, &body, &Bounds::of_bytes(longest))
+        .map_err(|reject| Refusal::Message(Box::new(reject)))?;
+    if let Some(unknown) = unknown_method(&message) {
+        return Err(Refusal::Message(Box::new(unknown)));
+    }
+    Ok(Asked { http: head.method, headers: head.headers, body, what: What::Message(Box::new(message)) })
+}
+
+/// Methods that Portunus does not know are refused: nobody has decided what they may do.
+fn unknown_method(message: &Message) -> Option<Reject> {
+    let Message::Call(call) = message else { return None };
+    let Method::Other(name) = &call.method else { return None };
+    let status = match call.version.era() {
+        Era::Modern => StatusCode::NOT_FOUND,
+        Era::Legacy => StatusCode::OK,
+    };
+    let message = format!("the method `{}` is not known here", name.escape_debug());
+    Some(Reject::new(status, -32601, message).with_id(call.id.clone()))
+}
+
+impl Asked {
+    /// The method's name, as recorded.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        match &self.what {
+            What::Stream => "GET",
+            What::End => "DELETE",
+            What::Message(message) => match &**message {
+                Message::Call(call) => call.method.as_str(),
+                Message::Notification(notification) => notification.method.as_str(),
+                Message::Answer(_) => "answer",
+            },
+        }
+    }
+    /// The tool, prompt, resource or task it names.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        match &self.what {
+            What::Message(message) => match &**message {
+                Message::Call(call) => call.target.as_deref(),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+    /// The tool it calls.
+    #[must_use]
+    pub fn tool(&self) -> Option<&str> {
+        self.call().filter(|call| call.method == Method::ToolsCall).and_then(|call| call.target.as_deref())
+    }
+    /// The call, if it is one.
+    #[must_use]
+    pub fn call(&self) -> Option<&message::Call> {
+        match &self.what {
+            What::Message(message) => match &**message {
+                Message::Call(call) => Some(call),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+    /// The raw JSON object of the arguments.
+    #[must_use]
+    pub fn arguments(&self) -> Option<&Bytes> {
+        self.call().and_then(|call| call.arguments.as_ref())
+    }
+    /// The call's id, or JSON `null` where there is none.
+    #[must_use]
+    pub fn id(&self) -> Bytes {
+        self.call().map_or_else(|| Bytes::from_static(b"null"), |call| call.id.clone())
+    }
+    /// The protocol era.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        match &self.what {
+            What::Message(message) => message.version().era(),
+            What::Stream | What::End => Era::Legacy,
+        }
+    }
+    /// Whether it may change something at the upstream, as far as the protocol and confirmed tools tell.
+    #[must_use]
+    pub fn may_change(&self, published: &Published) -> bool {
+        match (self.tool(), &self.what) {
+            (Some(tool), _) => !published.read_only.contains(tool),
+            (None, What::Stream) => false,
+            (None, What::End) => true,
+            (None, What::Message(message)) => match &**message {
+                Message::Call(call) => call.method.may_change(),
+                Message::Notification(_) => false,
+                Message::Answer(_) => true,
+            },
+        }
+    }
+    /// What policy is asked.
+    #[must_use]
+    pub fn operation(&self) -> Operation<'_> {
+        let What::Message(message) = &self.what else { return Operation::Session(self.method()) };
+        let call = match &**message {
+            Message::Call(call) => call,
+            Message::Notification(_) => return Operation::Session(self.method()),
+            Message::Answer(_) => return Operation::Answer,
+        };
+        let target = call.target.as_deref().unwrap_or_default();
+        match &call.method {
+            Method::ToolsCall => Operation::CallTool(target),
+            Method::ResourcesRead => Operation::ReadResource(target),
+            Method::PromptsGet => Operation::GetPrompt(target),
+            Method::Complete => Operation::Complete(target),
+            Method::ResourcesSubscribe | Method::ResourcesUnsubscribe => Operation::Subscribe(target),
+            Method::TasksGet | Method::TasksResult | Method::TasksCancel | Method::TasksUpdate => {
+                Operation::Task(target)
+            }
+            Method::ToolsList
+            | Method::ResourcesList
+            | Method::ResourceTemplatesList
+            | Method::PromptsList
+            | Method::TasksList => Operation::List(call.method.as_str()),
+            method => Operation::Session(method.as_str()),
+        }
+    }
+    /// The resources that a `subscriptions/listen` wants to hear of; each is decided by itself.
+    #[must_use]
+    pub fn subscriptions(&self) -> &[String] {
+        self.call().map_or(&[], |call| &call.subscriptions)
+    }
+    /// The trace it belongs to: from the header, else from `_meta` (SEP-414).
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        let header = self.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        let meta = || self.call().and_then(|call| call.traceparent.as_deref());
+        header.or_else(meta).and_then(TraceContext::parse)
+    }
+}
+
+/// The era's word in policies.
+#[must_use]
+pub const fn era_word(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "legacy",
+        Era::Modern => "modern",
+    }
+}

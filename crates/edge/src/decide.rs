@@ -1,0 +1,129 @@
+//! Policy → permit, with an approval used where one is needed; a refusal is recorded before the client hears of it.
+
+use crate::approval::{self, Standing};
+use crate::asked::{self, Asked};
+use crate::caller::Known;
+use crate::refusal::Refusal;
+use crate::{Edge, Published, Snapshot, facts, record};
+use portunus_core::id::{self, Id};
+use portunus_core::record::Verdict;
+use portunus_core::time::Timestamp;
+use portunus_core::trace::TraceContext;
+use portunus_policy::{ApprovalNeeded, Context, Decision, Operation, Permit, Principal, Refused, Request};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// One request with everything that a decision about it looks at.
+pub struct Case<'a> {
+    /// The view of configuration and policies it is decided under.
+    pub snapshot: &'a Snapshot,
+    /// The server.
+    pub published: &'a Published,
+    /// Who is asking.
+    pub known: &'a Known,
+    /// What.
+    pub asked: &'a Asked,
+    /// From where.
+    pub source: IpAddr,
+    /// When.
+    pub now: Timestamp,
+    /// In which trace.
+    pub trace: &'a TraceContext,
+}
+
+/// Decides.
+///
+/// # Errors
+/// Whenever there is no permit.
+pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
+    let engine = &case.snapshot.engine;
+    let principal = case.known.principal(engine);
+    let sql = case.asked.call().and_then(facts::facts);
+    let mut request = Request {
+        decision: id::mint("dec", case.now, &*edge.rng),
+        server: &case.published.server.name,
+        operation: case.asked.operation(),
+        arguments: case.asked.arguments().map(|raw| &raw[..]),
+        sql: sql.as_ref(),
+        approval: None,
+        context: context(case),
+    };
+    for uri in case.asked.subscriptions() {
+        let each = Request { operation: Operation::Subscribe(uri), ..request.clone() };
+        match engine.decide(&principal, &each) {
+            Decision::Permit(_) => {}
+            Decision::Refused(refused) | Decision::ApprovalNeeded(ApprovalNeeded { refused, .. }) => {
+                return Err(refuse(edge, case, refused).await);
+            }
+        }
+    }
+    let needed = match engine.decide(&principal, &request) {
+        Decision::Permit(permit) => return Ok(permit),
+        Decision::Refused(refused) => return Err(refuse(edge, case, refused).await),
+        Decision::ApprovalNeeded(needed) => needed,
+    };
+    let server = &case.published.server.name;
+    match approval::find_or_ask(edge, case.known, server, case.asked, &needed, case.now).await? {
+        Standing::Approved(approved) => {
+            request.approval = Some(&approved);
+            match engine.decide(&principal, &request) {
+                Decision::Permit(permit) => Ok(permit),
+                Decision::Refused(refused) => Err(refuse(edge, case, refused).await),
+                Decision::ApprovalNeeded(_) => {
+                    Err(Refusal::Internal("an approval did not satisfy its own policy"))
+                }
+            }
+        }
+        Standing::Waiting(approval) => Err(wait(edge, case, needed.refused, approval).await),
+    }
+}
+
+/// The circumstances of a request.
+#[must_use]
+pub fn context<'a>(case: &Case<'a>) -> Context<'a> {
+    Context {
+        now: case.now,
+        source: case.source,
+        environment: &case.published.server.environment,
+        era: asked::era_word(case.asked.era()),
+    }
+}
+
+/// The caller's principal under the case's policies.
+#[must_use]
+pub fn principal(case: &Case<'_>) -> Arc<Principal> {
+    case.known.principal(&case.snapshot.engine)
+}
+
+async fn refuse(edge: &Edge, case: &Case<'_>, refused: Refused) -> Refusal {
+    let Refused { decision, reasons, policies } = refused;
+    let verdict = (Verdict::Refuse, policies, None);
+    match note(edge, case, &decision, &reasons, verdict).await {
+        Ok(()) => Refusal::Policy { id: case.asked.id(), decision, reasons },
+        Err(refusal) => refusal,
+    }
+}
+
+async fn wait(edge: &Edge, case: &Case<'_>, refused: Refused, approval: Id) -> Refusal {
+    let Refused { decision, reasons, policies } = refused;
+    let verdict = (Verdict::ApprovalNeeded, policies, Some(approval.clone()));
+    match note(edge, case, &decision, &reasons, verdict).await {
+        Ok(()) => Refusal::ApprovalNeeded { id: case.asked.id(), decision, approval, reasons },
+        Err(refusal) => refusal,
+    }
+}
+
+async fn note(
+    edge: &Edge,
+    case: &Case<'_>,
+    decision: &Id,
+    reasons: &[String],
+    (verdict, policies, approval): (Verdict, Vec<String>, Option<Id>),
+) -> Result<(), Refusal> {
+    let label = case.asked.target().unwrap_or_else(|| case.asked.method());
+    edge.metrics.decided(case.published.server.name.as_str(), label, verdict);
+    let mut intent = record::intent(edge, case, decision.clone(), verdict, policies);
+    intent.reason = Some(reasons.join(" "));
+    intent.approval = approval;
+    record::durable(record::append(edge, intent)).await
+}

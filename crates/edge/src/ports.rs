@@ -1,0 +1,31 @@
+//! What the edge needs from outside: `cli` wires these to the control plane, the tunnel and telemetry.
+
+use async_trait::async_trait;
+use portunus_core::dialer::{Body, Dialer};
+use portunus_core::server::Server;
+use rustls_pki_types::CertificateDer;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A TLS stream of a client or a connector.
+pub type TlsStream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+
+/// Answers whatever is not an MCP server: OAuth, sign-in, console, enrolment.
+#[async_trait]
+pub trait ControlPlane: Send + Sync {
+    /// Answers one request; its head has passed the same guard as every other.
+    async fn serve(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body>;
+}
+
+/// Takes over the connections of connectors.
+#[async_trait]
+pub trait Links: Send + Sync {
+    /// Runs a link until it ends. The certificate chain was verified against the link CA.
+    async fn run(&self, stream: TlsStream, certificates: Vec<CertificateDer<'static>>, peer: SocketAddr);
+}
+
+/// Finds the way to a server's upstream when the configuration is loaded.
+pub trait Dialers: Send + Sync {
+    /// The dialer for this server.
+    fn dialer(&self, server: &Server) -> Arc<dyn Dialer>;
+}

@@ -1,0 +1,150 @@
+//! Why a request was refused: one variant per reason. `respond` alone turns them into HTTP and JSON-RPC.
+
+use bytes::Bytes;
+use portunus_core::dialer::DialError;
+use portunus_core::id::{Id, ServerName};
+use portunus_core::record::LedgerError;
+use portunus_core::store::StoreError;
+use portunus_vault::VaultError;
+
+/// A refused request.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The HTTP head is malformed, ambiguous or not for this edge.
+    #[error(transparent)]
+    Head(#[from] crate::guard::BadHead),
+    /// No server of that name is published.
+    #[error("no server `{0}` is published here")]
+    NoServer(ServerName),
+    /// The method is not one of POST, GET, DELETE.
+    #[error("this method is not allowed here")]
+    MethodNotAllowed,
+    /// No token, or one that proves nothing.
+    #[error("{0}")]
+    Unauthorized(Unauthorized),
+    /// The body could not be read within its bounds.
+    #[error(transparent)]
+    Body(#[from] crate::body::BadBody),
+    /// The body is not one unambiguous message.
+    #[error("{}", .0.message)]
+    Message(Box<portunus_mcp::message::Reject>),
+    /// A policy said no.
+    #[error("refused by policy")]
+    Policy {
+        /// The call's id.
+        id: Bytes,
+        /// The decision.
+        decision: Id,
+        /// The policies' own words.
+        reasons: Vec<String>,
+    },
+    /// A policy asks for a human's yes first.
+    #[error("needs approval")]
+    ApprovalNeeded {
+        /// The call's id.
+        id: Bytes,
+        /// The decision.
+        decision: Id,
+        /// The approval that waits.
+        approval: Id,
+        /// The policies' own words.
+        reasons: Vec<String>,
+    },
+    /// The server has as many calls in flight as it may have.
+    #[error("the server is busy")]
+    Busy {
+        /// The call's id.
+        id: Bytes,
+    },
+    /// The credential cannot be used.
+    #[error("the server's credential cannot be used")]
+    Credential {
+        /// The call's id.
+        id: Bytes,
+        /// For the log, never for the client.
+        error: VaultError,
+    },
+    /// The upstream failed.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamFailure),
+    /// The store failed: nothing is admitted.
+    #[error("the store is not available")]
+    Store(#[from] StoreError),
+    /// The ledger failed: nothing is admitted.
+    #[error("the ledger is not available")]
+    Ledger(#[from] LedgerError),
+    /// The grant was revoked while the request was under way.
+    #[error("the grant was revoked")]
+    Revoked,
+    /// Something the edge itself should have prevented.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+/// Why a token was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unauthorized {
+    /// There is no Authorization header.
+    #[error("sign in first")]
+    Missing,
+    /// The header is not one `Bearer` token.
+    #[error("the Authorization header is not one Bearer token")]
+    Malformed,
+    /// The token is unknown, expired, revoked, or for another server; which of these is not told.
+    #[error("the access token is not valid for this server")]
+    Invalid,
+    /// A token came in the query, where proxies log it (RFC 6750 section 2.3 forbids it here).
+    #[error("tokens are accepted in the Authorization header only")]
+    InQuery,
+}
+
+/// Why the upstream gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamFailure {
+    /// See [`DialError`].
+    #[error("{error}")]
+    Dial {
+        /// The call's id.
+        id: Bytes,
+        /// What failed.
+        error: DialError,
+    },
+    /// No answer in time; it may have taken effect.
+    #[error("the server did not answer in time")]
+    TimedOut {
+        /// The call's id.
+        id: Bytes,
+    },
+    /// The answer could not be inspected, so it is withheld.
+    #[error("the server's answer was withheld: {why}")]
+    Withheld {
+        /// The call's id.
+        id: Bytes,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Refusal {
+    /// A word for metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Head(_) => "head",
+            Self::NoServer(_) => "no_server",
+            Self::MethodNotAllowed => "http_method",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::Body(_) => "body",
+            Self::Message(_) => "message",
+            Self::Policy { .. } => "policy",
+            Self::ApprovalNeeded { .. } => "approval",
+            Self::Busy { .. } => "busy",
+            Self::Credential { .. } => "credential",
+            Self::Upstream(_) => "upstream",
+            Self::Store(_) => "store",
+            Self::Ledger(_) => "ledger",
+            Self::Revoked => "revoked",
+            Self::Internal(_) => "internal",
+        }
+    }
+}

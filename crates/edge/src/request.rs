@@ -1,0 +1,169 @@
+//! The way of a request, top to bottom. Each step is a module; each `?` is a typed refusal; `respond` alone turns refusals
+//! into HTTP.
+
+use crate::asked;
+use crate::caller::Known;
+use crate::decide::{self, Case};
+use crate::inspect;
+use crate::record;
+use crate::refusal::{Refusal, UpstreamFailure};
+use crate::respond::{self, Place};
+use crate::route::{self, Route};
+use crate::send;
+use crate::stream::{Seal, Sealed};
+use crate::{Edge, Published, Snapshot, guard};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use portunus_core::dialer::{Body, DialError};
+use portunus_core::id::ServerName;
+use portunus_core::record::{End, Verdict};
+use portunus_core::trace::{Span, SpanKind, TraceContext};
+use portunus_policy::Permit;
+use portunus_vault::Bound;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Answers one request.
+///
+/// # Errors
+/// Never: every failure is an answer.
+pub async fn handle(
+    edge: Arc<Edge>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let snapshot = edge.snapshot.load_full();
+    if let Err(bad) = guard::check(&request, &snapshot.hosts) {
+        return Ok(refuse(&edge, &snapshot, None, &bad.into()));
+    }
+    let Route::Mcp(name) = route::route(request.uri().path()) else {
+        let request = request.map(|body| Body::new(body.map_err(Into::into)));
+        return Ok(edge.control.serve(request, peer).await);
+    };
+    let answer = serve(edge.clone(), &snapshot, &name, peer, request).await;
+    Ok(answer.unwrap_or_else(|refusal| refuse(&edge, &snapshot, Some(&name), &refusal)))
+}
+
+/// One request to a published server.
+async fn serve(
+    edge: Arc<Edge>,
+    snapshot: &Snapshot,
+    name: &ServerName,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let started = Instant::now();
+    let now = edge.clock.now();
+    guard::check_origin(request.headers(), &snapshot.public_url, &snapshot.allowed_origins)?;
+    let published = snapshot.servers.get(name).ok_or_else(|| Refusal::NoServer(name.clone()))?;
+    let known = edge.callers.identify(&*edge.store, name, &request, now).await?;
+    let asked = asked::read(request, published).await?;
+
+    let parent = asked.trace();
+    let trace = parent.map_or_else(|| TraceContext::start(&*edge.rng), |parent| parent.child(&*edge.rng));
+    let case =
+        Case { snapshot, published, known: &known, asked: &asked, source: peer.ip(), now, trace: &trace };
+    let permit = decide::decide(&edge, &case).await?;
+    let credential = credential(&edge, &case).await?;
+    let room = published.room.clone().try_acquire_owned().map_err(|_| Refusal::Busy { id: asked.id() })?;
+
+    let label = asked.target().unwrap_or_else(|| asked.method());
+    edge.metrics.decided(name.as_str(), label, Verdict::Permit);
+    let in_flight = edge.metrics.begin(name.as_str(), label, room);
+    let mut seal = Seal::new(&edge, started, permit.decision().clone(), in_flight);
+    seal.trace(span(&case, parent));
+    let answer = exchange(&edge, &case, &permit, credential.as_ref(), &mut seal).await;
+    let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
+    seal.answered(answer.status());
+    Ok(release(answer, seal, published, &known))
+}
+
+/// Record, send, inspect. A call that may change something is recorded before it is sent; any other while it is under
+/// way, but before its answer is released.
+async fn exchange(
+    edge: &Edge,
+    case: &Case<'_>,
+    permit: &Permit,
+    credential: Option<&Bound>,
+    seal: &mut Seal,
+) -> Result<Response<Body>, Refusal> {
+    let policies = permit.policies().to_vec();
+    let mut intent = record::intent(edge, case, permit.decision().clone(), Verdict::Permit, policies);
+    intent.approval = permit.approval().cloned();
+    intent.credential = credential.map(|bound| bound.credential().clone());
+    let receipt = record::append(edge, intent);
+    let send = send::send(edge, case, permit, credential);
+    let answer = if case.asked.may_change(case.published) {
+        record::durable(receipt).await.inspect_err(|_| seal.end(End::Unreachable))?;
+        send.await?
+    } else {
+        let (recorded, answer) = tokio::join!(record::durable(receipt), send);
+        recorded?;
+        answer?
+    };
+    let withheld =
+        |why: inspect::Withheld| UpstreamFailure::Withheld { id: case.asked.id(), why: why.to_string() };
+    Ok(inspect::inspect(case, answer).await.map_err(withheld)?)
+}
+
+/// The credential version that this server's calls carry, if it needs one.
+async fn credential(edge: &Edge, case: &Case<'_>) -> Result<Option<Bound>, Refusal> {
+    let server = &case.published.server;
+    let Some(name) = &server.credential else { return Ok(None) };
+    let bound = edge.vault.bound(name, &server.name, case.now).await;
+    bound.map(Some).map_err(|error| Refusal::Credential { id: case.asked.id(), error })
+}
+
+/// The answer on its way: counted, bounded, cut on revocation, sealed at its end.
+fn release(answer: Response<Body>, seal: Seal, published: &Published, known: &Known) -> Response<Body> {
+    let limits = &published.server.limits;
+    answer.map(|body| {
+        Body::new(Sealed::new(body, seal, limits.response_bytes, limits.timeout, known.revocation()))
+    })
+}
+
+/// The span of this request, to be finished by its seal.
+fn span(case: &Case<'_>, parent: Option<TraceContext>) -> Span {
+    let target = case.asked.target().unwrap_or_default();
+    Span {
+        context: *case.trace,
+        parent: parent.map(|parent| parent.span),
+        name: format!("{} {target}", case.asked.method()).trim_end().to_owned(),
+        kind: SpanKind::Server,
+        start: case.now,
+        micros: 0,
+        failed: false,
+        attributes: vec![
+            ("mcp.method.name", case.asked.method().to_owned()),
+            ("portunus.server", case.published.server.name.to_string()),
+            ("enduser.id", case.known.caller.user.to_string()),
+        ],
+    }
+}
+
+/// How a call ended that never had an answer to release.
+const fn how_it_ended(refusal: &Refusal) -> End {
+    match refusal {
+        Refusal::Upstream(UpstreamFailure::Dial { error: DialError::Broken(_), .. }) => End::Broken,
+        Refusal::Upstream(UpstreamFailure::TimedOut { .. }) => End::TimedOut,
+        Refusal::Upstream(UpstreamFailure::Withheld { .. }) => End::Withheld,
+        Refusal::Revoked => End::Revoked,
+        _ => End::Unreachable,
+    }
+}
+
+fn refuse(
+    edge: &Edge,
+    snapshot: &Snapshot,
+    server: Option<&ServerName>,
+    refusal: &Refusal,
+) -> Response<Body> {
+    if !matches!(refusal, Refusal::Policy { .. } | Refusal::ApprovalNeeded { .. }) {
+        edge.metrics.refused(refusal.label());
+        tracing::debug!(server = server.map(ServerName::as_str), refusal = ?refusal, "request refused");
+    }
+    respond::refuse(refusal, &Place { public_url: &snapshot.public_url, server })
+}

@@ -1,0 +1,171 @@
+//! Refusals → HTTP and JSON-RPC, in this one place. What a client reads here is all it learns: no cause, no path, no
+//! policy text but its `@reason`, no secret.
+
+use crate::refusal::{Refusal, Unauthorized, UpstreamFailure};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use portunus_core::dialer::{self, Body, DialError};
+use portunus_core::id::ServerName;
+use portunus_mcp::answer;
+use serde_json::json;
+
+/// JSON-RPC codes of Portunus' own refusals, from the range that JSON-RPC 2.0 section 5.1 leaves to implementations.
+pub mod code {
+    /// A policy refused the call.
+    pub const REFUSED: i32 = -32010;
+    /// A human must approve the call first.
+    pub const APPROVAL_NEEDED: i32 = -32011;
+    /// The server, or the edge, cannot take the call now; nothing was sent.
+    pub const UNAVAILABLE: i32 = -32012;
+    /// The call may or may not have taken effect.
+    pub const UNCERTAIN: i32 = -32013;
+    /// The server's answer was withheld.
+    pub const WITHHELD: i32 = -32014;
+}
+
+/// What is needed to point a client at its sign-in.
+pub struct Place<'a> {
+    /// The public URL, without a slash at the end.
+    pub public_url: &'a str,
+    /// The server asked for, if the request got that far.
+    pub server: Option<&'a ServerName>,
+}
+
+/// The answer that tells a client of a refusal.
+#[must_use]
+pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
+    match refusal {
+        Refusal::Head(bad) => plain(bad.status(), "bad_request", &bad.to_string()),
+        Refusal::NoServer(_) => plain(StatusCode::NOT_FOUND, "not_found", &refusal.to_string()),
+        Refusal::MethodNotAllowed => {
+            let mut response =
+                plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &refusal.to_string());
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+            response
+        }
+        Refusal::Unauthorized(why) => challenge(why, place),
+        Refusal::Revoked => challenge(&Unauthorized::Invalid, place),
+        Refusal::Body(bad) => {
+            use crate::body::BadBody;
+            let status = match bad {
+                BadBody::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                BadBody::TooSlow => StatusCode::REQUEST_TIMEOUT,
+                BadBody::Broken => StatusCode::BAD_REQUEST,
+            };
+            rpc(status, answer::error(None, -32600, &bad.to_string(), None))
+        }
+        Refusal::Message(reject) => rpc(reject.status, reject.to_body()),
+        Refusal::Store(_) | Refusal::Ledger(_) | Refusal::Internal(_) => {
+            let text = "the gateway cannot decide this request now; nothing was sent. Try again shortly";
+            retry_later(rpc(
+                StatusCode::SERVICE_UNAVAILABLE,
+                answer::error(None, code::UNAVAILABLE, text, None),
+            ))
+        }
+        _ => rpc(StatusCode::OK, decided(refusal)),
+    }
+}
+
+/// The JSON-RPC error for a refusal of a call whose id is known.
+fn decided(refusal: &Refusal) -> Bytes {
+    match refusal {
+        Refusal::Policy { id, decision, reasons } => {
+            let text = format!("Refused by policy: {} (decision {decision})", reasons.join(" "));
+            let data = json!({ "decision": decision, "reasons": reasons });
+            answer::error(Some(id), code::REFUSED, &text, Some(&data))
+        }
+        Refusal::ApprovalNeeded { id, decision, approval, reasons } => {
+            let text = format!(
+                "Needs a human's approval: {} Ask for approval {approval}, then repeat the call with exactly the same \
+                 arguments (decision {decision})",
+                reasons.join(" ")
+            );
+            let data = json!({ "decision": decision, "approval": approval, "reasons": reasons });
+            answer::error(Some(id), code::APPROVAL_NEEDED, &text, Some(&data))
+        }
+        Refusal::Busy { id } => answer::error(
+            Some(id),
+            code::UNAVAILABLE,
+            "The server has too many calls in flight; try again shortly",
+            None,
+        ),
+        Refusal::Credential { id, .. } => {
+            let text =
+                "The credential for this server cannot be used; its owner must look at it. Nothing was sent";
+            answer::error(Some(id), code::UNAVAILABLE, text, None)
+        }
+        Refusal::Upstream(failure) => upstream(failure),
+        other => answer::error(None, -32603, &other.to_string(), None),
+    }
+}
+
+fn upstream(failure: &UpstreamFailure) -> Bytes {
+    match failure {
+        UpstreamFailure::Dial { id, error: DialError::Unreachable(_) } => {
+            answer::error(Some(id), code::UNAVAILABLE, "The server is not connected; nothing was sent", None)
+        }
+        UpstreamFailure::Dial { id, error: DialError::Busy } => answer::error(
+            Some(id),
+            code::UNAVAILABLE,
+            "The server is busy; nothing was sent. Try again shortly",
+            None,
+        ),
+        UpstreamFailure::Dial { id, error: DialError::Broken(_) } => answer::error(
+            Some(id),
+            code::UNCERTAIN,
+            "The connection to the server broke during the call; it may or may not have taken effect and was not repeated",
+            None,
+        ),
+        UpstreamFailure::TimedOut { id } => answer::error(
+            Some(id),
+            code::UNCERTAIN,
+            "The server did not answer in time; the call may or may not have taken effect",
+            None,
+        ),
+        UpstreamFailure::Withheld { id, .. } => {
+            let text = "The server's answer could not be checked, so it was withheld";
+            answer::error(Some(id), code::WITHHELD, text, None)
+        }
+    }
+}
+
+/// 401 with the way to the authorization server (RFC 9728 section 5.1, RFC 6750 section 3).
+fn challenge(why: &Unauthorized, place: &Place<'_>) -> Response<Body> {
+    let mut response = plain(StatusCode::UNAUTHORIZED, "invalid_token", &why.to_string());
+    let base = place.public_url;
+    let metadata = place.server.map(|server| {
+        format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{server}/mcp\"")
+    });
+    // RFC 6750 section 3.1: no error code when the request carried no authentication at all.
+    let error = (*why != Unauthorized::Missing)
+        .then(|| format!("error=\"invalid_token\", error_description=\"{why}\""));
+    let scope = Some(format!("scope=\"{}\"", portunus_oauth::config::SCOPE));
+    let parts: Vec<String> = [error, metadata, scope].into_iter().flatten().collect();
+    if let Ok(value) = HeaderValue::from_str(&format!("Bearer {}", parts.join(", "))) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn plain(status: StatusCode, error: &str, message: &str) -> Response<Body> {
+    let body = json!({ "error": error, "error_description": message }).to_string();
+    json_response(status, body.into())
+}
+
+fn rpc(status: StatusCode, body: Bytes) -> Response<Body> {
+    json_response(status, body)
+}
+
+fn retry_later(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn json_response(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(dialer::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

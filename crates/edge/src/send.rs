@@ -1,0 +1,102 @@
+//! Permit → upstream: the very bytes that were decided, our headers only, the credential last, nothing ever sent twice.
+
+use crate::Edge;
+use crate::assertion;
+use crate::decide::{self, Case};
+use crate::refusal::{Refusal, UpstreamFailure};
+use http::{HeaderValue, Request, Response, header};
+use portunus_core::dialer::{self, Body, DialError};
+use portunus_core::digest::sha256;
+use portunus_core::server::Upstream;
+use portunus_policy::Permit;
+use portunus_vault::Bound;
+
+/// The one way to an upstream.
+///
+/// # Errors
+/// When it could not be sent, broke, took too long, or the grant was revoked meanwhile.
+pub async fn send(
+    edge: &Edge,
+    case: &Case<'_>,
+    permit: &Permit,
+    credential: Option<&Bound>,
+) -> Result<Response<Body>, Refusal> {
+    let request = request(edge, case, permit, credential).await?;
+    // Everything up to here took time: nothing that was revoked meanwhile is sent.
+    if case.known.is_revoked() {
+        return Err(Refusal::Revoked);
+    }
+    let id = || case.asked.id();
+    let mut revocation = case.known.revocation();
+    tokio::select! {
+        biased;
+        answer = tokio::time::timeout(case.published.server.limits.timeout, case.published.dialer.send(request)) => {
+            match answer {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(error)) => Err(UpstreamFailure::Dial { id: id(), error }.into()),
+                Err(_) => Err(UpstreamFailure::TimedOut { id: id() }.into()),
+            }
+        }
+        Ok(_) = revocation.wait_for(|revoked| *revoked) => Err(Refusal::Revoked),
+    }
+}
+
+async fn request(
+    edge: &Edge,
+    case: &Case<'_>,
+    permit: &Permit,
+    credential: Option<&Bound>,
+) -> Result<Request<Body>, Refusal> {
+    let body = case.asked.body.clone();
+    let length = body.len();
+    let mut request = Request::new(if length == 0 { dialer::empty() } else { dialer::full(body) });
+    *request.method_mut() = case.asked.http.clone();
+    *request.uri_mut() = http::Uri::from_static("/mcp");
+    let mut headers = portunus_mcp::header::forward_request(&case.asked.headers, case.asked.era());
+    if length > 0 {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let Ok(value) = HeaderValue::try_from(case.trace.to_string()) {
+        headers.insert("traceparent", value);
+    }
+    let engine = &case.snapshot.engine;
+    let principal = decide::principal(case);
+    let disclosure = engine.disclosure(&principal, &case.published.server.name, &decide::context(case));
+    let arguments = case.asked.arguments().map(|raw| sha256(&[raw]));
+    let asserted = edge
+        .signer
+        .assert(permit, case.known, case.asked.tool(), arguments, &disclosure, case.now)
+        .ok_or(Refusal::Internal("the assertion could not be made"))?;
+    headers.insert(assertion::HEADER, asserted);
+    if let Some(bound) = credential {
+        inject(edge, case, permit, bound, &mut headers).await?;
+    }
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Opens the credential and sets its header, for this upstream's own host only.
+async fn inject(
+    edge: &Edge,
+    case: &Case<'_>,
+    permit: &Permit,
+    bound: &Bound,
+    headers: &mut http::HeaderMap,
+) -> Result<(), Refusal> {
+    let refused = |error| Refusal::Credential { id: case.asked.id(), error };
+    let host = match &case.published.server.upstream {
+        Upstream::Http(url) => authority(url),
+        Upstream::Tunnel => {
+            let error = DialError::Unreachable(String::from("credentials go to HTTP upstreams only"));
+            return Err(UpstreamFailure::Dial { id: case.asked.id(), error }.into());
+        }
+    };
+    let opened = edge.vault.open(permit, bound).await.map_err(refused)?;
+    opened.inject(headers, &host).map_err(refused)
+}
+
+/// `host`, or `host:port` where the port is not the scheme's own.
+fn authority(url: &url::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}

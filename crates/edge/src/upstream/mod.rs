@@ -1,0 +1,3 @@
+//! Upstreams that the edge reaches by itself.
+
+pub mod http;
