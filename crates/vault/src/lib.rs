@@ -1,1 +1,24 @@
-//! portunus-vault
+//! Upstream secrets as governed identities: sealed at rest, opened only with a permit, sent only to their own host.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`key`] | the sealing key and the file it comes from |
+//! | [`sealing`] | envelope encryption of one secret, bound to what it belongs to |
+//! | [`credential`] | the life of a credential: add, replace, list, show, revoke; each step recorded |
+//! | [`vault`] | the way of a request: bound → opened (with a permit) → injected |
+//! | `rules` | what a secret, a host and a header name must look like |
+//!
+//! A secret is plain in memory only as [`Secret`](portunus_core::secret::Secret) and in the header that goes upstream.
+
+#![forbid(unsafe_code)]
+
+pub mod credential;
+pub mod key;
+mod rules;
+pub mod sealing;
+pub mod vault;
+
+pub use credential::CredentialError;
+pub use key::{KeyError, SealingKey};
+pub use sealing::SealingError;
+pub use vault::{Bound, Opened, Vault, VaultError};

@@ -1,0 +1,11 @@
+//! The vault over a real store, with permits from a real policy engine.
+
+#[cfg(test)]
+mod credential;
+#[cfg(unix)]
+#[cfg(test)]
+mod key;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod vault;
