@@ -157,13 +157,14 @@ fn read_message(
         Shape::Call { method } => read_call(headers, body, &params, envelope.id, method),
         Shape::Notification { method } => {
             let version = version::of_notification(headers, &params)?;
-            header::check_mirror(headers, &header::MCP_METHOD, Some(method.as_str()), false)?;
+            check_mirrors(headers, Some(method.as_str()))?;
             let cancels = params.cancelled_request(method)?.map(|id| slice(body, id));
             let body = body.clone();
             Ok(Message::Notification(Notification { version, method: method.clone(), cancels, body }))
         }
         Shape::Answer { is_error } => {
             let version = version::of_answer(headers)?;
+            check_mirrors(headers, None)?;
             let id = envelope.id.map(|id| slice(body, id)).unwrap_or_default();
             Ok(Message::Answer(Answer { version, id, is_error: *is_error, body: body.clone() }))
         }
@@ -206,6 +207,12 @@ fn read_call(
         progress_token: cut(params.progress_token()?),
         body: body.clone(),
     })))
+}
+
+/// The mirroring headers of a message that needs none and has no target.
+fn check_mirrors(headers: &HeaderMap, method: Option<&str>) -> Result<(), Reject> {
+    header::check_mirror(headers, &header::MCP_METHOD, method, false)?;
+    header::check_mirror(headers, &header::MCP_NAME, None, false)
 }
 
 /// The bytes of `raw`, sharing those of the body it was scanned from.

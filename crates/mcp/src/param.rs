@@ -124,6 +124,9 @@ impl ParamHeaders {
         let Ok(header) = format!("{MCP_PARAM_PREFIX}{name}").parse::<HeaderName>() else {
             return wrong("must be a header name");
         };
+        if self.0.len() >= limits::HEADER_FIELDS {
+            return wrong("is one more than a request has room for");
+        }
         if self.0.iter().any(|mirror| mirror.header == header) {
             return wrong("repeats the name of another one");
         }

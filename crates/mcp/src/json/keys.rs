@@ -112,17 +112,17 @@ pub fn fold(key: &str) -> String {
     folded
 }
 
-/// The first of `keys` that is one of `known` in another spelling of case, with the right one. A server that ignores case
-/// would read it, whoever decides on exact names would not.
+/// The first of `keys` that is one of `known` in another spelling of case, with the right one; the known names
+/// are ASCII. A server that ignores case would read such a key, whoever decides on exact names would not.
 pub fn misspelling<K: AsRef<str>>(
     keys: impl IntoIterator<Item = K>,
     known: &[&'static str],
 ) -> Option<(String, &'static str)> {
     keys.into_iter().find_map(|key| {
         let key = key.as_ref();
-        let same =
-            |name: &&&str| name.eq_ignore_ascii_case(key) || !key.is_ascii() && fold(name) == fold(key);
-        let right = known.iter().find(same).filter(|right| **right != key)?;
+        let folded = fold_beyond_ascii(Cow::Borrowed(key));
+        let right =
+            known.iter().find(|name| name.eq_ignore_ascii_case(&folded)).filter(|right| **right != key)?;
         Some((key.to_owned(), *right))
     })
 }

@@ -79,16 +79,21 @@ impl Reject {
     pub fn header_mismatch(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code::HEADER_MISMATCH, message)
     }
-    /// 404, −32601: for a method that the era does not have, or that policy does not name.
+    /// −32601: for a method that the era does not have, or that policy does not name. 404 in the modern era; 200 in the
+    /// legacy one, whose clients take 404 for the end of their session.
     #[must_use]
     pub fn method_not_found(method: &Method, version: Version) -> Self {
+        let status = match version.era() {
+            Era::Legacy => StatusCode::OK,
+            Era::Modern => StatusCode::NOT_FOUND,
+        };
         let mut message = format!("MCP {version} has no method {:?}", shown(method.as_str()));
         if *method == Method::Initialize && version.era() == Era::Modern {
             message = format!(
                 "MCP {version} has no handshake: send initialize without MCP-Protocol-Version, or call server/discover"
             );
         }
-        Self::new(StatusCode::NOT_FOUND, code::METHOD_NOT_FOUND, message)
+        Self::new(status, code::METHOD_NOT_FOUND, message)
     }
     /// 400, −32021: `required` is an object of the shape of `ClientCapabilities`.
     #[must_use]
