@@ -5,6 +5,7 @@ use crate::arguments;
 use crate::check::{self, Checked};
 use crate::context::{self, Parts};
 use crate::decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
+use crate::looks::Looks;
 use crate::model::{Approved, Operation, Request, ServerTools, Source, View};
 use crate::names::{TYPES, uid, uid_within};
 use crate::principal::{self, Prepared, Principal};
@@ -60,7 +61,7 @@ impl Asked {
 }
 
 /// What the policies say.
-pub(crate) enum Verdict {
+enum Verdict {
     /// These permit it.
     Allow(Vec<String>),
     /// These forbid it; none when nothing permits it.
@@ -209,26 +210,16 @@ impl Engine {
     }
 
     /// What the policies say of a request, with this approval in its context.
-    pub(crate) fn evaluate(
+    fn evaluate(
         &self,
         caller: &Prepared,
         request: &Request<'_>,
         asked: &Asked,
         approval: Option<(EntityUid, &str)>,
     ) -> Verdict {
-        let looks = asked.target.slice.looks;
-        let mut parts = Parts { approval, sql: request.sql, ..parts_of(request.operation) };
-        if looks.contains(crate::looks::Looks::ARGUMENTS)
-            && matches!(request.operation, Operation::CallTool(_))
-        {
-            match arguments::read(request.arguments.unwrap_or(b"{}"), &asked.target.shape) {
-                Ok(read) => parts.arguments = Some(read),
-                Err(_) => return Verdict::Failed { policies: Vec::new(), reason: ARGUMENTS_REASON },
-            }
-        }
-        match context::build(looks, caller, &request.context, parts) {
-            Some(context) => self.verdict(caller, asked, &asked.target.slice.policies, context),
-            None => Verdict::Failed { policies: Vec::new(), reason: DEFAULT_REASON },
+        match context_of(caller, request, asked, approval) {
+            Ok(context) => self.verdict(caller, asked, &asked.target.slice.policies, context),
+            Err(reason) => Verdict::Failed { policies: Vec::new(), reason },
         }
     }
 
@@ -345,6 +336,22 @@ impl Engine {
     }
 }
 
+/// The context of a request; what to tell the client when there is none.
+pub(crate) fn context_of(
+    caller: &Prepared,
+    request: &Request<'_>,
+    asked: &Asked,
+    approval: Option<(EntityUid, &str)>,
+) -> Result<Context, &'static str> {
+    let looks = asked.target.slice.looks;
+    let mut parts = Parts { approval, sql: request.sql, ..parts_of(request.operation) };
+    if looks.contains(Looks::ARGUMENTS) && matches!(request.operation, Operation::CallTool(_)) {
+        let read = arguments::read(request.arguments.unwrap_or(b"{}"), &asked.target.shape);
+        parts.arguments = Some(read.map_err(|_| ARGUMENTS_REASON)?);
+    }
+    context::build(looks, caller, &request.context, parts).ok_or(DEFAULT_REASON)
+}
+
 fn permit(
     request: &Request<'_>,
     asked: &Asked,
@@ -370,7 +377,7 @@ pub(crate) fn failures(response: &Response) -> impl Iterator<Item = (String, Str
 }
 
 /// The attributes that an operation brings along.
-pub(crate) fn parts_of(operation: Operation<'_>) -> Parts<'_> {
+fn parts_of(operation: Operation<'_>) -> Parts<'_> {
     match operation {
         Operation::List(method) | Operation::Session(method) => {
             Parts { method: Some(method), ..Parts::default() }

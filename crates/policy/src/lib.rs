@@ -28,6 +28,7 @@ mod decision;
 pub mod defaults;
 mod disclosure;
 mod engine;
+pub mod explain;
 mod looks;
 mod model;
 mod names;
@@ -38,6 +39,7 @@ mod shape;
 mod slice;
 mod source;
 pub mod sql;
+pub mod testing;
 
 pub use decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
 pub use disclosure::Disclosure;

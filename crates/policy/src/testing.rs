@@ -1,0 +1,204 @@
+//! Tests of policies, for `portunus policy test`: who asks for what, and what must come of it.
+
+use crate::decision::{ApprovalNeeded, Decision, Refused};
+use crate::engine::Engine;
+use crate::explain::Outcome;
+use crate::model::{Approved, Context, Operation, Request};
+use crate::sql::{self, Dialect};
+use portunus_core::caller::{Caller, SignIn};
+use portunus_core::id::{ClientId, GroupName, Id, ServerName, UserName};
+use portunus_core::server::Actor;
+use portunus_core::time::Timestamp;
+use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// One test.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows.
+    pub name: String,
+    /// Who asks.
+    pub user: UserName,
+    /// The groups they are in.
+    #[serde(default)]
+    pub groups: Vec<GroupName>,
+    /// Through which client.
+    #[serde(default)]
+    pub client: Option<ClientId>,
+    /// Driven by whom; an assistant when not said.
+    #[serde(default)]
+    pub actor: Option<Actor>,
+    /// The scopes of the grant.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// From where; 127.0.0.1 when not said.
+    #[serde(default)]
+    pub source: Option<IpAddr>,
+    /// How they signed in; `pwd` when not said.
+    #[serde(default)]
+    pub sign_in: Option<String>,
+    /// How long ago they signed in.
+    #[serde(default)]
+    pub sign_in_age_seconds: u64,
+    /// The moment, as RFC 3339; the present when not said.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// The edge's environment; `production` when not said.
+    #[serde(default)]
+    pub environment: Option<String>,
+    /// The server.
+    pub server: ServerName,
+    /// The tool to call; or else `method`.
+    #[serde(default)]
+    pub tool: Option<String>,
+    /// The method, such as `resources/read`.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// The resource, prompt or task that the method is about.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// The tool's arguments.
+    #[serde(default)]
+    pub arguments: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The SQL among the arguments, when it is to be looked at.
+    #[serde(default)]
+    pub sql: Option<String>,
+    /// Whether whoever must approve has approved it.
+    #[serde(default)]
+    pub approval: bool,
+    /// What must come of it.
+    pub expect: Outcome,
+    /// Words that must be among the reasons of the refusal.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// How a test went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseResult {
+    /// The test's name.
+    pub name: String,
+    /// `None` when it passed, or else what came of it instead.
+    pub failure: Option<String>,
+    /// Ids of the policies that decided.
+    pub policies: Vec<String>,
+}
+
+/// Runs tests. A test that makes no sense fails.
+#[must_use]
+pub fn run_cases(engine: &Engine, cases: &[Case], now: Timestamp) -> Vec<CaseResult> {
+    cases.iter().map(|case| run(engine, case, now)).collect()
+}
+
+fn run(engine: &Engine, case: &Case, now: Timestamp) -> CaseResult {
+    let (failure, policies) = match decide(engine, case, now) {
+        Err(why) => (Some(why), Vec::new()),
+        Ok(decision) => {
+            let (outcome, reasons, policies) = match decision {
+                Decision::Permit(permit) => (Outcome::Permit, Vec::new(), permit.policies().to_vec()),
+                Decision::Refused(Refused { reasons, policies, .. }) => (Outcome::Refuse, reasons, policies),
+                Decision::ApprovalNeeded(ApprovalNeeded { refused, .. }) => {
+                    (Outcome::Approval, refused.reasons, refused.policies)
+                }
+            };
+            (compare(case, outcome, &reasons), policies)
+        }
+    };
+    CaseResult { name: case.name.clone(), failure, policies }
+}
+
+fn compare(case: &Case, outcome: Outcome, reasons: &[String]) -> Option<String> {
+    let word = |outcome| match outcome {
+        Outcome::Permit => "permitted",
+        Outcome::Refuse => "refused",
+        Outcome::Approval => "held for approval",
+    };
+    if outcome != case.expect {
+        let because = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(" ")) };
+        return Some(format!("should be {}, but is {}{because}", word(case.expect), word(outcome)));
+    }
+    let wanted = case.reason.as_ref()?;
+    let found = reasons.iter().any(|reason| reason.contains(wanted.as_str()));
+    (!found).then(|| format!("the reason should contain `{wanted}`, but is: {}", reasons.join(" ")))
+}
+
+fn decide(engine: &Engine, case: &Case, now: Timestamp) -> Result<Decision, String> {
+    let now = match &case.at {
+        Some(at) => Timestamp::parse(at)
+            .ok_or_else(|| format!("`{at}` is not a moment; write 2026-11-23T15:00:00Z"))?,
+        None => now,
+    };
+    let arguments = case.arguments.as_ref().map(serde_json::to_vec).transpose().map_err(|e| e.to_string())?;
+    let facts = case.sql.as_deref().map(|text| sql::facts(text, Dialect::Generic));
+    let request = Request {
+        decision: id("dec")?,
+        server: &case.server,
+        operation: operation(case)?,
+        arguments: arguments.as_deref(),
+        sql: facts.as_ref(),
+        approval: None,
+        context: Context {
+            now,
+            source: case.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            environment: case.environment.as_deref().unwrap_or("production"),
+            era: "modern",
+        },
+    };
+    let principal = engine.principal(&caller(case, now)?);
+    match engine.decide(&principal, &request) {
+        Decision::ApprovalNeeded(needed) if case.approval => {
+            let by = UserName::parse("approver").map_err(|e| e.to_string())?;
+            let approved = Approved { id: id("apr")?, by, binding: needed.binding };
+            Ok(engine.decide(&principal, &Request { approval: Some(&approved), ..request }))
+        }
+        decision => Ok(decision),
+    }
+}
+
+fn caller(case: &Case, now: Timestamp) -> Result<Caller, String> {
+    let age = Duration::from_secs(case.sign_in_age_seconds);
+    let at = Timestamp::from_millis(
+        now.as_millis().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+    );
+    let client =
+        case.client.clone().map_or_else(|| ClientId::parse("test").map_err(|e| e.to_string()), Ok)?;
+    Ok(Caller {
+        user: case.user.clone(),
+        groups: case.groups.clone(),
+        client,
+        client_name: "test".to_owned(),
+        grant: id("grt")?,
+        server: case.server.clone(),
+        scopes: case.scopes.clone(),
+        actor: case.actor.unwrap_or(Actor::Assistant),
+        sign_in: SignIn { method: case.sign_in.clone().unwrap_or_else(|| "pwd".to_owned()), at },
+    })
+}
+
+fn operation(case: &Case) -> Result<Operation<'_>, String> {
+    let target = || case.target.as_deref().ok_or_else(|| "this method needs a `target`".to_owned());
+    match (case.tool.as_deref(), case.method.as_deref()) {
+        (Some(tool), None | Some("tools/call")) => Ok(Operation::CallTool(tool)),
+        (None, Some(method)) => Ok(match method {
+            "tools/call" => return Err("a call needs a `tool`".to_owned()),
+            "resources/read" => Operation::ReadResource(target()?),
+            "prompts/get" => Operation::GetPrompt(target()?),
+            "completion/complete" => Operation::Complete(target()?),
+            "resources/subscribe" | "resources/unsubscribe" | "subscriptions/listen" => {
+                Operation::Subscribe(target()?)
+            }
+            "answer" => Operation::Answer,
+            method if method.ends_with("/list") => Operation::List(method),
+            method if method.starts_with("tasks/") => Operation::Task(target()?),
+            method => Operation::Session(method),
+        }),
+        _ => Err("a test has either a `tool` or a `method`".to_owned()),
+    }
+}
+
+/// An id that is the same in every test.
+fn id(prefix: &str) -> Result<Id, String> {
+    Id::parse(&format!("{prefix}_00000000000000000000000000")).map_err(|e| e.to_string())
+}
