@@ -22,6 +22,21 @@ pub fn clean(text: &str, longest: usize) -> Option<String> {
     (!cleaned.is_empty()).then(|| cleaned.to_owned())
 }
 
+/// `text` as it is, but with every character that cannot be seen, or that moves others about, written out as
+/// `\u{…}`: for eyes that must judge exactly what is there.
+#[must_use]
+pub fn reveal(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_deceptive(c) || matches!(c, '\r' | '\u{2028}' | '\u{2029}') {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 fn is_combining(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}')
 }
@@ -40,7 +55,7 @@ fn is_deceptive(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::{clean, reveal};
 
     #[test]
     fn what_is_shown_cannot_pretend_to_be_something_else() {
@@ -50,6 +65,7 @@ mod tests {
         assert_eq!(clean("Claude\u{200b}\u{feff}\u{e0041}", 80).as_deref(), Some("Claude"));
         assert_eq!(clean(&format!("Z{}", "\u{335}".repeat(50)), 80).unwrap().chars().count(), 3);
         assert_eq!(clean(&"x".repeat(500), 80).unwrap().len(), 80);
+        assert_eq!(reveal("a\u{202e}b\n\tc\u{200b}é\r"), "a\\u{202e}b\n\tc\\u{200b}é\\u{d}");
         for empty in ["", " \u{3164} ", "\u{0}\u{7f}\u{85}", "\u{2066}\u{2069}"] {
             assert_eq!(clean(empty, 80), None, "{empty:?}");
         }

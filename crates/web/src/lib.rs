@@ -1,1 +1,93 @@
-//! portunus-web
+//! The control plane: discovery, OAuth endpoints, sign-in, consent, the console, and the administrators' API. All
+//! decisions are made in `portunus-oauth`; this crate reads HTTP, shows pages and keeps browsers safe.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`state`] | what the handlers share |
+//! | `input` | reading requests: bounded bodies, forms, who is asking |
+//! | `answer` | answers: pages, redirects, JSON, errors |
+//! | `headers` | the protective headers of every answer |
+//! | `cookies` | the two cookies |
+//! | `discovery` | `/.well-known/…`, `/oauth/jwks` |
+//! | `endpoints` | `/oauth/token`, `/oauth/register`, `/oauth/revoke`, `/oauth/introspect` |
+//! | `consent` | `/oauth/authorize` |
+//! | `sign_in` | `/login`, `/logout`, `/account/password`, and the gate before every page |
+//! | `console` | `/console/` |
+//! | [`approvals`] | listing and deciding what waits for a human yes |
+//! | `admin` | the administrators' API |
+//! | [`fetch`] | fetching client metadata documents without reaching into private networks |
+
+#![forbid(unsafe_code)]
+
+mod admin;
+mod answer;
+pub mod approvals;
+mod consent;
+mod console;
+mod cookies;
+mod discovery;
+mod endpoints;
+pub mod fetch;
+mod headers;
+mod input;
+mod sign_in;
+pub mod state;
+
+pub use discovery::jwks;
+pub use state::{Parts, State};
+
+use axum::Router;
+use axum::middleware::{from_fn, map_response};
+use axum::routing::{get, post};
+use http_body_util::BodyExt;
+use portunus_core::dialer::Body;
+use std::net::SocketAddr;
+use tower::ServiceExt;
+
+/// Everything that the public side serves besides MCP.
+pub fn router(state: State) -> Router {
+    let open = Router::new()
+        .route("/.well-known/oauth-protected-resource/{server}/mcp", get(discovery::protected_resource))
+        .route("/.well-known/oauth-authorization-server", get(discovery::authorization_server))
+        .route("/.well-known/oauth-authorization-server/{server}/mcp", get(discovery::issuer_of_server))
+        .route("/.well-known/openid-configuration", get(discovery::authorization_server))
+        .route("/.well-known/openid-configuration/{server}/mcp", get(discovery::issuer_of_server))
+        .route("/oauth/jwks", get(discovery::published_keys))
+        .route("/oauth/token", post(endpoints::token))
+        .route("/oauth/register", post(endpoints::register))
+        .route("/oauth/revoke", post(endpoints::revoke))
+        .layer(from_fn(headers::open_to_all_origins));
+    Router::new()
+        .route("/oauth/authorize", get(consent::ask).post(consent::decide))
+        .route("/oauth/introspect", post(endpoints::introspect))
+        .route("/login", get(sign_in::page).post(sign_in::sign_in))
+        .route("/logout", post(sign_in::sign_out))
+        .route("/account/password", get(sign_in::password_page).post(sign_in::change_password))
+        .route("/", get(console::elsewhere))
+        .route("/console", get(console::elsewhere))
+        .route("/console/", get(console::page))
+        .route("/console/grants", post(console::revoke_grant))
+        .route("/console/approvals", post(console::decide_approval))
+        .route("/assets/portunus.css", get(answer::style_sheet))
+        .route("/assets/portunus.svg", get(answer::logo))
+        .route("/favicon.ico", get(answer::logo))
+        .merge(open)
+        .fallback(answer::not_found)
+        .layer(map_response(headers::protect))
+        .with_state(state)
+}
+
+/// The administrators' API, for the Unix socket that only the owner can open: whoever reaches it is the administrator.
+pub fn admin_router(state: State) -> Router {
+    admin::router(state)
+}
+
+/// Answers one request whose source address is `peer`, with the bodies the rest of Portunus uses.
+pub async fn serve(router: &Router, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
+    let mut request = request.map(axum::body::Body::new);
+    request.extensions_mut().insert(input::Peer(peer.ip()));
+    match router.clone().oneshot(request).await {
+        Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,300 @@
+//! The administrators' API: JSON over the Unix socket in the state directory. Whoever can open that socket is the
+//! administrator; every change is recorded as done by `admin`.
+
+use crate::state::State;
+use crate::{answer, approvals, input};
+use axum::Router;
+use axum::extract::{Path, Request, State as Shared};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::StatusCode;
+use portunus_core::document::{Client, Grant, User};
+use portunus_core::id::{ClientId, GroupName, Id, InvalidName, ServerName, UserName};
+use portunus_core::store::{Document, StoreError};
+use portunus_oauth::form::Form;
+use portunus_oauth::grants::{self, Selection};
+use portunus_oauth::issue::{self, IssueError, Order};
+use portunus_oauth::ports::Trouble;
+use portunus_oauth::users::{self, NewUser, UserError};
+use portunus_oauth::{password, password::PasswordError};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// In whose name changes are recorded.
+const ADMIN: &str = "admin";
+
+pub(crate) fn router(state: State) -> Router {
+    Router::new()
+        .route("/status", get(status))
+        .route("/users", get(list_users).post(add_user))
+        .route("/users/{name}/disable", post(disable_user))
+        .route("/grants", get(list_grants))
+        .route("/grants/{id}/revoke", post(revoke_grant))
+        .route("/tokens", post(issue_token))
+        .route("/approvals", get(list_approvals))
+        .route("/approvals/{id}/allow", post(allow))
+        .route("/approvals/{id}/deny", post(deny))
+        .route("/kill", post(kill))
+        .fallback(unknown)
+        .with_state(state)
+}
+
+/// An answer, or a status with a sentence.
+type Told = Result<Value, Problem>;
+
+struct Problem(StatusCode, String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        answer::json(self.0, json!({ "message": self.1 }).to_string())
+    }
+}
+
+fn told(answered: Told) -> Response {
+    match answered {
+        Ok(value) => answer::json(StatusCode::OK, value.to_string()),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn unknown() -> Response {
+    Problem(StatusCode::NOT_FOUND, "the edge does not know this command; is it an older version?".to_owned())
+        .into_response()
+}
+
+async fn status(Shared(state): Shared<State>) -> Response {
+    told(read_status(&state).await)
+}
+
+async fn read_status(state: &State) -> Told {
+    let issuer = state.issuer();
+    let live = grants::all(state.store()).await?.iter().filter(|grant| grant.revoked_at.is_none()).count();
+    Ok(json!({
+        "issuer": issuer.as_str(),
+        "servers": issuer.servers().iter().map(|server| server.name.as_str()).collect::<Vec<_>>(),
+        "users": state.store().count(User::KIND).await?,
+        "clients": state.store().count(Client::KIND).await?,
+        "grants": live,
+        "approvals": approvals::pending(state.store(), state.now()).await?.len(),
+        "generation": state.store().generation().await?,
+    }))
+}
+
+async fn list_users(Shared(state): Shared<State>) -> Response {
+    let listed = users::list(state.store()).await.map_err(Problem::from);
+    told(listed.map(|users| json!({ "users": users.iter().map(user_json).collect::<Vec<_>>() })))
+}
+
+fn user_json(user: &User) -> Value {
+    json!({
+        "name": user.name,
+        "display_name": user.display_name,
+        "groups": user.groups,
+        "administrator": user.administrator,
+        "one_time_password": user.one_time_password,
+        "created_at": user.created_at,
+        "disabled_at": user.disabled_at,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddUser {
+    name: UserName,
+    display_name: Option<String>,
+    #[serde(default)]
+    groups: Vec<GroupName>,
+    #[serde(default)]
+    administrator: bool,
+}
+
+async fn add_user(Shared(state): Shared<State>, request: Request) -> Response {
+    told(add(&state, request).await)
+}
+
+async fn add(state: &State, request: Request) -> Told {
+    let AddUser { name, display_name, groups, administrator } = body(request).await?;
+    let rng = state.rng();
+    let hashed = state.hashing(move || {
+        let password = password::one_time(&*rng);
+        password::hash(password.expose(), &*rng).map(|hash| (password, hash))
+    });
+    let (password, hash) = hashed.await.ok_or(Problem::from(Trouble::Busy))??;
+    let display_name = display_name.unwrap_or_else(|| name.to_string());
+    let new = NewUser { name, display_name, groups, administrator };
+    let user = users::add(&state.ports(), new, hash, ADMIN).await?;
+    let mut told = user_json(&user);
+    if let Some(members) = told.as_object_mut() {
+        members.insert("password".to_owned(), password.expose().as_str().into());
+    }
+    Ok(told)
+}
+
+async fn disable_user(Shared(state): Shared<State>, Path(name): Path<String>) -> Response {
+    told(disable(&state, &name).await)
+}
+
+async fn disable(state: &State, name: &str) -> Told {
+    let changed = users::disable(&state.ports(), &UserName::parse(name)?, ADMIN).await?;
+    Ok(json!({ "name": name, "changed": changed }))
+}
+
+async fn list_grants(Shared(state): Shared<State>, request: Request) -> Response {
+    told(read_grants(&state, request).await)
+}
+
+async fn read_grants(state: &State, request: Request) -> Told {
+    let query = Form::parse(input::head(request).query.as_bytes())
+        .map_err(|error| Problem(StatusCode::BAD_REQUEST, error.to_string()))?;
+    let grants: Vec<Grant> = match query.get("user") {
+        Some(user) => grants::of_user(state.store(), &UserName::parse(user)?).await?,
+        None => grants::all(state.store()).await?,
+    };
+    Ok(json!({ "grants": grants }))
+}
+
+async fn revoke_grant(Shared(state): Shared<State>, Path(id): Path<String>) -> Response {
+    told(revoke(&state, &id).await)
+}
+
+async fn revoke(state: &State, id: &str) -> Told {
+    let id = Id::parse(id)?;
+    if grants::revoke(&state.ports(), &id, ADMIN, "by an administrator").await? {
+        return Ok(json!({ "id": id, "revoked": true }));
+    }
+    let words = format!("there is no grant `{id}` in force; see `portunus grant list`");
+    Err(Problem(StatusCode::NOT_FOUND, words))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssueToken {
+    server: ServerName,
+    user: UserName,
+    client: Option<ClientId>,
+    ttl_seconds: u64,
+}
+
+async fn issue_token(Shared(state): Shared<State>, request: Request) -> Response {
+    told(issue(&state, request).await)
+}
+
+async fn issue(state: &State, request: Request) -> Told {
+    let IssueToken { server, user, client, ttl_seconds } = body(request).await?;
+    let order = Order { user, server, client, ttl: Duration::from_secs(ttl_seconds) };
+    let issued = issue::token(&state.ports(), &state.issuer(), &order, ADMIN).await?;
+    Ok(json!({
+        "access_token": issued.access_token.expose(),
+        "expires_in": issued.expires_in.as_secs(),
+        "server": order.server,
+        "user": order.user,
+        "grant": issued.grant,
+    }))
+}
+
+async fn list_approvals(Shared(state): Shared<State>) -> Response {
+    let listed = approvals::pending(state.store(), state.now()).await.map_err(Problem::from);
+    told(listed.map(|approvals| json!({ "approvals": approvals })))
+}
+
+async fn allow(Shared(state): Shared<State>, Path(id): Path<String>) -> Response {
+    told(decide(&state, &id, true).await)
+}
+
+async fn deny(Shared(state): Shared<State>, Path(id): Path<String>) -> Response {
+    told(decide(&state, &id, false).await)
+}
+
+async fn decide(state: &State, id: &str, allow: bool) -> Told {
+    let approval = approvals::decide(&state.ports(), &Id::parse(id)?, ADMIN, allow).await?;
+    Ok(json!({ "id": approval.id, "state": approval.state }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kill {
+    user: Option<UserName>,
+    client: Option<ClientId>,
+    server: Option<ServerName>,
+    #[serde(default)]
+    all: bool,
+}
+
+async fn kill(Shared(state): Shared<State>, request: Request) -> Response {
+    told(kill_selected(&state, request).await)
+}
+
+async fn kill_selected(state: &State, request: Request) -> Told {
+    let selection = match body(request).await? {
+        Kill { user: Some(user), client: None, server: None, all: false } => Selection::User(user),
+        Kill { user: None, client: Some(client), server: None, all: false } => Selection::Client(client),
+        Kill { user: None, client: None, server: Some(server), all: false } => Selection::Server(server),
+        Kill { user: None, client: None, server: None, all: true } => Selection::All,
+        _ => {
+            let words = "say what to revoke: exactly one of user, client, server, all";
+            return Err(Problem(StatusCode::BAD_REQUEST, words.to_owned()));
+        }
+    };
+    let revoked = grants::revoke_all(&state.ports(), &selection, ADMIN, "killed by an administrator").await?;
+    Ok(json!({ "revoked": revoked }))
+}
+
+async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    let bad = |words: String| Problem(StatusCode::BAD_REQUEST, words);
+    let (_head, bytes) = input::whole(request).await.map_err(|error| bad(error.description))?;
+    serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))
+}
+
+impl From<InvalidName> for Problem {
+    fn from(error: InvalidName) -> Self {
+        Self(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+impl From<Trouble> for Problem {
+    fn from(error: Trouble) -> Self {
+        // The administrator is told what failed.
+        Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Trouble::from(error).into()
+    }
+}
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        let status = match &error {
+            UserError::Exists(_) => StatusCode::CONFLICT,
+            UserError::Unknown(_) => StatusCode::NOT_FOUND,
+            UserError::Trouble(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
+    }
+}
+impl From<IssueError> for Problem {
+    fn from(error: IssueError) -> Self {
+        let status = match &error {
+            IssueError::Ttl => StatusCode::BAD_REQUEST,
+            IssueError::UnknownServer(_) | IssueError::UnknownUser(_) => StatusCode::NOT_FOUND,
+            IssueError::Trouble(_) | IssueError::Token(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
+    }
+}
+impl From<approvals::ApprovalError> for Problem {
+    fn from(error: approvals::ApprovalError) -> Self {
+        let status = match &error {
+            approvals::ApprovalError::Unknown => StatusCode::NOT_FOUND,
+            approvals::ApprovalError::Trouble(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::CONFLICT,
+        };
+        Self(status, error.to_string())
+    }
+}

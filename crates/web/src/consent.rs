@@ -1,0 +1,142 @@
+//! The authorization endpoint: the request is checked, the user signs in, sees who asks for what, and decides. Consent
+//! is asked for every time: a grant from before never answers for the user.
+
+use crate::answer::{self, Answer, Refusal, page, see_other};
+use crate::headers;
+use crate::input;
+use crate::sign_in::{self, Visitor, Who};
+use crate::state::State;
+use askama::Template;
+use async_trait::async_trait;
+use axum::extract::{Request, State as Shared};
+use http::{StatusCode, header};
+use portunus_core::document::{Client, ClientSource};
+use portunus_core::limits;
+use portunus_oauth::authorize::{self, Rejected};
+use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
+use portunus_oauth::redirect;
+use portunus_oauth::throttle::Key;
+use std::net::IpAddr;
+use url::Url;
+
+#[derive(Template)]
+#[template(path = "consent.html")]
+struct ConsentPage<'a> {
+    site: &'a str,
+    who: Who,
+    client: &'a str,
+    identified: String,
+    destination: String,
+    local: bool,
+    server: &'a str,
+    environment: &'a str,
+    purpose: &'a str,
+    owner: &'a str,
+    days: u64,
+    csrf: String,
+    request: &'a str,
+}
+
+/// `GET /oauth/authorize`
+pub(crate) async fn ask(Shared(state): Shared<State>, request: Request) -> Answer {
+    let head = input::head(request);
+    let asked = read(&state, head.peer, &head.query).await?;
+    let purpose = format!("to decide whether “{}” may use {}.", asked.client.name, asked.server.title);
+    let next = format!("/oauth/authorize?{}", head.query);
+    let visitor = sign_in::admit(&state, &head.headers, &next, Some(&purpose)).await?;
+    Ok(show(&state, &visitor, &asked, &head.query))
+}
+
+/// `POST /oauth/authorize`
+pub(crate) async fn decide(Shared(state): Shared<State>, request: Request) -> Answer {
+    let (head, form) = input::page_form(&state, request).await?;
+    let query = form.get("request").unwrap_or_default();
+    // Read anew, not remembered: nothing can change between what is checked and what is granted.
+    let asked = read(&state, head.peer, query).await?;
+    let next = format!("/oauth/authorize?{query}");
+    let visitor = sign_in::admit(&state, &head.headers, &next, None).await?;
+    visitor.check(&state, &form, &purpose(&asked))?;
+    let (ports, issuer) = (state.ports(), state.issuer());
+    let signed_in = &visitor.signed_in;
+    let location = match form.get("decision") {
+        Some("allow") => {
+            authorize::approve(&ports, &issuer, &asked, &signed_in.user, &signed_in.session.sign_in).await
+        }
+        Some("deny") => authorize::deny(&ports, &issuer, &asked, &signed_in.user).await,
+        _ => return Ok(show(&state, &visitor, &asked, query)),
+    };
+    let mut response = see_other(&location.map_err(|error| answer::oauth_page(&state, &error))?);
+    let source = redirect::form_action_source(&asked.redirect_uri);
+    if let Some(policy) = headers::policy_with_destination(source.as_deref()) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    Ok(response)
+}
+
+fn show(
+    state: &State,
+    visitor: &Visitor,
+    asked: &authorize::Request,
+    query: &str,
+) -> axum::response::Response {
+    let issuer = state.issuer();
+    let template = ConsentPage {
+        site: answer::site(issuer.as_str()),
+        who: visitor.who(),
+        client: &asked.client.name,
+        identified: identified(&asked.client),
+        destination: asked.destination(),
+        local: redirect::is_local(&asked.redirect_uri),
+        server: &asked.server.title,
+        environment: &asked.server.environment,
+        purpose: &asked.server.purpose,
+        owner: &asked.server.owner,
+        days: limits::REFRESH_TTL.as_secs() / 86_400,
+        csrf: visitor.proof(&purpose(asked)),
+        request: query,
+    };
+    let mut response = page(StatusCode::OK, &template);
+    let source = redirect::form_action_source(&asked.redirect_uri);
+    if let Some(policy) = headers::policy_with_destination(source.as_deref()) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// A form made for one request is good for no other one.
+fn purpose(asked: &authorize::Request) -> String {
+    format!("consent {}", asked.digest())
+}
+
+/// How far the client's name can be believed.
+fn identified(client: &Client) -> String {
+    match client.source {
+        ClientSource::Dynamic => "It chose this name itself; nobody has checked it.".to_owned(),
+        ClientSource::Document => format!("It is known by its address, {}.", client.client_id),
+        ClientSource::Administrator => "It was entered by an administrator of this site.".to_owned(),
+    }
+}
+
+async fn read(state: &State, peer: IpAddr, query: &str) -> Result<authorize::Request, Refusal> {
+    let fetcher = Counted { state, peer };
+    authorize::read(&state.ports(), &state.issuer(), &fetcher, query).await.map_err(|rejected| match rejected
+    {
+        Rejected::Page(error) => answer::oauth_page(state, &error),
+        Rejected::Redirect { location, .. } => Refusal::new(see_other(&location)),
+    })
+}
+
+/// Counts fetches like registrations: one address cannot make us fetch without end.
+struct Counted<'a> {
+    state: &'a State,
+    peer: IpAddr,
+}
+
+#[async_trait]
+impl DocumentFetcher for Counted<'_> {
+    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let attempt = self.state.registrations().attempt(Key::address(self.peer), self.state.now());
+        attempt.map_err(|_too_many| FetchError::Busy)?;
+        self.state.fetcher().fetch(url).await
+    }
+}

@@ -1,0 +1,248 @@
+//! Fetching client metadata documents from the public internet, and from nowhere else: `https` only, the name resolved
+//! once and that address connected to, every address checked to be public, no redirects, no cookies, no compression,
+//! bounds on size, time and number, and failures remembered so that nobody can make us ask again and again.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use portunus_core::limits;
+use portunus_core::time::{Clock, Timestamp};
+use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
+use rustls::pki_types::ServerName as TlsName;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+/// Documents fetched at once.
+const FETCHES: usize = 16;
+/// Failures remembered.
+const FAILURES: usize = 10_000;
+/// Addresses of one name that are tried.
+const ADDRESSES: usize = 4;
+
+/// See the module's description.
+pub struct PublicFetcher {
+    tls: TlsConnector,
+    clock: Arc<dyn Clock>,
+    resolver: Arc<dyn Resolver>,
+    admits: fn(IpAddr) -> bool,
+    turns: Semaphore,
+    failures: Mutex<HashMap<Url, (Timestamp, FetchError)>>,
+}
+
+/// Turns a host name into addresses.
+#[async_trait]
+trait Resolver: Send + Sync {
+    async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>>;
+}
+
+struct SystemResolver;
+
+#[async_trait]
+impl Resolver for SystemResolver {
+    async fn resolve(&self, host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+}
+
+impl PublicFetcher {
+    /// A fetcher that trusts the certificates that `tls` trusts.
+    #[must_use]
+    pub fn new(tls: &rustls::ClientConfig, clock: Arc<dyn Clock>) -> Self {
+        let mut tls = tls.clone();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self {
+            tls: TlsConnector::from(Arc::new(tls)),
+            clock,
+            resolver: Arc::new(SystemResolver),
+            admits: is_public,
+            turns: Semaphore::new(FETCHES),
+            failures: Mutex::new(HashMap::new()),
+        }
+    }
+
+    async fn fetch_within_bounds(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let _turn = self.turns.try_acquire().map_err(|_| FetchError::Busy)?;
+        let fetching = self.fetch_once(url);
+        tokio::time::timeout(limits::CLIENT_DOCUMENT_TIMEOUT, fetching)
+            .await
+            .map_err(|_| FetchError::TimedOut)?
+    }
+
+    async fn fetch_once(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let (host, name, addresses) = self.addresses(url).await?;
+        let stream = connect(&addresses).await.ok_or(FetchError::Unreachable)?;
+        let stream = self.tls.connect(name, stream).await.map_err(|_| FetchError::Unreachable)?;
+        let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+            .max_buf_size(limits::HEADER_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| FetchError::Unreachable)?;
+        let request = document_request(url, &host).ok_or(FetchError::Unreachable)?;
+        let exchange = async {
+            let answer = sender.send_request(request).await.map_err(|_| FetchError::Unreachable)?;
+            read(answer).await
+        };
+        // The connection runs only as long as the exchange: nothing is left behind when either ends.
+        tokio::pin!(exchange);
+        tokio::select! {
+            fetched = &mut exchange => fetched,
+            _ended = connection => exchange.await,
+        }
+    }
+
+    /// The host as it goes into the request, its name for TLS, and its addresses, all of them public. A name with one
+    /// private address among its public ones is refused whole: such a name is set to deceive.
+    async fn addresses(&self, url: &Url) -> Result<(String, TlsName<'static>, Vec<SocketAddr>), FetchError> {
+        let port = url.port_or_known_default().filter(|port| *port != 0).ok_or(FetchError::Unreachable)?;
+        let (host, found) = match url.host().filter(|_| url.scheme() == "https") {
+            None => return Err(FetchError::Forbidden),
+            Some(Host::Ipv4(address)) => (address.to_string(), vec![SocketAddr::from((address, port))]),
+            Some(Host::Ipv6(address)) => (address.to_string(), vec![SocketAddr::from((address, port))]),
+            Some(Host::Domain(name)) => {
+                let found = self.resolver.resolve(name, port).await.map_err(|_| FetchError::Unreachable)?;
+                (name.to_owned(), found)
+            }
+        };
+        if found.is_empty() {
+            return Err(FetchError::Unreachable);
+        }
+        if !found.iter().all(|address| (self.admits)(address.ip())) {
+            return Err(FetchError::Forbidden);
+        }
+        let name = TlsName::try_from(host.clone()).map_err(|_| FetchError::Unreachable)?;
+        Ok((url.host_str().unwrap_or_default().to_owned(), name, found))
+    }
+
+    fn remembered(&self, url: &Url) -> Option<FetchError> {
+        let now = self.clock.now();
+        let recent = |at: &Timestamp| now.since(*at) < limits::CLIENT_DOCUMENT_RETRY;
+        self.failures().get(url).filter(|(at, _)| recent(at)).map(|(_, error)| error.clone())
+    }
+
+    fn remember(&self, url: &Url, error: &FetchError) {
+        let now = self.clock.now();
+        let mut failures = self.failures();
+        if failures.len() >= FAILURES {
+            failures.retain(|_, (at, _)| now.since(*at) < limits::CLIENT_DOCUMENT_RETRY);
+        }
+        if failures.len() < FAILURES {
+            failures.insert(url.clone(), (now, error.clone()));
+        }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<Url, (Timestamp, FetchError)>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl DocumentFetcher for PublicFetcher {
+    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
+        if let Some(error) = self.remembered(url) {
+            return Err(error);
+        }
+        let fetched = self.fetch_within_bounds(url).await;
+        match &fetched {
+            // Being busy says nothing about the document.
+            Err(FetchError::Busy) | Ok(_) => {}
+            Err(error) => self.remember(url, error),
+        }
+        fetched
+    }
+}
+
+async fn connect(addresses: &[SocketAddr]) -> Option<TcpStream> {
+    for address in addresses.iter().take(ADDRESSES) {
+        if let Ok(stream) = TcpStream::connect(address).await {
+            return Some(stream);
+        }
+    }
+    None
+}
+
+fn document_request(url: &Url, host: &str) -> Option<Request<Empty<Bytes>>> {
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    Request::get(target)
+        .header(header::HOST, authority)
+        .header(header::ACCEPT, "application/json")
+        .header(header::USER_AGENT, concat!("Portunus/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close")
+        .body(Empty::new())
+        .ok()
+}
+
+async fn read(answer: http::Response<hyper::body::Incoming>) -> Result<Fetched, FetchError> {
+    if answer.status() != StatusCode::OK {
+        return Err(FetchError::Status(answer.status().as_u16()));
+    }
+    let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = text(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
+    if !is_json || answer.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(FetchError::NotJson);
+    }
+    let max_age = max_age(text(header::CACHE_CONTROL));
+    let body = Limited::new(answer.into_body(), limits::CLIENT_DOCUMENT_BYTES).collect().await;
+    let bytes = body.map_err(|error| {
+        let too_large = error.is::<http_body_util::LengthLimitError>();
+        if too_large { FetchError::TooLarge } else { FetchError::Unreachable }
+    })?;
+    Ok(Fetched { bytes: bytes.to_bytes().to_vec(), max_age })
+}
+
+/// How long a document stays fresh (RFC 9111 section 5.2.2); `None` when its server does not say.
+fn max_age(cache_control: &str) -> Option<Duration> {
+    let directives = || cache_control.split(',').map(|d| d.trim().to_ascii_lowercase());
+    if directives().any(|d| d == "no-store" || d == "no-cache") {
+        return Some(Duration::ZERO);
+    }
+    let seconds = directives().find_map(|d| d.strip_prefix("max-age=")?.parse::<u64>().ok());
+    seconds.map(Duration::from_secs)
+}
+
+/// Whether an address is one of the public internet (IANA special-purpose address registries, RFC 6890).
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let special = address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation()
+        || a == 0
+        || a >= 224 // multicast, reserved, broadcast
+        || (a == 100 && (64..128).contains(&b)) // carrier-grade NAT
+        || (a == 192 && b == 0 && c == 0) // protocol assignments
+        || (a == 192 && b == 88 && c == 99) // 6to4 relays
+        || (a == 198 && (b == 18 || b == 19)); // benchmarks
+    !special
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [a, b, ..] = address.segments();
+    // Only global unicast, and in it nothing that carries another address inside (Teredo, 6to4) or is set aside.
+    (0x2000..0x4000).contains(&a)
+        && !(a == 0x2001 && b < 0x0200)
+        && !(a == 0x2001 && b == 0x0db8)
+        && a != 0x2002
+        && !(a == 0x3fff && b < 0x1000)
+}
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

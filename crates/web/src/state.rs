@@ -1,0 +1,93 @@
+//! What the handlers share.
+
+use arc_swap::ArcSwap;
+use portunus_core::record::Ledger;
+use portunus_core::store::Store;
+use portunus_core::time::{Clock, Rng, Timestamp};
+use portunus_core::{limits, time};
+use portunus_oauth::client::DocumentFetcher;
+use portunus_oauth::config::Issuer;
+use portunus_oauth::ports::Ports;
+use portunus_oauth::throttle::Throttle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
+
+/// What the control plane is built from.
+pub struct Parts {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// The audit log.
+    pub ledger: Arc<dyn Ledger>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub rng: Arc<dyn Rng>,
+    /// The issuer and its servers; replaced when the configuration reloads.
+    pub issuer: Arc<ArcSwap<Issuer>>,
+    /// Fetches client metadata documents; see [`crate::fetch::PublicFetcher`].
+    pub fetcher: Arc<dyn DocumentFetcher>,
+    /// The JSON Web Key Set served at `/oauth/jwks`; see [`crate::jwks`].
+    pub jwks: String,
+}
+
+/// The handlers' shared state; cheap to clone.
+#[derive(Clone)]
+pub struct State(Arc<Shared>);
+
+struct Shared {
+    parts: Parts,
+    sign_ins: Mutex<Throttle>,
+    registrations: Mutex<Throttle>,
+    hashing: Semaphore,
+}
+
+impl State {
+    /// A control plane of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Shared {
+            parts,
+            sign_ins: Mutex::new(Throttle::sign_ins()),
+            registrations: Mutex::new(Throttle::registrations()),
+            hashing: Semaphore::new(limits::PASSWORD_HASHES),
+        }))
+    }
+
+    pub(crate) fn ports(&self) -> Ports<'_> {
+        let Parts { store, ledger, rng, .. } = &self.0.parts;
+        Ports { store: &**store, ledger: &**ledger, rng: &**rng, now: self.now() }
+    }
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.parts.clock.now()
+    }
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.parts.store
+    }
+    pub(crate) fn rng(&self) -> Arc<dyn time::Rng> {
+        self.0.parts.rng.clone()
+    }
+    pub(crate) fn issuer(&self) -> Arc<Issuer> {
+        self.0.parts.issuer.load_full()
+    }
+    pub(crate) fn fetcher(&self) -> &dyn DocumentFetcher {
+        &*self.0.parts.fetcher
+    }
+    pub(crate) fn jwks(&self) -> &str {
+        &self.0.parts.jwks
+    }
+    pub(crate) fn sign_ins(&self) -> MutexGuard<'_, Throttle> {
+        self.0.sign_ins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn registrations(&self) -> MutexGuard<'_, Throttle> {
+        self.0.registrations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs password hashing where it blocks nobody, a bounded number at a time. `None` when it could not be run.
+    pub(crate) async fn hashing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let _turn = self.0.hashing.acquire().await.ok()?;
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+}
