@@ -13,6 +13,17 @@
 //! | [`sse`] | server-sent events, cut from arbitrary pieces and put together again |
 //! | [`list`] | removing refused entries from a list, and reading tool definitions |
 //! | [`fuzz`] | what must hold for any bytes, for fuzzers and property tests |
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+//! use portunus_mcp::{json::Bounds, message};
+//!
+//! let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+//! let body = Bytes::from(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read","name":"drop"}}"#);
+//! let reject = message::read(&headers, &body, &Bounds::default()).unwrap_err();
+//! assert_eq!(reject.to_string(), r#"duplicate key "name" in one object (at byte 70)"#);
+//! ```
 
 #![forbid(unsafe_code)]
 
