@@ -121,10 +121,10 @@ fn create(path: &Path, rng: &dyn Rng) -> io::Result<()> {
     let draft = directory.join(format!(".sealing-key-{}", HEXLOWER.encode(&suffix)));
     let text = Zeroizing::new(HEXLOWER.encode(&*key));
     let written = write_private(&draft, text.as_bytes()).and_then(|()| std::fs::hard_link(&draft, path));
-    std::fs::remove_file(&draft)?;
+    let removed = std::fs::remove_file(&draft);
     match written {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_directory(directory),
+        _ => removed.and_then(|()| sync_directory(directory)),
     }
 }
 

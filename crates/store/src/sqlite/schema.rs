@@ -232,3 +232,24 @@ fn open_private(path: &Path) -> io::Result<File> {
 fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `kill -9` cannot show this: only the loss of power tells a synced log from a written one.
+    #[test]
+    fn commits_are_synced_and_readers_cannot_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("portunus.db");
+        let _lock = prepare_files(&path).unwrap();
+        let (writer, _) = open_writer(&path).unwrap();
+        let pragma = |name| writer.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(pragma("synchronous"), 2, "FULL");
+        assert_eq!((pragma("fullfsync"), pragma("checkpoint_fullfsync"), pragma("foreign_keys")), (1, 1, 1));
+        let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        let reader = open_reader(&path).unwrap();
+        assert!(reader.execute("DELETE FROM document", []).is_err());
+    }
+}

@@ -88,3 +88,13 @@ fn a_missing_key_is_made_once_for_its_owner_only() {
     let again = SealingKey::load_or_create(&path, &Os).unwrap();
     assert!(again.open_setting(&setting).is_ok());
 }
+
+#[test]
+fn a_directory_that_is_not_there_is_said_to_be_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = SealingKey::load_or_create(&directory.path().join("none/sealing.key"), &Os).unwrap_err();
+    assert!(
+        matches!(&error, KeyError::Io { error, .. } if error.kind() == std::io::ErrorKind::NotFound),
+        "{error}"
+    );
+}

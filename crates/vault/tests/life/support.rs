@@ -23,7 +23,7 @@ pub(crate) const LATER: Timestamp = Timestamp::from_secs(1_795_086_400);
 pub(crate) struct Os;
 impl Rng for Os {
     fn fill(&self, bytes: &mut [u8]) {
-        rand::RngCore::fill_bytes(&mut rand::rng(), bytes);
+        aws_lc_rs::rand::fill(bytes).expect("the system has entropy");
     }
 }
 

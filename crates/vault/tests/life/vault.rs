@@ -1,19 +1,23 @@
 //! The way of a request through the vault, and every way it must end before a secret goes out.
 
 use crate::support::{CANARY, Fixture, LATER, NOW, Os, name, new, permit, secret, server};
+use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue};
 use portunus_core::document::{Credential, CredentialKind};
 use portunus_core::limits::CREDENTIAL_TTL;
 use portunus_core::secret::Secret;
-use portunus_core::store::{Batch, Store, Versioned, load};
+use portunus_core::store::{Batch, Entry, Kind, Observer, Query, Store, StoreError, Versioned, load};
 use portunus_core::time::Timestamp;
+use portunus_store::SqliteStore;
 use portunus_vault::credential::{self, New, Replacement};
 use portunus_vault::{SealingError, SealingKey, Vault, VaultError};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 async fn ready() -> (Fixture, Vault) {
     let fixture = Fixture::new();
-    let store: Arc<dyn Store> = Arc::<portunus_store::SqliteStore>::clone(&fixture.store);
+    let store: Arc<dyn Store> = Arc::<SqliteStore>::clone(&fixture.store);
     let vault = Vault::new(store, fixture.key.clone());
     fixture.add(new("sales-db")).await.unwrap();
     (fixture, vault)
@@ -186,7 +190,7 @@ async fn a_credential_rebound_to_another_host_or_server_does_not_open_as_it_was_
 #[tokio::test]
 async fn a_secret_sealed_with_another_key_does_not_open() {
     let (fixture, _vault) = ready().await;
-    let store: Arc<dyn Store> = Arc::<portunus_store::SqliteStore>::clone(&fixture.store);
+    let store: Arc<dyn Store> = Arc::<SqliteStore>::clone(&fixture.store);
     let vault = Vault::new(store, SealingKey::new(Secret::new([6; 32])));
     let bound = vault.bound(&name("sales-db"), &server("sales"), NOW).await.unwrap();
     let error = vault.open(&permit("sales"), &bound).await.unwrap_err();
@@ -258,19 +262,74 @@ async fn the_secret_is_in_no_debug_text_and_no_file_of_the_store() {
     }
 
     let canaries = [CANARY.to_owned(), data_encoding::BASE64.encode(CANARY.as_bytes())[..28].to_owned()];
-    let search = |when: &str| {
-        let mut searched = 0;
-        for file in std::fs::read_dir(fixture.directory.path()).unwrap() {
-            let path = file.unwrap().path();
-            let bytes = std::fs::read(&path).unwrap();
-            searched += bytes.len();
-            for canary in &canaries {
-                let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
-                assert!(!found, "{} {when}", path.display());
-            }
+    let log = fixture.directory.path().join("portunus.db-wal");
+    assert!(log.metadata().unwrap().len() > 0);
+    search(fixture.directory.path(), &canaries);
+    let Fixture { directory, store, .. } = fixture;
+    drop((vault, bound, store));
+    assert!(!log.exists(), "the log was folded into the database");
+    search(directory.path(), &canaries);
+}
+
+fn search(directory: &Path, canaries: &[String]) {
+    let mut searched = 0;
+    for file in std::fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        searched += bytes.len();
+        for canary in canaries {
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!found, "{}", path.display());
         }
-        assert!(searched > 4096, "the database was there to be searched");
-    };
-    search("while it is open, with its log");
-    assert!(fixture.directory.path().join("portunus.db-wal").metadata().unwrap().len() > 0);
+    }
+    assert!(searched > 4096, "the database was there to be searched");
+}
+
+/// A store in which the credential is revoked just after it was read and before the reader has it.
+struct Overtaken {
+    inner: Arc<SqliteStore>,
+    armed: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Overtaken {
+    async fn get(&self, kind: Kind, id: &str) -> Result<Option<Entry>, StoreError> {
+        let read = self.inner.get(kind, id).await;
+        if self.armed.swap(false, Ordering::SeqCst) {
+            let Versioned { mut value, version } =
+                load::<Credential>(&*self.inner, id).await.unwrap().unwrap();
+            value.revoked_at = Some(NOW);
+            self.inner.commit(Batch::new().update(&value, version)).await.unwrap();
+        }
+        read
+    }
+    async fn list(&self, kind: Kind, query: Query<'_>) -> Result<Vec<Entry>, StoreError> {
+        self.inner.list(kind, query).await
+    }
+    async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
+        self.inner.count(kind).await
+    }
+    async fn commit(&self, batch: Batch) -> Result<u64, StoreError> {
+        self.inner.commit(batch).await
+    }
+    async fn purge(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.inner.purge(now, limit).await
+    }
+    async fn generation(&self) -> Result<u64, StoreError> {
+        self.inner.generation().await
+    }
+    fn observe(&self, observer: Observer) {
+        self.inner.observe(observer);
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_before_a_revocation_is_not_kept_after_it() {
+    let (fixture, _) = ready().await;
+    let (db, sales) = (name("sales-db"), server("sales"));
+    let store = Overtaken { inner: Arc::clone(&fixture.store), armed: AtomicBool::new(true) };
+    let vault = Vault::new(Arc::new(store), fixture.key.clone());
+    let bound = vault.bound(&db, &sales, NOW).await.unwrap();
+    assert_eq!(vault.open(&permit("sales"), &bound).await.unwrap_err(), VaultError::Revoked(db.clone()));
+    assert_eq!(vault.bound(&db, &sales, NOW).await.unwrap_err(), VaultError::Revoked(db));
 }
