@@ -1,1 +1,125 @@
-fn main() {}
+//! `portunus`: the one binary.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+mod args;
+mod command;
+mod config;
+mod control;
+mod demo;
+mod health;
+mod node;
+mod policies;
+mod reload;
+mod serving;
+mod settings;
+mod signals;
+mod system;
+mod telemetry;
+mod tls;
+
+use args::{Cli, Command, ConfigCommand};
+use clap::{CommandFactory, Parser};
+use command::{Failure, Outcome};
+use std::io::Write;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start_logging(match &cli.command {
+        Command::Serve(_) | Command::Connect(_) => "info",
+        _ => "warn",
+    });
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("portunus: the cryptographic library could not be set up");
+        return ExitCode::from(2);
+    }
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("portunus: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        Command::Policy(command) => command::policy::run(command),
+        Command::Audit(command) => command::audit::run(command),
+        Command::Config(command) => configuration(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "portunus", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man => manual().map_err(Failure::refused),
+        command => {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::usage)?;
+            runtime.block_on(run_async(command))
+        }
+    }
+}
+
+async fn run_async(command: Command) -> Outcome {
+    match command {
+        Command::Demo(demo) => demo::run(demo).await,
+        Command::Serve(serve) => {
+            let config = config::load(&serve.config).map_err(Failure::usage)?;
+            let node = node::Node::start(config).await.map_err(Failure::usage)?;
+            tracing::info!(https = %node.https, admin = ?node.admin, "serving");
+            // systemd learns it, when there is one.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            signals::stop().await;
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+            tracing::info!("draining");
+            node.stop().await;
+            Ok(())
+        }
+        Command::Connect(connect) => command::connect::run(connect).await,
+        Command::Sqlite(sqlite) => command::sqlite::run(sqlite).await,
+        Command::Cred(command) => command::admin::cred(command).await,
+        Command::Approve(command) => command::admin::approve(command).await,
+        Command::Grant(command) => command::admin::grant(command).await,
+        Command::Token(command) => command::admin::token(command).await,
+        Command::Join(command) => command::admin::join(command).await,
+        Command::User(command) => command::admin::user(command).await,
+        Command::Kill(kill) => command::admin::kill(kill).await,
+        Command::Policy(_)
+        | Command::Audit(_)
+        | Command::Config(_)
+        | Command::Completions { .. }
+        | Command::Man => Ok(()),
+    }
+}
+
+fn configuration(command: ConfigCommand) -> Outcome {
+    match command {
+        ConfigCommand::Check(file) => {
+            let config = config::load(&file.config).map_err(Failure::usage)?;
+            policies::load(&config).map_err(Failure::usage)?;
+            println!("{} is valid: {} servers", file.config.display(), config.servers.len());
+            Ok(())
+        }
+        ConfigCommand::Schema => {
+            let schema = schemars::schema_for!(config::file::File);
+            println!("{}", serde_json::to_string_pretty(&schema).map_err(Failure::refused)?);
+            Ok(())
+        }
+        ConfigCommand::Print(file) => {
+            let config = config::load(&file.config).map_err(Failure::usage)?;
+            println!("{config:#?}");
+            Ok(())
+        }
+    }
+}
+
+fn manual() -> std::io::Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    std::io::stdout().write_all(&page)
+}

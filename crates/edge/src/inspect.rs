@@ -25,6 +25,9 @@ pub enum Withheld {
     /// The upstream did not accept our credential, or wants another address.
     #[error("the server answered with status {0}")]
     Status(StatusCode),
+    /// Compressed, which was not asked for.
+    #[error("the server's answer is compressed, which was not asked for")]
+    Encoded,
     /// A list that cannot be filtered.
     #[error("a list could not be read: {0}")]
     List(String),
@@ -51,8 +54,12 @@ pub async fn inspect(case: &Case<'_>, answer: Response<Body>) -> Result<Response
     }
     let length = head.headers.get(header::CONTENT_LENGTH).cloned();
     let events = is_event_stream(&head.headers);
-    let encoded = std::mem::take(&mut head.headers);
-    head.headers = portunus_mcp::header::forward_response(&encoded);
+    // No encoding was asked for, and the bytes of an encoded answer are not what they mean.
+    if portunus_mcp::header::is_encoded(&head.headers) {
+        return Err(Withheld::Encoded);
+    }
+    head.headers = portunus_mcp::header::forward_response(&head.headers);
+    head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     head.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     let filtered = case.asked.call().and_then(|call| call.method.list()).is_some();
     let stream = matches!(case.asked.what, What::Stream);
@@ -61,9 +68,6 @@ pub async fn inspect(case: &Case<'_>, answer: Response<Body>) -> Result<Response
             head.headers.insert(header::CONTENT_LENGTH, length);
         }
         return Ok(Response::from_parts(head, body));
-    }
-    if portunus_mcp::header::is_encoded(&encoded) {
-        return Err(Withheld::List(String::from("it is compressed, which was not asked for")));
     }
     let filter = Filter::new(case);
     if events {

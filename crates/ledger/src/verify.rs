@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 const LISTED: usize = 1000;
 
 /// What a ledger without fault holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Report {
     /// Records.
     pub records: u64,

@@ -41,6 +41,8 @@ mod tools;
 mod widget;
 mod write;
 
+pub use crate::tools::schemas as tool_schemas;
+
 use crate::assertion::Verifier;
 use crate::handler::Handler;
 use crate::http::HttpService;
@@ -71,7 +73,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Read-only, 200 rows, 256 KiB, 5 seconds, 512 MiB.
+    /// Read-only, 200 rows, 256 KiB, 5 seconds, 256 MiB.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -79,7 +81,7 @@ impl Options {
             max_rows: 200,
             max_bytes: 256 * 1024,
             timeout: Duration::from_secs(5),
-            memory: 512 * 1024 * 1024,
+            memory: 256 * 1024 * 1024,
         }
     }
 }

@@ -96,6 +96,15 @@ pub(crate) fn all(write: bool, max_rows: usize) -> Vec<Tool> {
     tools
 }
 
+/// Name and input schema (JSON) of every tool there can be: what a policy about them is checked against.
+#[must_use]
+pub fn schemas() -> Vec<(String, String)> {
+    let tools = all(true, 1).into_iter();
+    tools
+        .map(|tool| (tool.name.to_string(), Json::Object((*tool.input_schema).clone()).to_string()))
+        .collect()
+}
+
 fn list_tables() -> Tool {
     reading::<TableList>(
         LIST_TABLES,

@@ -1,0 +1,467 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Lets cloud LLM clients use tools inside a private network, under a policy, without opening that network.
+#[derive(Debug, Parser)]
+#[command(
+    name = "portunus",
+    version,
+    about,
+    propagate_version = true,
+    after_help = "Start with:\n  portunus demo"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process: an edge, a sample database behind a real tunnel, a user and policies.
+    #[command(
+        after_help = "Examples:\n  portunus demo\n  portunus demo --once        # play the whole story and exit"
+    )]
+    Demo(Demo),
+    /// Run the edge.
+    #[command(after_help = "Example:\n  portunus serve -c /etc/portunus/portunus.yaml")]
+    Serve(Serve),
+    /// Connect a private server to an edge: dial out, serve what comes down.
+    #[command(after_help = "Examples:
+  portunus connect --gateway https://tools.example.com --name sales --sqlite shop.db --token-file join.token
+  portunus connect --gateway https://tools.example.com --name wiki --to http://127.0.0.1:8000/mcp")]
+    Connect(Connect),
+    /// Serve one SQLite database as an MCP server, on its own.
+    #[command(
+        after_help = "Examples:\n  portunus sqlite shop.db --stdio\n  portunus sqlite shop.db --listen 127.0.0.1:8000"
+    )]
+    Sqlite(Sqlite),
+    /// Check, test and explain policies.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Upstream credentials.
+    #[command(subcommand)]
+    Cred(Cred),
+    /// Calls that wait for a human's yes.
+    #[command(subcommand)]
+    Approve(Approve),
+    /// What users have agreed to.
+    #[command(subcommand)]
+    Grant(Grant),
+    /// Access tokens for scripts and load tests.
+    #[command(subcommand)]
+    Token(Token),
+    /// Join tokens for connectors.
+    #[command(subcommand)]
+    Join(Join),
+    /// Built-in accounts.
+    #[command(subcommand)]
+    User(User),
+    /// The tamper-evident ledger.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Revoke at once: grants of a user, a client or a server, a credential, or everything.
+    #[command(after_help = "Examples:\n  portunus kill --user ana\n  portunus kill --all")]
+    Kill(Kill),
+    /// The configuration file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a shell completion script.
+    #[command(after_help = "Example:\n  portunus completions bash > /etc/bash_completion.d/portunus")]
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = "Example:\n  portunus man > /usr/local/share/man/man1/portunus.1")]
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Where the demo keeps its state.
+    #[arg(long, default_value = ".demo")]
+    pub state: PathBuf,
+    /// The https address; clients use https://localhost:PORT.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    pub listen: String,
+    /// The address of health and metrics.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub admin_listen: String,
+    /// Play the story with a scripted client, print a transcript, exit 0 only if every step did what it should.
+    #[arg(long)]
+    pub once: bool,
+    /// Print one line of JSON when ready.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The configuration file.
+    #[arg(short, long, default_value = "portunus.yaml")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// The edge's public URL.
+    #[arg(long)]
+    pub gateway: String,
+    /// The server's name at the edge.
+    #[arg(long)]
+    pub name: String,
+    /// Serve this HTTP MCP server.
+    #[arg(long, conflicts_with = "sqlite", required_unless_present = "sqlite")]
+    pub to: Option<String>,
+    /// Serve this SQLite database.
+    #[arg(long)]
+    pub sqlite: Option<PathBuf>,
+    /// With --sqlite: offer write_query too.
+    #[arg(long, requires = "sqlite")]
+    pub write: bool,
+    /// The one-time join token; needed the first time only.
+    #[arg(long)]
+    pub token_file: Option<PathBuf>,
+    /// A CA certificate (PEM) to trust besides the system's.
+    #[arg(long)]
+    pub ca_file: Option<PathBuf>,
+    /// Where the connector keeps its key and certificate; default: a directory named after the server below the
+    /// user's state directory.
+    #[arg(long)]
+    pub state: Option<PathBuf>,
+    /// How many links to keep.
+    #[arg(long, default_value_t = 2)]
+    pub links: usize,
+    /// Log lines instead of a live view.
+    #[arg(long)]
+    pub plain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sqlite {
+    /// The database file.
+    pub file: PathBuf,
+    /// Speak MCP over standard input and output.
+    #[arg(long, conflicts_with = "listen", required_unless_present = "listen")]
+    pub stdio: bool,
+    /// Serve MCP over HTTP at http://ADDR/mcp; a loopback address, since there is no sign-in here.
+    #[arg(long)]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Offer write_query too.
+    #[arg(long)]
+    pub write: bool,
+    /// Rows in one answer.
+    #[arg(long, default_value_t = 200)]
+    pub max_rows: usize,
+    /// Time for one statement.
+    #[arg(long, default_value_t = 5000)]
+    pub timeout_ms: u64,
+}
+
+/// Where the running edge is administered.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct Admin {
+    /// The state directory of the running edge (its admin.sock is in it).
+    #[arg(long, env = "PORTUNUS_STATE", default_value = ".demo")]
+    pub state: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Check that the policies are valid Cedar and fit the servers.
+    #[command(after_help = "Example:\n  portunus policy check -c portunus.yaml")]
+    Check(PolicyFiles),
+    /// Run the test cases beside the policies (*.test.yaml).
+    #[command(after_help = "Example:\n  portunus policy test -c portunus.yaml")]
+    Test(PolicyFiles),
+    /// Say which policies decide a call, and why.
+    #[command(after_help = "Example:
+  portunus policy explain -c portunus.yaml --user ana --server sales --tool read_query --arguments '{\"sql\":\"SELECT 1\"}'")]
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyFiles {
+    /// The configuration file that names policies and servers.
+    #[arg(short, long, default_value = "portunus.yaml")]
+    pub config: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// Who is asking.
+    #[arg(long)]
+    pub user: String,
+    /// Their groups.
+    #[arg(long)]
+    pub group: Vec<String>,
+    /// Through which OAuth client.
+    #[arg(long, default_value = "any-client")]
+    pub client: String,
+    /// Which server.
+    #[arg(long)]
+    pub server: String,
+    /// Which tool.
+    #[arg(long)]
+    pub tool: String,
+    /// Its arguments, JSON.
+    #[arg(long, default_value = "{}")]
+    pub arguments: String,
+    /// As if this person had approved it.
+    #[arg(long)]
+    pub approved_by: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cred {
+    /// Add a credential; the secret comes from a file or standard input, never from an argument.
+    #[command(after_help = "Examples:
+  portunus cred add wiki-token --server wiki --host wiki.internal --owner ana@example.com --expires 90d --from-file token.txt
+  pass show wiki | portunus cred add wiki-token --server wiki --host wiki.internal --owner ana@example.com --expires 90d")]
+    Add(CredAdd),
+    /// List credentials.
+    List(Admin),
+    /// Show one, without its secret.
+    Show {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Revoke one at once.
+    Revoke {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CredAdd {
+    /// Its name; the server's `credential:` in portunus.yaml.
+    pub name: String,
+    /// The only server it is for.
+    #[arg(long)]
+    pub server: String,
+    /// The only host (with port when unusual) it may be sent to.
+    #[arg(long)]
+    pub host: String,
+    /// Who answers for it.
+    #[arg(long)]
+    pub owner: String,
+    /// What it is for.
+    #[arg(long, default_value = "")]
+    pub purpose: String,
+    /// When it ends: a time from now (90d) or a date (2027-01-31).
+    #[arg(long)]
+    pub expires: String,
+    /// Send it in this header instead of `Authorization: Bearer`.
+    #[arg(long)]
+    pub header: Option<String>,
+    /// Read the secret from this file; default: standard input.
+    #[arg(long)]
+    pub from_file: Option<PathBuf>,
+    /// Add a new version to a credential that exists.
+    #[arg(long)]
+    pub replace: bool,
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Approve {
+    /// What waits.
+    List(Admin),
+    /// Allow one call, once.
+    Allow {
+        /// apr_…
+        id: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Deny it.
+    Deny {
+        /// apr_…
+        id: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Grant {
+    /// List grants.
+    List {
+        /// Only this user's.
+        #[arg(long)]
+        user: Option<String>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Revoke one at once; its tokens and streams end.
+    Revoke {
+        /// grt_…
+        id: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Print a token (recorded like any other grant).
+    #[command(
+        after_help = "Example:\n  portunus token issue --state .demo --server sales --as ana --ttl 10m"
+    )]
+    Issue {
+        /// The one server it is for.
+        #[arg(long)]
+        server: String,
+        /// The user it speaks for.
+        #[arg(long = "as")]
+        user: String,
+        /// The client it is for.
+        #[arg(long, default_value = "portunus-cli")]
+        client: String,
+        /// How long it lives, at most a day.
+        #[arg(long, default_value = "10m")]
+        ttl: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Join {
+    /// Print a one-time token with which a connector joins.
+    #[command(after_help = "Example:\n  portunus join issue --server sales > join.token")]
+    Issue {
+        /// The server that the connector will serve.
+        #[arg(long)]
+        server: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Add an account; prints its one-time password.
+    Add {
+        /// What they sign in with.
+        name: String,
+        /// What people see.
+        #[arg(long)]
+        display_name: Option<String>,
+        /// Groups.
+        #[arg(long)]
+        group: Vec<String>,
+        /// May administer.
+        #[arg(long)]
+        administrator: bool,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// List accounts.
+    List(Admin),
+    /// Disable an account at once; its grants end.
+    Disable {
+        /// Whose.
+        name: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Show the latest records.
+    #[command(after_help = "Example:\n  portunus audit tail --follow")]
+    Tail {
+        /// How many.
+        #[arg(short, default_value_t = 20)]
+        n: usize,
+        /// Keep showing new ones.
+        #[arg(long, short)]
+        follow: bool,
+        #[command(flatten)]
+        files: LedgerFiles,
+    },
+    /// Check every record against the signed checkpoints; works offline on a copy.
+    #[command(after_help = "Example:\n  portunus audit verify --state .demo")]
+    Verify(LedgerFiles),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerFiles {
+    /// The state directory.
+    #[arg(long, env = "PORTUNUS_STATE", default_value = ".demo")]
+    pub state: PathBuf,
+    /// The ledger's directory; default: `ledger` in the state directory.
+    #[arg(long)]
+    pub ledger: Option<PathBuf>,
+    /// The verifier key to trust (the text of ledger.vkey, kept elsewhere); default: the one beside the ledger.
+    #[arg(long)]
+    pub vkey: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Kill {
+    /// Every grant of this user.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Every grant to this client.
+    #[arg(long)]
+    pub client: Option<String>,
+    /// Every grant for this server.
+    #[arg(long)]
+    pub server: Option<String>,
+    /// This credential.
+    #[arg(long)]
+    pub credential: Option<String>,
+    /// Every grant there is.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check a configuration file.
+    Check(ConfigFile),
+    /// Print the JSON schema of portunus.yaml.
+    Schema,
+    /// Print the configuration as it is understood.
+    Print(ConfigFile),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file.
+    #[arg(short, long, default_value = "portunus.yaml")]
+    pub config: PathBuf,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,222 @@
+//! Commands that speak to the running edge: users, grants, tokens, join tokens, approvals, credentials, kill.
+
+use super::{Failure, Outcome, printable, table};
+use crate::admin::AdminClient;
+use crate::args::{Admin, Approve, Cred, CredAdd, Grant, Join, Kill, Token, User};
+use crate::config::duration;
+use portunus_core::secret::Secret;
+use portunus_core::time::{Clock, Timestamp};
+use serde_json::{Value, json};
+use std::io::Read;
+
+/// Longest secret read.
+const SECRET_BYTES: u64 = 64 * 1024;
+
+pub(crate) async fn user(command: User) -> Outcome {
+    match command {
+        User::Add { name, display_name, group, administrator, admin } => {
+            let display_name = display_name.unwrap_or_else(|| name.clone());
+            let body = json!({ "name": name, "display_name": display_name, "groups": group, "administrator": administrator });
+            let answer = post(&admin, "/users", &body).await?;
+            show(&admin, &answer, || {
+                format!(
+                    "{}\nThey must change this one-time password when they sign in.",
+                    text(&answer, "password")
+                )
+            });
+            Ok(())
+        }
+        User::List(admin) => {
+            let columns = [
+                ("name", "NAME"),
+                ("display_name", "SHOWN AS"),
+                ("groups", "GROUPS"),
+                ("administrator", "ADMIN"),
+                ("disabled_at", "DISABLED"),
+            ];
+            listing(&admin, "/users", "users", &columns).await
+        }
+        User::Disable { name, admin } => done(&admin, &format!("/users/{name}/disable"), &json!({})).await,
+    }
+}
+
+pub(crate) async fn grant(command: Grant) -> Outcome {
+    match command {
+        Grant::List { user, admin } => {
+            let path = user.map_or_else(|| String::from("/grants"), |user| format!("/grants?user={user}"));
+            let columns = [
+                ("id", "ID"),
+                ("user", "USER"),
+                ("client_name", "CLIENT"),
+                ("server", "SERVER"),
+                ("created_at", "SINCE"),
+                ("revoked_at", "REVOKED"),
+                ("revoked_why", "WHY"),
+            ];
+            listing(&admin, &path, "grants", &columns).await
+        }
+        Grant::Revoke { id, admin } => done(&admin, &format!("/grants/{id}/revoke"), &json!({})).await,
+    }
+}
+
+pub(crate) async fn token(command: Token) -> Outcome {
+    let Token::Issue { server, user, client, ttl, admin } = command;
+    let ttl_seconds = duration(&ttl).map_err(Failure::Usage)?.as_secs();
+    let body = json!({ "server": server, "user": user, "client": client, "ttl_seconds": ttl_seconds });
+    let answer = post(&admin, "/tokens", &body).await?;
+    show(&admin, &answer, || text(&answer, "access_token"));
+    Ok(())
+}
+
+pub(crate) async fn join(command: Join) -> Outcome {
+    let Join::Issue { server, admin } = command;
+    let answer = post(&admin, "/join-tokens", &json!({ "server": server })).await?;
+    show(&admin, &answer, || text(&answer, "join_token"));
+    Ok(())
+}
+
+pub(crate) async fn approve(command: Approve) -> Outcome {
+    match command {
+        Approve::List(admin) => {
+            let columns = [
+                ("id", "ID"),
+                ("user", "USER"),
+                ("client_id", "CLIENT"),
+                ("server", "SERVER"),
+                ("tool", "TOOL"),
+                ("arguments", "ARGUMENTS"),
+                ("state", "STATE"),
+            ];
+            listing(&admin, "/approvals", "approvals", &columns).await
+        }
+        Approve::Allow { id, admin } => done(&admin, &format!("/approvals/{id}/allow"), &json!({})).await,
+        Approve::Deny { id, admin } => done(&admin, &format!("/approvals/{id}/deny"), &json!({})).await,
+    }
+}
+
+pub(crate) async fn kill(kill: Kill) -> Outcome {
+    let chosen = [&kill.user, &kill.client, &kill.server, &kill.credential].into_iter().flatten().count();
+    if chosen + usize::from(kill.all) != 1 {
+        return Err(Failure::Usage(String::from(
+            "say what to revoke: exactly one of --user, --client, --server, --credential, --all",
+        )));
+    }
+    let admin = &kill.admin;
+    if let Some(credential) = &kill.credential {
+        return done(admin, &format!("/credentials/{credential}/revoke"), &json!({})).await;
+    }
+    let body = json!({ "user": kill.user, "client": kill.client, "server": kill.server, "all": kill.all });
+    let answer = post(admin, "/kill", &body).await?;
+    show(admin, &answer, || format!("{} grants revoked", answer["revoked"]));
+    Ok(())
+}
+
+pub(crate) async fn cred(command: Cred) -> Outcome {
+    let columns = [
+        ("name", "NAME"),
+        ("server", "SERVER"),
+        ("host", "HOST"),
+        ("owner", "OWNER"),
+        ("purpose", "PURPOSE"),
+        ("version", "VERSION"),
+        ("expires_at", "EXPIRES"),
+        ("revoked_at", "REVOKED"),
+    ];
+    match command {
+        Cred::Add(add) => cred_add(add).await,
+        Cred::List(admin) => listing(&admin, "/credentials", "credentials", &columns).await,
+        Cred::Show { name, admin } => {
+            let answer =
+                client(&admin).get(&format!("/credentials/{name}")).await.map_err(Failure::refused)?;
+            println!("{answer:#}");
+            Ok(())
+        }
+        Cred::Revoke { name, admin } => {
+            done(&admin, &format!("/credentials/{name}/revoke"), &json!({})).await
+        }
+    }
+}
+
+async fn cred_add(add: CredAdd) -> Outcome {
+    let secret = read_secret(&add)?;
+    let now = crate::system::SystemClock.now();
+    let expires: Timestamp = match duration(&add.expires) {
+        Ok(span) => now.plus(span),
+        Err(_) => Timestamp::parse(&add.expires).ok_or_else(|| {
+            Failure::Usage(format!(
+                "--expires `{}`: give a time such as 90d or a date such as 2027-01-31",
+                add.expires
+            ))
+        })?,
+    };
+    let body = json!({
+        "name": add.name, "server": add.server, "host": add.host, "owner": add.owner, "purpose": add.purpose,
+        "header": add.header, "expires_at": expires, "replace": add.replace,
+        "secret": data_encoding::BASE64.encode(secret.expose()),
+    });
+    let answer = post(&add.admin, "/credentials", &body).await?;
+    show(&add.admin, &answer, || format!("{} is at version {}", text(&answer, "name"), answer["version"]));
+    Ok(())
+}
+
+fn read_secret(add: &CredAdd) -> Result<Secret<Vec<u8>>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match &add.from_file {
+        Some(path) => {
+            std::fs::File::open(path).and_then(|file| file.take(SECRET_BYTES + 1).read_to_end(&mut bytes))
+        }
+        None => std::io::stdin().lock().take(SECRET_BYTES + 1).read_to_end(&mut bytes),
+    };
+    let secret = Secret::new(bytes);
+    read.map_err(|error| Failure::Usage(format!("the secret could not be read: {error}")))?;
+    if secret.expose().len() as u64 > SECRET_BYTES {
+        return Err(Failure::Usage(format!("the secret is longer than {SECRET_BYTES} bytes")));
+    }
+    Ok(secret)
+}
+
+fn client(admin: &Admin) -> AdminClient {
+    AdminClient::new(&admin.state)
+}
+
+async fn post(admin: &Admin, path: &str, body: &Value) -> Result<Value, Failure> {
+    client(admin).post(path, body).await.map_err(Failure::refused)
+}
+
+async fn done(admin: &Admin, path: &str, body: &Value) -> Outcome {
+    let answer = post(admin, path, body).await?;
+    show(admin, &answer, || String::from("done"));
+    Ok(())
+}
+
+async fn listing(admin: &Admin, path: &str, key: &str, columns: &[(&str, &str)]) -> Outcome {
+    let answer = client(admin).get(path).await.map_err(Failure::refused)?;
+    show(admin, &answer, || {
+        let rows = answer[key].as_array().into_iter().flatten();
+        let rows =
+            rows.map(|row| columns.iter().map(|(name, _)| cell(name, &row[*name])).collect()).collect();
+        let header: Vec<&str> = columns.iter().map(|(_, title)| *title).collect();
+        table(&header, rows)
+    });
+    Ok(())
+}
+
+fn show(admin: &Admin, answer: &Value, people: impl FnOnce() -> String) {
+    if admin.json { println!("{answer}") } else { println!("{}", people()) }
+}
+
+fn text(answer: &Value, key: &str) -> String {
+    printable(answer[key].as_str().unwrap_or_default())
+}
+
+fn cell(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Number(millis) if name.ends_with("_at") => {
+            millis.as_u64().map_or_else(String::new, |ms| Timestamp::from_millis(ms).to_string())
+        }
+        Value::Array(items) => items.iter().map(|item| cell(name, item)).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}

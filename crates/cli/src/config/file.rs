@@ -1,0 +1,160 @@
+//! `portunus.yaml` as it is written: unknown keys are errors, units are spelled out. [`super`] turns it into the domain.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The whole file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    /// The URL that clients use, such as `https://tools.example.com`.
+    pub public_url: String,
+    /// Addresses to listen on.
+    pub listen: Listen,
+    /// Where the certificate comes from.
+    pub tls: Tls,
+    /// `sqlite:PATH`.
+    pub store: String,
+    /// The key that seals secrets in the store.
+    pub sealing_key: SealingKey,
+    /// The directory of the ledger; default: `ledger` beside the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<PathBuf>,
+    /// The administrator's Unix socket; default: `admin.sock` beside the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_socket: Option<PathBuf>,
+    /// How people sign in.
+    pub login: Login,
+    /// The directory of `*.cedar` policies.
+    pub policies: PathBuf,
+    /// Web origins, besides our own, whose pages may call servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<String>,
+    /// The published servers.
+    pub servers: Vec<Server>,
+}
+
+/// Addresses to listen on.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// Clients and links, such as `0.0.0.0:443`.
+    pub https: String,
+    /// Health and metrics, such as `127.0.0.1:9090`; none: not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<String>,
+}
+
+/// Where the certificate comes from: exactly one of `local_ca: true`, or `cert` and `key`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Issue it from Portunus' own CA; clients must be told to trust `ca.pem` beside the store.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local_ca: bool,
+    /// Certificate chain, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// Private key, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+/// The key that seals secrets in the store.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SealingKey {
+    /// A file that only its owner can read; made at the first start.
+    pub file: PathBuf,
+}
+
+/// How people sign in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    /// Built-in accounts.
+    pub local: bool,
+}
+
+/// A published server.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Its name in URLs and policies: a-z, 0-9 and `-`.
+    pub name: String,
+    /// What people see on the consent page; default: the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Who answers for it.
+    pub owner: String,
+    /// What it is for.
+    pub purpose: String,
+    /// Such as `production`.
+    #[serde(default = "production")]
+    pub environment: String,
+    /// Who may drive its clients: assistant, autonomous, workload, ci.
+    #[serde(default = "assistant")]
+    pub actors: Vec<String>,
+    /// `tunnel`, or `{ url: https://… }`.
+    pub upstream: Upstream,
+    /// What its tools do, as you confirm it: `sql` for the built-in SQL server, or `{ TOOL: [read | write | destructive
+    /// | open_world, …] }`. Tools that are not confirmed count as all but `read`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Tools>,
+    /// The name of the credential injected on the way up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// Its bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+}
+
+fn production() -> String {
+    String::from("production")
+}
+fn assistant() -> Vec<String> {
+    vec![String::from("assistant")]
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Upstream {
+    /// The word `tunnel`: behind a connector.
+    Word(String),
+    /// At a URL.
+    Url {
+        /// `http` or `https`.
+        url: String,
+    },
+}
+
+/// What a server's tools do.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Tools {
+    /// The word `sql`: the tools of `portunus sqlite`.
+    Word(String),
+    /// Groups by tool.
+    Confirmed(BTreeMap<String, Vec<String>>),
+}
+
+/// Bounds of one server.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Longest request body, such as `1MiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_bytes: Option<String>,
+    /// Longest answer, such as `8MiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_bytes: Option<String>,
+    /// Longest wait for an answer, and between two pieces of it, such as `60s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// Calls in flight at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent_calls: Option<usize>,
+}

@@ -1,0 +1,376 @@
+//! The one configuration parser: `portunus.yaml` → [`Config`], every value checked, every error with its place.
+
+pub(crate) mod file;
+
+use portunus_core::id::{CredentialName, ServerName};
+use portunus_core::limits::ServerLimits;
+use portunus_core::server::{Actor, Server, Upstream};
+use portunus_policy::TrustGroups;
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use url::Url;
+
+/// Everything `serve` needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Where it was read from.
+    pub path: PathBuf,
+    pub public_url: Url,
+    pub https: SocketAddr,
+    pub admin: Option<SocketAddr>,
+    pub tls: Tls,
+    pub store: PathBuf,
+    pub sealing_key: PathBuf,
+    pub ledger: PathBuf,
+    pub admin_socket: PathBuf,
+    pub ca_file: PathBuf,
+    pub policies: PathBuf,
+    pub allowed_origins: Vec<String>,
+    pub servers: Vec<ServerConfig>,
+}
+
+/// A published server, and what an administrator confirmed of its tools.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerConfig {
+    pub server: Server,
+    pub tools: Tools,
+}
+
+/// What is confirmed of a server's tools.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tools {
+    /// They are those of `portunus sqlite`.
+    Sql,
+    /// These and no others.
+    Confirmed(BTreeMap<String, TrustGroups>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tls {
+    LocalCa,
+    Files { cert: PathBuf, key: PathBuf },
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub(crate) struct ConfigError {
+    /// `file:line:column`, or `file: key`.
+    place: String,
+    message: String,
+}
+
+/// Reads and checks a configuration file; relative paths in it are relative to its directory.
+pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+        place: path.display().to_string(),
+        message: format!("cannot be read: {error}"),
+    })?;
+    parse(path, &text)
+}
+
+/// The same, from text.
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let file: file::File = serde_saphyr::from_str(text).map_err(|error| syntax(path, &error))?;
+    let at = |key: &str| Place { path, text, key: key.to_owned() };
+    let base = path.parent().unwrap_or(Path::new("."));
+    let store = file.store.strip_prefix("sqlite:").ok_or_else(|| {
+        at("store").error("must be `sqlite:PATH`; PostgreSQL is not supported by this version")
+    })?;
+    let store = base.join(store);
+    let state = store.parent().unwrap_or(base).to_owned();
+    if !file.login.local {
+        return Err(at("login").error("`local: true` is needed: nobody could sign in otherwise"));
+    }
+    Ok(Config {
+        path: path.to_owned(),
+        public_url: public_url(&file.public_url).map_err(|m| at("public_url").error(&m))?,
+        https: address(&file.listen.https).map_err(|m| at("https").error(&m))?,
+        admin: file.listen.admin.as_deref().map(address).transpose().map_err(|m| at("admin").error(&m))?,
+        tls: tls(&file.tls, base).map_err(|m| at("tls").error(&m))?,
+        sealing_key: base.join(&file.sealing_key.file),
+        ledger: file.ledger.as_ref().map_or_else(|| state.join("ledger"), |l| base.join(l)),
+        admin_socket: file.admin_socket.as_ref().map_or_else(|| state.join("admin.sock"), |s| base.join(s)),
+        ca_file: state.join("ca.pem"),
+        policies: base.join(&file.policies),
+        allowed_origins: file.allowed_origins,
+        servers: servers(&file.servers, &at)?,
+        store,
+    })
+}
+
+/// Where in the file a complaint belongs.
+struct Place<'a> {
+    path: &'a Path,
+    text: &'a str,
+    key: String,
+}
+
+impl Place<'_> {
+    fn error(&self, message: &str) -> ConfigError {
+        // The first line that holds the key, or the value, is where a person will look.
+        let needle = self.key.as_str();
+        let line = self.text.lines().position(|l| l.contains(needle)).map_or(1, |n| n + 1);
+        ConfigError {
+            place: format!("{}:{line}: {needle}", self.path.display()),
+            message: message.to_owned(),
+        }
+    }
+}
+
+fn syntax(path: &Path, error: &serde_saphyr::Error) -> ConfigError {
+    let error = error.without_snippet();
+    let place = error.location().map_or_else(
+        || path.display().to_string(),
+        |l| format!("{}:{}:{}", path.display(), l.line(), l.column()),
+    );
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default().to_owned();
+    let hint = nearest_key(&message).map(|key| format!("; did you mean `{key}`?")).unwrap_or_default();
+    ConfigError { place, message: format!("{message}{hint}") }
+}
+
+/// From serde's "unknown field `x`, expected one of `a`, `b`" the nearest known key.
+fn nearest_key(message: &str) -> Option<&str> {
+    if !message.contains("unknown field") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    quoted
+        .map(|known| (strsim::damerau_levenshtein(unknown, known), known))
+        .filter(|(distance, known)| *distance <= known.len() / 2)
+        .min()
+        .map(|(_, known)| known)
+}
+
+fn public_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|e| format!("`{text}` is not a URL: {e}"))?;
+    let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if url.scheme() != "https" || url.host_str().is_none() || !plain || !url.username().is_empty() {
+        return Err(format!("`{text}` must be https://HOST or https://HOST:PORT"));
+    }
+    Ok(url)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` must be IP:PORT, such as 0.0.0.0:443 or [::]:443"))
+}
+
+fn tls(tls: &file::Tls, base: &Path) -> Result<Tls, String> {
+    match (tls.local_ca, &tls.cert, &tls.key) {
+        (true, None, None) => Ok(Tls::LocalCa),
+        (false, Some(cert), Some(key)) => Ok(Tls::Files { cert: base.join(cert), key: base.join(key) }),
+        _ => Err(String::from("give either `local_ca: true`, or both `cert` and `key`")),
+    }
+}
+
+fn servers<'a>(
+    files: &[file::Server],
+    at: &impl Fn(&str) -> Place<'a>,
+) -> Result<Vec<ServerConfig>, ConfigError> {
+    let mut names = HashSet::new();
+    let mut servers = Vec::new();
+    for file in files {
+        let server = server(file).map_err(|message| at(&file.name).error(&message))?;
+        if !names.insert(server.name.clone()) {
+            return Err(at(&file.name).error("two servers have this name"));
+        }
+        let tools = tools(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
+        servers.push(ServerConfig { server, tools });
+    }
+    Ok(servers)
+}
+
+fn server(file: &file::Server) -> Result<Server, String> {
+    let name = ServerName::parse(&file.name).map_err(|e| e.to_string())?;
+    if ["oauth", "console", "login", "logout", "account", "assets", "tunnel"].contains(&name.as_str()) {
+        return Err(format!("`{name}` is a path of Portunus itself; choose another name"));
+    }
+    for (key, value) in [("owner", &file.owner), ("purpose", &file.purpose)] {
+        if value.trim().is_empty() {
+            return Err(format!("server `{name}` needs an {key}"));
+        }
+    }
+    let upstream = match &file.upstream {
+        file::Upstream::Word(word) if word == "tunnel" => Upstream::Tunnel,
+        file::Upstream::Word(word) => {
+            return Err(format!("upstream `{word}` must be `tunnel` or {{ url: … }}"));
+        }
+        file::Upstream::Url { url } => {
+            Upstream::Http(Url::parse(url).map_err(|e| format!("upstream url `{url}`: {e}"))?)
+        }
+    };
+    Ok(Server {
+        title: file.title.clone().unwrap_or_else(|| file.name.clone()),
+        owner: file.owner.clone(),
+        purpose: file.purpose.clone(),
+        environment: file.environment.clone(),
+        actors: file.actors.iter().map(|a| actor(a)).collect::<Result<_, _>>()?,
+        credential: file
+            .credential
+            .as_deref()
+            .map(CredentialName::parse)
+            .transpose()
+            .map_err(|e| e.to_string())?,
+        limits: limits(file.limits.as_ref())?,
+        name,
+        upstream,
+    })
+}
+
+fn tools(file: Option<&file::Tools>) -> Result<Tools, String> {
+    match file {
+        None => Ok(Tools::Confirmed(BTreeMap::new())),
+        Some(file::Tools::Word(word)) if word == "sql" => Ok(Tools::Sql),
+        Some(file::Tools::Word(word)) => Err(format!("tools `{word}` must be `sql` or {{ TOOL: [groups] }}")),
+        Some(file::Tools::Confirmed(tools)) => {
+            let confirmed =
+                tools.iter().map(|(tool, groups)| Ok((tool.clone(), trust_groups(tool, groups)?)));
+            Ok(Tools::Confirmed(confirmed.collect::<Result<_, String>>()?))
+        }
+    }
+}
+
+fn trust_groups(tool: &str, words: &[String]) -> Result<TrustGroups, String> {
+    let mut groups = TrustGroups { read: false, write: false, destructive: false, open_world: false };
+    for word in words {
+        match word.as_str() {
+            "read" => groups.read = true,
+            "write" => groups.write = true,
+            "destructive" => groups.destructive = true,
+            "open_world" => groups.open_world = true,
+            _ => {
+                return Err(format!(
+                    "group `{word}` of tool `{tool}` must be read, write, destructive or open_world"
+                ));
+            }
+        }
+    }
+    if words.is_empty() {
+        return Err(format!(
+            "tool `{tool}` needs at least one group: read, write, destructive or open_world"
+        ));
+    }
+    Ok(groups)
+}
+
+fn actor(text: &str) -> Result<Actor, String> {
+    [Actor::Assistant, Actor::Autonomous, Actor::Workload, Actor::Ci]
+        .into_iter()
+        .find(|a| a.as_str() == text)
+        .ok_or_else(|| format!("actor `{text}` must be one of assistant, autonomous, workload, ci"))
+}
+
+fn limits(file: Option<&file::Limits>) -> Result<ServerLimits, String> {
+    let mut limits = ServerLimits::default();
+    let Some(file) = file else { return Ok(limits) };
+    if let Some(text) = &file.request_bytes {
+        limits.request_bytes = usize::try_from(bytes(text)?).map_err(|_| format!("`{text}` is too large"))?;
+    }
+    if let Some(text) = &file.response_bytes {
+        limits.response_bytes = bytes(text)?;
+    }
+    if let Some(text) = &file.timeout {
+        limits.timeout = duration(text)?;
+    }
+    if let Some(calls) = file.concurrent_calls {
+        limits.concurrent_calls = calls;
+    }
+    Ok(limits)
+}
+
+/// Parses `8MiB`, `64KiB`, `1000B`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let bad = || format!("`{text}` is not a size such as 64KiB or 8MiB");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let factor = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    number.checked_mul(factor).ok_or_else(bad)
+}
+
+/// Parses `500ms`, `60s`, `10m`, `2h`, `30d`; more than zero.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is not a time such as 500ms, 60s, 10m, 2h or 30d");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok().filter(|n| *n > 0).ok_or_else(bad)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(bad()),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "public_url: https://tools.example.com
+listen: { https: 0.0.0.0:443, admin: 127.0.0.1:9090 }
+tls: { local_ca: true }
+store: sqlite:state/portunus.db
+sealing_key: { file: sealing.key }
+login: { local: true }
+policies: ./policies
+servers:
+  - name: sales
+    owner: ana@example.com
+    purpose: Quarterly sales questions
+    upstream: tunnel
+    limits: { request_bytes: 64KiB, timeout: 30s }
+  - name: wiki
+    owner: ana@example.com
+    purpose: Notes
+    upstream: { url: 'https://wiki.internal/mcp' }
+    credential: wiki-token
+";
+
+    fn parse_text(text: &str) -> Result<Config, String> {
+        parse(Path::new("/etc/portunus/portunus.yaml"), text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_good_file_is_read_with_paths_relative_to_it() {
+        let config = parse_text(GOOD).unwrap();
+        assert_eq!(config.store, Path::new("/etc/portunus/state/portunus.db"));
+        assert_eq!(config.ledger, Path::new("/etc/portunus/state/ledger"));
+        assert_eq!(config.servers[0].server.limits.request_bytes, 65_536);
+        assert_eq!(config.servers[0].server.limits.timeout, Duration::from_secs(30));
+        assert!(
+            matches!(&config.servers[1].server.upstream, Upstream::Http(u) if u.host_str() == Some("wiki.internal"))
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named_with_place_and_remedy() {
+        let cases = [
+            (GOOD.replace("policies:", "polices:"), "did you mean `policies`?"),
+            (GOOD.replace("upstream: tunnel", "upstream: tunel"), ":9: sales"),
+            (GOOD.replace("https://tools.example.com", "http://tools.example.com"), "must be https://"),
+            (GOOD.replace("64KiB", "64 kilobytes"), "not a size"),
+            (GOOD.replace("30s", "0s"), "not a time"),
+            (GOOD.replace("name: wiki", "name: sales"), "two servers"),
+            (GOOD.replace("name: wiki", "name: oauth"), "choose another name"),
+            (GOOD.replace("sqlite:state", "postgres://state"), "must be `sqlite:PATH`"),
+            (GOOD.replace("{ local_ca: true }", "{ local_ca: true, cert: a }"), "give either"),
+        ];
+        for (text, wanted) in cases {
+            let error = parse_text(&text).expect_err(wanted);
+            assert!(error.contains(wanted), "{error:?} should contain {wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! One edge, wired together: store, ledger, keys, tunnel, control plane, data plane, administration.
+
+use crate::config::{Config, Tls};
+use crate::control::Control;
+use crate::settings::{SettingError, Settings};
+use crate::system::{SystemClock, SystemRng};
+use crate::{control, health, policies, reload, telemetry, tls};
+use arc_swap::ArcSwap;
+use portunus_core::record::{Event, Ledger, LedgerError, Record};
+use portunus_core::server::{Server, Upstream};
+use portunus_core::store::Store;
+use portunus_core::time::{Clock, Rng};
+use portunus_core::trace::Spans;
+use portunus_edge::metrics::Metrics;
+use portunus_edge::upstream::http::HttpDialer;
+use portunus_edge::{Edge, Published, Snapshot, assertion, caller, listener, ports, route};
+use portunus_ledger::FileLedger;
+use portunus_ledger::redact::Redactor;
+use portunus_oauth::config::Issuer;
+use portunus_store::SqliteStore;
+use portunus_tunnel::certificate::PeerCertificate;
+use portunus_tunnel::enrol::Desk;
+use portunus_tunnel::registry::Registry;
+use portunus_tunnel::wire::{GatewayInfo, Timing};
+use portunus_vault::{SealingKey, Vault};
+use portunus_web::fetch::PublicFetcher;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+/// Why an edge did not start. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct StartError(pub String);
+
+impl StartError {
+    fn because(what: &str, error: &dyn std::fmt::Display) -> Self {
+        Self(format!("{what}: {error}"))
+    }
+}
+
+impl From<SettingError> for StartError {
+    fn from(error: SettingError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A running edge.
+pub(crate) struct Node {
+    pub parts: Arc<Parts>,
+    pub https: SocketAddr,
+    pub admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    ledger: Arc<FileLedger>,
+}
+
+/// What the parts of a node share.
+pub(crate) struct Parts {
+    pub store: Arc<dyn Store>,
+    pub ledger: Arc<dyn Ledger>,
+    pub file_ledger: Arc<FileLedger>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub key: SealingKey,
+    pub registry: Registry,
+    pub edge: Arc<Edge>,
+    pub issuer: Arc<ArcSwap<Issuer>>,
+    pub tls: Arc<ArcSwap<portunus_edge::tls::TlsConfigs>>,
+    pub upstream_tls: Arc<rustls::ClientConfig>,
+    pub web: portunus_web::State,
+}
+
+impl Parts {
+    /// Records something that Portunus itself did.
+    pub(crate) async fn note(
+        &self,
+        action: &str,
+        subject: &str,
+        detail: &[(&str, &str)],
+    ) -> Result<(), LedgerError> {
+        let detail: BTreeMap<_, _> = detail.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let (by, action, subject) = (String::from("portunus"), action.to_owned(), subject.to_owned());
+        let event = Event { at: self.clock.now(), by, action, subject, detail };
+        self.ledger.append(Record::Event(event)).await.map(|_| ())
+    }
+}
+
+impl Node {
+    /// Starts everything; returns when requests are served.
+    pub(crate) async fn start(config: Config) -> Result<Self, StartError> {
+        let parts = open(&config).await?;
+        let bind = |address: SocketAddr| async move {
+            TcpListener::bind(address)
+                .await
+                .map_err(|e| StartError::because(&format!("listen on {address}"), &e))
+        };
+        let https = bind(config.https).await?;
+        let https_address = https.local_addr().map_err(|e| StartError::because("listen", &e))?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = Vec::new();
+        let admin = match config.admin {
+            None => None,
+            Some(address) => {
+                let listener = bind(address).await?;
+                let local = listener.local_addr().map_err(|e| StartError::because("listen", &e))?;
+                tasks.push(tokio::spawn(health::serve(listener, parts.clone(), stopped.clone())));
+                Some(local)
+            }
+        };
+        let socket = control::bind_admin(&config.admin_socket)
+            .map_err(|e| StartError::because(&config.admin_socket.display().to_string(), &e))?;
+        let web_admin = portunus_web::admin_router(parts.web.clone());
+        tasks.push(tokio::spawn(control::serve_admin(socket, web_admin, parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(reload::watch(config.clone(), parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
+        let links = Arc::new(LinkPort(parts.registry.clone()));
+        let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
+        tasks.push(tokio::spawn(serving));
+        parts
+            .note("edge.started", config.public_url.as_str(), &[("version", env!("CARGO_PKG_VERSION"))])
+            .await
+            .map_err(|e| StartError::because("ledger", &e))?;
+        let ledger = parts.file_ledger.clone();
+        Ok(Self { parts, https: https_address, admin, stop, tasks, ledger })
+    }
+
+    /// Drains and ends: calls in flight finish, streams get their time, the ledger is closed with a checkpoint.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        // Links are closed last: calls in flight came through them.
+        self.parts.registry.drain();
+        if let Err(error) = self.parts.note("edge.stopped", "", &[]).await {
+            tracing::warn!(%error, "the stop was not recorded");
+        }
+        let ledger = self.ledger;
+        let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
+    }
+}
+
+async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
+    let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
+    let store = SqliteStore::open(&config.store).map_err(|e| StartError::because("store", &e))?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    let key = SealingKey::load_or_create(&config.sealing_key, &*rng)
+        .map_err(|e| StartError::because("sealing key", &e))?;
+    let origin = config.public_url.as_str().trim_start_matches("https://").trim_end_matches('/').to_owned();
+    let keys = portunus_ledger::keys::load_or_create(&config.ledger, &origin, &*rng)
+        .map_err(|e| StartError::because("ledger", &e))?;
+    let redactor = Redactor::new(&keys.redaction);
+    let options = portunus_ledger::Options::new(&config.ledger, keys.signing);
+    let file_ledger = Arc::new(FileLedger::open(options).map_err(|e| StartError::because("ledger", &e))?);
+    let ledger: Arc<dyn Ledger> = file_ledger.clone();
+
+    let settings = Settings { store: &*store, key: &key, rng: &*rng, now: clock.now() };
+    let link_authority = Arc::new(settings.link_authority().await?);
+    let seed = settings.assertion_seed().await?;
+    let issuer_text = config.public_url.as_str().trim_end_matches('/');
+    let signer = assertion::Signer::new(seed.expose(), issuer_text).map_err(|e| StartError(e.to_string()))?;
+    let authority = if config.tls == Tls::LocalCa { Some(settings.server_authority().await?) } else { None };
+    let tls = tls::configs(config, authority.as_ref(), &link_authority, clock.now(), &*rng)?;
+    let desk = Desk {
+        store: store.clone(),
+        ledger: ledger.clone(),
+        authority: link_authority,
+        rng: rng.clone(),
+        gateway: GatewayInfo {
+            public_url: issuer_text.to_owned(),
+            assertion_key: data_encoding::BASE64URL_NOPAD.encode(&signer.public_key()),
+        },
+        certificate_life: portunus_core::limits::CONNECTOR_CERT_TTL,
+    };
+    let registry = Registry::new(store.clone(), clock.clone(), rng.clone(), Timing::default());
+    let issuer = Arc::new(ArcSwap::from_pointee(issuer(config)?));
+    let upstream_tls = tls::upstream_client()?;
+    let snapshot = snapshot(config, &registry, &upstream_tls)?;
+    let web = portunus_web::State::new(portunus_web::Parts {
+        store: store.clone(),
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        rng: rng.clone(),
+        issuer: issuer.clone(),
+        fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone())),
+        jwks: portunus_web::jwks(&signer.public_key()),
+    });
+    let control = Control::new(portunus_web::router(web.clone()), desk, &clock);
+    let edge = Edge {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        callers: caller::Callers::new(&*store),
+        store: store.clone(),
+        ledger: ledger.clone(),
+        redactor,
+        vault: Arc::new(Vault::new(store.clone(), key.clone())),
+        signer,
+        clock: clock.clone(),
+        rng: rng.clone(),
+        metrics: Arc::new(Metrics::new()),
+        spans: telemetry::start_spans().map(|spans| Arc::new(spans) as Arc<dyn Spans>),
+        control: Arc::new(control),
+    };
+    let (edge, tls) = (Arc::new(edge), Arc::new(ArcSwap::from_pointee(tls)));
+    Ok(Arc::new(Parts {
+        store,
+        ledger,
+        file_ledger,
+        clock,
+        rng,
+        key,
+        registry,
+        edge,
+        issuer,
+        tls,
+        upstream_tls,
+        web,
+    }))
+}
+
+/// The issuer of this configuration.
+pub(crate) fn issuer(config: &Config) -> Result<Issuer, StartError> {
+    let servers = config.servers.iter().map(|entry| entry.server.clone()).collect();
+    Issuer::new(&config.public_url, servers).map_err(|e| StartError(e.to_string()))
+}
+
+/// One immutable view of this configuration and its policies.
+pub(crate) fn snapshot(
+    config: &Config,
+    registry: &Registry,
+    upstream_tls: &Arc<rustls::ClientConfig>,
+) -> Result<Snapshot, StartError> {
+    let engine = policies::load(config).map_err(|e| StartError(e.to_string()))?;
+    for warning in engine.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let mut servers = HashMap::new();
+    for entry in &config.servers {
+        let published = Published {
+            dialer: dialer(&entry.server, registry, upstream_tls)?,
+            read_only: policies::read_only(entry),
+            room: Arc::new(Semaphore::new(entry.server.limits.concurrent_calls)),
+            server: entry.server.clone(),
+        };
+        servers.insert(entry.server.name.clone(), Arc::new(published));
+    }
+    Ok(Snapshot {
+        public_url: config.public_url.as_str().trim_end_matches('/').to_owned(),
+        hosts: route::Hosts::new(&config.public_url),
+        allowed_origins: config.allowed_origins.clone(),
+        engine: Arc::new(engine),
+        servers,
+    })
+}
+
+fn dialer(
+    server: &Server,
+    registry: &Registry,
+    tls: &Arc<rustls::ClientConfig>,
+) -> Result<Arc<dyn portunus_core::dialer::Dialer>, StartError> {
+    match &server.upstream {
+        Upstream::Tunnel => Ok(Arc::new(registry.dialer(&server.name))),
+        Upstream::Http(url) => {
+            let dialer =
+                HttpDialer::new(url, tls.clone()).map_err(|e| StartError(format!("{}: {e}", server.name)))?;
+            Ok(Arc::new(dialer))
+        }
+    }
+}
+
+struct LinkPort(Registry);
+
+#[async_trait::async_trait]
+impl ports::Links for LinkPort {
+    async fn run(
+        &self,
+        stream: ports::TlsStream,
+        certificates: Vec<rustls::pki_types::CertificateDer<'static>>,
+        peer: SocketAddr,
+    ) {
+        let Some(leaf) = certificates.first() else { return };
+        let admitted = match PeerCertificate::from_der(leaf) {
+            Ok(certificate) => self.0.accept(stream, certificate).await.map_err(|e| e.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = admitted {
+            tracing::warn!(%peer, error, "a link was refused");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Policy files and confirmed tools → the engine.
+
+use crate::config::{Config, ServerConfig, Tools};
+use portunus_policy::{Engine, Problem, ServerTools, Source, Tool, TrustGroups, defaults};
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Longest policy file.
+const POLICY_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why policies could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PolicyError {
+    #[error("policies {}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: std::io::Error },
+    #[error("policy file {} is longer than {POLICY_BYTES} bytes", .0.display())]
+    TooLong(PathBuf),
+    #[error("{}", list(.0))]
+    Problems(Vec<Problem>),
+}
+
+fn list(problems: &[Problem]) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        let _ = writeln!(text, "{problem}");
+    }
+    text.trim_end().to_owned()
+}
+
+/// Reads, checks and compiles the policies of this configuration.
+pub(crate) fn load(config: &Config) -> Result<Engine, PolicyError> {
+    let servers: Vec<ServerTools> = config.servers.iter().map(server_tools).collect();
+    Engine::load(&sources(&config.policies)?, &servers).map_err(PolicyError::Problems)
+}
+
+/// The default policies and every `*.cedar` file of the directory, in order of name.
+pub(crate) fn sources(directory: &Path) -> Result<Vec<Source>, PolicyError> {
+    let mut sources = vec![defaults::source()];
+    for path in files(directory, ".cedar")? {
+        let unreadable = |error| PolicyError::Unreadable { path: path.clone(), error };
+        if std::fs::metadata(&path).map_err(unreadable)?.len() > POLICY_BYTES {
+            return Err(PolicyError::TooLong(path));
+        }
+        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+        sources.push(Source { path: path.display().to_string(), text });
+    }
+    Ok(sources)
+}
+
+/// Files of a directory whose names end so, in order of name.
+pub(crate) fn files(directory: &Path, ending: &str) -> Result<Vec<PathBuf>, PolicyError> {
+    let unreadable = |error| PolicyError::Unreadable { path: directory.to_owned(), error };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.ends_with(ending)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn server_tools(config: &ServerConfig) -> ServerTools {
+    let tools = match &config.tools {
+        Tools::Sql => portunus_sqlite::tool_schemas()
+            .into_iter()
+            .map(|(name, schema)| {
+                let groups = TrustGroups::of_builtin_sql(&name).unwrap_or(TrustGroups::CAUTIOUS);
+                Tool { name, groups, input_schema: Some(schema) }
+            })
+            .collect(),
+        Tools::Confirmed(tools) => tools
+            .iter()
+            .map(|(name, groups)| Tool { name: name.clone(), groups: *groups, input_schema: None })
+            .collect(),
+    };
+    ServerTools {
+        server: config.server.name.clone(),
+        environment: config.server.environment.clone(),
+        owner: config.server.owner.clone(),
+        tools,
+    }
+}
+
+/// Tools of a server that are confirmed to change nothing.
+pub(crate) fn read_only(config: &ServerConfig) -> HashSet<String> {
+    let reads = |tool: &Tool| tool.groups.read && !tool.groups.write && !tool.groups.destructive;
+    server_tools(config).tools.into_iter().filter(reads).map(|tool| tool.name).collect()
+}

@@ -1,0 +1,119 @@
+//! Hot reload of configuration and policies, and the purge of what has expired.
+
+use crate::config::{self, Config};
+use crate::node::{self, Parts};
+use notify::{RecursiveMode, Watcher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// How long files must be quiet before they are read, so that a save in two steps is read once.
+const QUIET: Duration = Duration::from_millis(30);
+/// Interval of a look at the files even when nothing was reported, for file systems that report nothing.
+const LOOK: Duration = Duration::from_secs(5);
+/// Interval of the purge.
+const PURGE: Duration = Duration::from_secs(30);
+/// Documents purged in one commit.
+const PURGED: usize = 1000;
+
+/// Applies changes of the configuration file and the policies until stopped. What is wrong is logged and changes nothing.
+pub(crate) async fn watch(config: Config, parts: Arc<Parts>, mut stopped: watch::Receiver<bool>) {
+    let (changed, mut changes) = mpsc::channel(1);
+    let watcher = start_watcher(&config, changed);
+    if let Err(error) = &watcher {
+        tracing::warn!(%error, "changes of files are seen only every {} s", LOOK.as_secs());
+    }
+    let mut seen = fingerprint(&config);
+    loop {
+        tokio::select! {
+            () = stop(&mut stopped) => return,
+            Some(()) = changes.recv() => {
+                tokio::time::sleep(QUIET).await;
+                while changes.try_recv().is_ok() {}
+            }
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let now = fingerprint(&config);
+        if now != seen {
+            seen = now;
+            apply(&config.path, &parts).await;
+        }
+    }
+}
+
+/// Reads everything anew and replaces the snapshot, or says why not.
+pub(crate) async fn apply(path: &Path, parts: &Parts) {
+    let loaded = config::load(path).map_err(|e| e.to_string()).and_then(|config| {
+        let text = |e: node::StartError| e.to_string();
+        let issuer = node::issuer(&config).map_err(text)?;
+        let snapshot = node::snapshot(&config, &parts.registry, &parts.upstream_tls).map_err(text)?;
+        Ok((issuer, snapshot))
+    });
+    match loaded {
+        Err(error) => {
+            tracing::error!(error, "reload refused; the old configuration and policies stay in force");
+            let _ = parts.note("config.refused", &path.display().to_string(), &[("why", &error)]).await;
+        }
+        Ok((issuer, snapshot)) => {
+            let version = snapshot.engine.version().hex();
+            // No record, no change: what decides must be known from the ledger.
+            if let Err(error) =
+                parts.note("config.reloaded", &path.display().to_string(), &[("policies", &version)]).await
+            {
+                tracing::error!(%error, "reload refused: it could not be recorded");
+                return;
+            }
+            parts.issuer.store(Arc::new(issuer));
+            parts.edge.snapshot.store(Arc::new(snapshot));
+            tracing::info!(policies = version, "reloaded");
+        }
+    }
+}
+
+fn start_watcher(config: &Config, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |_event| {
+        // A full channel already holds the news.
+        let _ = changed.try_send(());
+    })?;
+    watcher.watch(&config.policies, RecursiveMode::NonRecursive)?;
+    // The directory, not the file: editors replace files.
+    let directory = config.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+/// Digests of the files that count.
+fn fingerprint(config: &Config) -> Vec<(PathBuf, Option<portunus_core::digest::Digest>)> {
+    let mut paths = crate::policies::files(&config.policies, ".cedar").unwrap_or_default();
+    paths.push(config.path.clone());
+    let digest =
+        |path: &PathBuf| std::fs::read(path).ok().map(|bytes| portunus_core::digest::sha256(&[&bytes]));
+    paths
+        .into_iter()
+        .map(|path| {
+            let found = digest(&path);
+            (path, found)
+        })
+        .collect()
+}
+
+/// Removes expired documents until stopped.
+pub(crate) async fn purge(parts: Arc<Parts>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = stop(&mut stopped) => return,
+            () = tokio::time::sleep(PURGE) => {}
+        }
+        match parts.store.purge(parts.clock.now(), PURGED).await {
+            Ok(0) => {}
+            Ok(documents) => tracing::debug!(documents, "expired documents purged"),
+            Err(error) => tracing::warn!(%error, "the purge failed"),
+        }
+    }
+}
+
+async fn stop(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the node is gone, which is a stop too.
+    drop(stopped.wait_for(|stop| *stop).await);
+}
