@@ -137,7 +137,7 @@ impl Vault {
             let server = permit.server().clone();
             return Err(VaultError::ForeignServer { name: held.used.name.clone(), server });
         }
-        if false && !held.current.load(Ordering::Acquire) {
+        if !held.current.load(Ordering::Acquire) {
             self.still_stands(held).await?;
         }
         let value = held.header_value(&self.key)?;

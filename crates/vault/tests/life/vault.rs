@@ -13,7 +13,7 @@ use portunus_vault::credential::{self, New, Replacement};
 use portunus_vault::{SealingError, SealingKey, Vault, VaultError};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 async fn ready() -> (Fixture, Vault) {
     let fixture = Fixture::new();
@@ -200,16 +200,20 @@ async fn a_secret_sealed_with_another_key_does_not_open() {
 
 #[tokio::test]
 async fn a_warm_credential_needs_no_store_until_its_time_is_up() {
-    let (_fixture, vault) = ready().await;
+    let (fixture, _) = ready().await;
     let (db, sales) = (name("sales-db"), server("sales"));
-    let first = vault.bound(&db, &sales, NOW).await.unwrap();
-    let mut warm = Box::pin(vault.bound(&db, &sales, NOW));
-    let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(warm.as_mut().poll(context).is_ready(), "answered without waiting for anything");
-    assert!(Box::pin(vault.open(&permit("sales"), &first)).as_mut().poll(context).is_ready());
-    let mut stale = Box::pin(vault.bound(&db, &sales, NOW.plus(CREDENTIAL_TTL)));
-    assert!(stale.as_mut().poll(context).is_pending(), "the store is asked again");
-    stale.await.unwrap();
+    let store = Arc::new(Watched::over(&fixture));
+    let vault = Vault::new(Arc::clone(&store) as Arc<dyn Store>, fixture.key.clone());
+    let reads = || store.reads.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        let bound = vault.bound(&db, &sales, NOW).await.unwrap();
+        vault.open(&permit("sales"), &bound).await.unwrap();
+    }
+    let last = Timestamp::from_millis(NOW.plus(CREDENTIAL_TTL).as_millis() - 1);
+    vault.bound(&db, &sales, last).await.unwrap();
+    assert_eq!(reads(), 1);
+    vault.bound(&db, &sales, NOW.plus(CREDENTIAL_TTL)).await.unwrap();
+    assert_eq!(reads(), 2);
 }
 
 #[tokio::test]
@@ -285,15 +289,24 @@ fn search(directory: &Path, canaries: &[String]) {
     assert!(searched > 4096, "the database was there to be searched");
 }
 
-/// A store in which the credential is revoked just after it was read and before the reader has it.
-struct Overtaken {
+/// A store that counts reads. Once armed, it revokes the credential just after it was read and before the reader has it.
+struct Watched {
     inner: Arc<SqliteStore>,
+    reads: AtomicUsize,
     armed: AtomicBool,
 }
 
+impl Watched {
+    fn over(fixture: &Fixture) -> Self {
+        let (reads, armed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { inner: Arc::clone(&fixture.store), reads, armed }
+    }
+}
+
 #[async_trait]
-impl Store for Overtaken {
+impl Store for Watched {
     async fn get(&self, kind: Kind, id: &str) -> Result<Option<Entry>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         let read = self.inner.get(kind, id).await;
         if self.armed.swap(false, Ordering::SeqCst) {
             let Versioned { mut value, version } =
@@ -327,7 +340,8 @@ impl Store for Overtaken {
 async fn what_was_read_before_a_revocation_is_not_kept_after_it() {
     let (fixture, _) = ready().await;
     let (db, sales) = (name("sales-db"), server("sales"));
-    let store = Overtaken { inner: Arc::clone(&fixture.store), armed: AtomicBool::new(true) };
+    let store = Watched::over(&fixture);
+    store.armed.store(true, Ordering::SeqCst);
     let vault = Vault::new(Arc::new(store), fixture.key.clone());
     let bound = vault.bound(&db, &sales, NOW).await.unwrap();
     assert_eq!(vault.open(&permit("sales"), &bound).await.unwrap_err(), VaultError::Revoked(db.clone()));
