@@ -110,21 +110,14 @@ fn check_names(
                 }
                 continue;
             };
-            if let Some(known) = servers.iter().find(|known| known.server.as_str() == server) {
-                if !known.tools.iter().any(|known| known.name == tool) {
-                    let hint = did_you_mean(
-                        tool,
-                        known.tools.iter().map(|tool| tool.name.as_str()),
-                        "The policy is checked, and its arguments are typed, once the server lists the tool.",
-                    );
-                    problems.push(warning(
-                        source,
-                        at,
-                        format!("server `{server}` has no tool `{tool}` (yet)"),
-                        &hint,
-                    ));
-                    named.insert((server.to_owned(), tool.to_owned()));
-                }
+            if let Some(known) = servers.iter().find(|known| known.server.as_str() == server)
+                && !known.tools.iter().any(|known| known.name == tool)
+            {
+                let tools = known.tools.iter().map(|tool| tool.name.as_str());
+                let hint = did_you_mean(tool, tools, "The policy is checked once the server lists the tool.");
+                let message = format!("server `{server}` has no tool `{tool}` (yet)");
+                problems.push(warning(source, at, message, &hint));
+                named.insert((server.to_owned(), tool.to_owned()));
             }
             Some(server)
         } else {
@@ -214,7 +207,9 @@ fn validate(
             let tool = literal.id().unescaped().split_once('/');
             tool.is_some_and(|(server, tool)| named.contains(&(server.to_owned(), tool.to_owned())))
         });
-        if !waits {
+        // What is wrong in the file may well be why.
+        let wrong = |problem: &Problem| problem.severity == Severity::Error && problem.path == source.path;
+        if !waits && !problems.iter().any(wrong) {
             let problem = diagnosed(source, rule.offset, doubt, message);
             problems.push(Problem { severity: Severity::Warning, ..problem });
         }

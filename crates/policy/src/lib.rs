@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `model` | what goes into a decision: policy files, servers and tools, a request |
 //! | `decision` | what comes out: [`Permit`] (nobody else can make one), [`Refused`], [`ApprovalNeeded`] |
-//! | `engine` | [`Engine`]: load, decide, what is visible |
+//! | `engine` | [`Engine`]: decides, and says what is visible |
+//! | `load` | from files and servers to an [`Engine`] |
 //! | `disclosure` | which columns may be shown |
 //! | `principal` | a caller in Cedar's terms, made once per token |
 //! | `source`, `check`, `schema` | files into policies; problems with line and hint; the Cedar schema |
@@ -29,6 +30,7 @@ pub mod defaults;
 mod disclosure;
 mod engine;
 pub mod explain;
+mod load;
 mod looks;
 mod model;
 mod names;

@@ -63,7 +63,8 @@ fn of_value(schema: &Value, depth: usize) -> Shape {
         return Shape::Any;
     }
     // `anyOf: [T, null]` is how many libraries write an optional T.
-    for alternatives in ["anyOf", "oneOf"].into_iter().filter_map(|key| object.get(key)?.as_array()) {
+    if let Some(alternatives) = object.get("anyOf").or_else(|| object.get("oneOf")).and_then(Value::as_array)
+    {
         let is_null = |one: &&Value| one.get("type").and_then(Value::as_str) == Some("null");
         let mut others = alternatives.iter().filter(|one| !is_null(one));
         return match (others.next(), others.next()) {

@@ -92,7 +92,13 @@ fn parse_one(
         let looks = looks::of(&json);
         let without = looks::without_arguments(json, approver.is_some(), looks)?;
         let id = Some(PolicyId::new(&id));
-        Some((looks, without.map(|json| Policy::from_json(id, json)).transpose().ok()?))
+        Some((
+            looks,
+            match without {
+                Some(json) => Some(Policy::from_json(id, json).ok()?),
+                None => None,
+            },
+        ))
     });
     let Some((looks, without_arguments)) = parsed else {
         problems.push(error(

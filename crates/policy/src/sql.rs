@@ -3,6 +3,7 @@
 //! incomplete, and policies that look at incomplete facts refuse.
 
 mod guard;
+mod kinds;
 mod walk;
 
 use sqlparser::dialect::{PostgreSqlDialect, SQLiteDialect};

@@ -1,6 +1,7 @@
 //! Collects facts from parsed statements.
 
 use super::SqlFacts;
+use super::kinds::kind_of;
 use sqlparser::ast::{
     AssignmentTarget, Expr, FromTable, Insert, ObjectName, OnConflictAction, OnInsert, Query, Select,
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TableFactor, TableObject,
@@ -364,40 +365,4 @@ fn full(name: &ObjectName) -> String {
     let parts: Vec<&str> =
         name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect();
     parts.join(".").to_ascii_lowercase()
-}
-
-fn kind_of(statement: &Statement) -> &'static str {
-    match statement {
-        Statement::AttachDatabase { .. } | Statement::AttachDuckDBDatabase { .. } => "attach",
-        Statement::DetachDuckDBDatabase { .. } => "detach",
-        Statement::Pragma { .. } => "pragma",
-        Statement::Vacuum(_) => "vacuum",
-        Statement::Analyze(_) => "analyze",
-        Statement::Merge(_) => "merge",
-        Statement::Copy { .. } => "copy",
-        Statement::Call(_) => "call",
-        Statement::Set(_) | Statement::Reset(_) => "set",
-        Statement::Grant(_) => "grant",
-        Statement::Revoke(_) => "revoke",
-        Statement::Execute { .. } | Statement::Prepare { .. } | Statement::Deallocate { .. } => "prepare",
-        Statement::Lock(_) | Statement::LockTables { .. } => "lock",
-        Statement::LISTEN { .. } | Statement::UNLISTEN { .. } | Statement::NOTIFY { .. } => "notify",
-        Statement::StartTransaction { .. }
-        | Statement::Commit { .. }
-        | Statement::Rollback { .. }
-        | Statement::Savepoint { .. }
-        | Statement::ReleaseSavepoint { .. } => "transaction",
-        Statement::CreateVirtualTable { .. }
-        | Statement::CreateTrigger(_)
-        | Statement::CreateFunction(_)
-        | Statement::CreateSchema { .. }
-        | Statement::CreateExtension(_)
-        | Statement::CreateRole(_)
-        | Statement::CreateSequence { .. }
-        | Statement::CreateType { .. } => "create",
-        Statement::DropFunction(_) | Statement::DropTrigger(_) | Statement::DropExtension(_) => "drop",
-        Statement::AlterIndex { .. } | Statement::AlterView { .. } | Statement::AlterRole { .. } => "alter",
-        Statement::ExplainTable { .. } => "explain",
-        _ => "other",
-    }
 }

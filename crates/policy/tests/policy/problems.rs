@@ -9,90 +9,89 @@ fn problem(text: &str) -> String {
     }
 }
 
+/// A policy text, where the problem is, and words that say what it is.
+const PROBLEMS: &[(&str, &str, &str)] = &[
+    ("permit (principal, action, resource", "main.cedar:1:36: ", "unexpected"),
+    (
+        "// fine\n\npermit (principal, action == Action::\"sales/read_query\", resource)\n  when { context.arguments.limt < 3 };",
+        "main.cedar:4:",
+        "did you mean `limit`",
+    ),
+    (
+        "permit (principal, action == Action::\"sales/read_query\", resource) when { context.arguments.limit < 3 };",
+        "main.cedar:1:",
+        "try testing for the attribute's presence with `context.arguments has limit",
+    ),
+    (
+        "permit (principal, action, resource) when { context.cilent == \"x\" };",
+        "main.cedar:1:45",
+        "did you mean `client`",
+    ),
+    (
+        "permit (principal, action, resource == Server::\"salse\");",
+        "main.cedar:1:48",
+        "there is no server `salse`\n  Did you mean `sales`?",
+    ),
+    (
+        "permit (principal, action == Action::\"salse/read_query\", resource);",
+        "main.cedar:1:",
+        "there is no server `salse`",
+    ),
+    (
+        "permit (principal, action == Action::\"sesion\", resource);",
+        "main.cedar:1:",
+        "there is no action `sesion`\n  Did you mean `session`?",
+    ),
+    (
+        "permit (principal, action == Action::\"sales/read_qeury\", resource);",
+        "main.cedar:1:",
+        "warning: server `sales` has no tool `read_qeury` (yet)\n  Did you mean `read_query`?",
+    ),
+    ("permit (principal is Usr, action, resource);", "main.cedar:1:", "Usr"),
+    (
+        "permit (principal, action, resource == Column::\"sales/email\");",
+        "main.cedar:1:",
+        "must have the form `server/table.column`",
+    ),
+    (
+        "permit (principal, action, resource == Column::\"sales/T.email\");",
+        "main.cedar:1:",
+        "must be lower-case",
+    ),
+    ("permit (principal, action, resource == ?resource);", "main.cedar:1:", "template"),
+    (
+        "@id(\"a\") permit (principal, action, resource);\n@id(\"a\") forbid (principal, action, resource);",
+        "main.cedar:2:1",
+        "already a policy with the id `a`, at main.cedar:1",
+    ),
+    (
+        "@resaon(\"x\") permit (principal, action, resource);",
+        "main.cedar:1:1",
+        "warning: the annotation @resaon has no meaning\n  Did you mean @reason?",
+    ),
+    ("@reason(\"\") forbid (principal, action, resource);", "main.cedar:1:1", "@reason must be"),
+    ("@reason(\"a\\u{202e}b\") forbid (principal, action, resource);", "main.cedar:1:1", "@reason must be"),
+    ("@reason(\"a\\nb\") forbid (principal, action, resource);", "main.cedar:1:1", "@reason must be"),
+    (
+        "@approvable(\"owner\") permit (principal, action, resource) when { context has approval };",
+        "main.cedar:1:1",
+        "only a forbid",
+    ),
+    (
+        "@approvable(\"owner\") forbid (principal, action, resource);",
+        "main.cedar:1:1",
+        "no approval lifts it\n  Add: unless { context has approval }",
+    ),
+    (
+        "permit (principal == Group::\"a\", action, resource);",
+        "main.cedar:1:",
+        "warning: this policy can never apply",
+    ),
+];
+
 #[test]
 fn a_problem_says_where_what_and_what_to_do() {
-    for (text, place, words) in [
-        ("permit (principal, action, resource", "main.cedar:1:36: ", "unexpected"),
-        (
-            "// fine\n\npermit (principal, action == Action::\"sales/read_query\", resource)\n  when { context.arguments.limt < 3 };",
-            "main.cedar:4:",
-            "did you mean `limit`",
-        ),
-        (
-            "permit (principal, action == Action::\"sales/read_query\", resource) when { context.arguments.limit < 3 };",
-            "main.cedar:1:",
-            "has` check",
-        ),
-        (
-            "permit (principal, action, resource) when { context.cilent == \"x\" };",
-            "main.cedar:1:45",
-            "did you mean `client`",
-        ),
-        (
-            "permit (principal, action, resource == Server::\"salse\");",
-            "main.cedar:1:48",
-            "there is no server `salse`\n  Did you mean `sales`?",
-        ),
-        (
-            "permit (principal, action == Action::\"salse/read_query\", resource);",
-            "main.cedar:1:",
-            "there is no server `salse`",
-        ),
-        (
-            "permit (principal, action == Action::\"sesion\", resource);",
-            "main.cedar:1:",
-            "there is no action `sesion`\n  Did you mean `session`?",
-        ),
-        (
-            "permit (principal, action == Action::\"sales/read_qeury\", resource);",
-            "main.cedar:1:",
-            "warning: server `sales` has no tool `read_qeury` (yet)\n  Did you mean `read_query`?",
-        ),
-        ("permit (principal is Usr, action, resource);", "main.cedar:1:", "Usr"),
-        (
-            "permit (principal, action, resource == Column::\"sales/email\");",
-            "main.cedar:1:",
-            "must have the form `server/table.column`",
-        ),
-        (
-            "permit (principal, action, resource == Column::\"sales/T.email\");",
-            "main.cedar:1:",
-            "must be lower-case",
-        ),
-        ("permit (principal, action, resource == ?resource);", "main.cedar:1:", "template"),
-        (
-            "@id(\"a\") permit (principal, action, resource);\n@id(\"a\") forbid (principal, action, resource);",
-            "main.cedar:2:1",
-            "already a policy with the id `a`, at main.cedar:1",
-        ),
-        (
-            "@resaon(\"x\") permit (principal, action, resource);",
-            "main.cedar:1:1",
-            "warning: the annotation @resaon has no meaning\n  Did you mean @reason?",
-        ),
-        ("@reason(\"\") forbid (principal, action, resource);", "main.cedar:1:1", "@reason must be"),
-        (
-            "@reason(\"a\\u{202e}b\") forbid (principal, action, resource);",
-            "main.cedar:1:1",
-            "@reason must be",
-        ),
-        ("@reason(\"a\\nb\") forbid (principal, action, resource);", "main.cedar:1:1", "@reason must be"),
-        (
-            "@approvable(\"owner\") permit (principal, action, resource) when { context has approval };",
-            "main.cedar:1:1",
-            "only a forbid",
-        ),
-        (
-            "@approvable(\"owner\") forbid (principal, action, resource);",
-            "main.cedar:1:1",
-            "no approval lifts it\n  Add: unless { context has approval }",
-        ),
-        (
-            "permit (principal == Group::\"a\", action, resource);",
-            "main.cedar:1:",
-            "warning: this policy can never apply",
-        ),
-    ] {
+    for (text, place, words) in PROBLEMS {
         let shown = problem(text);
         assert!(shown.starts_with(place) && shown.contains(words), "{text}\n{shown}\n");
     }
