@@ -33,6 +33,7 @@ pub struct PublicFetcher {
     clock: Arc<dyn Clock>,
     resolver: Arc<dyn Resolver>,
     admits: fn(IpAddr) -> bool,
+    timeout: Duration,
     turns: Semaphore,
     failures: Mutex<HashMap<Url, (Timestamp, FetchError)>>,
 }
@@ -63,6 +64,7 @@ impl PublicFetcher {
             clock,
             resolver: Arc::new(SystemResolver),
             admits: is_public,
+            timeout: limits::CLIENT_DOCUMENT_TIMEOUT,
             turns: Semaphore::new(FETCHES),
             failures: Mutex::new(HashMap::new()),
         }
@@ -70,10 +72,7 @@ impl PublicFetcher {
 
     async fn fetch_within_bounds(&self, url: &Url) -> Result<Fetched, FetchError> {
         let _turn = self.turns.try_acquire().map_err(|_| FetchError::Busy)?;
-        let fetching = self.fetch_once(url);
-        tokio::time::timeout(limits::CLIENT_DOCUMENT_TIMEOUT, fetching)
-            .await
-            .map_err(|_| FetchError::TimedOut)?
+        tokio::time::timeout(self.timeout, self.fetch_once(url)).await.map_err(|_| FetchError::TimedOut)?
     }
 
     async fn fetch_once(&self, url: &Url) -> Result<Fetched, FetchError> {
