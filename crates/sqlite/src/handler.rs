@@ -56,7 +56,7 @@ impl Handler {
         match name {
             tools::LIST_TABLES => {
                 let tools::NoArguments {} = parse(arguments)?;
-                let list = self.read(asker, |frame| describe::list_tables(frame)).await?;
+                let list = self.read(asker, describe::list_tables).await?;
                 Ok(answer(list_text(&list), &list))
             }
             tools::DESCRIBE_TABLE => {

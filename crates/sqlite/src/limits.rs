@@ -11,8 +11,10 @@ pub(crate) const VALUE_BYTES: usize = MIB;
 pub(crate) const REQUEST_BYTES: usize = MIB;
 /// Statements that run at once; others wait.
 pub(crate) const CONCURRENT_STATEMENTS: usize = 4;
-/// Virtual-machine instructions between two looks at the clock.
-pub(crate) const STEPS_BETWEEN_CHECKS: i32 = 500;
+/// Time beyond a statement's own until its caller is answered even so: one step, such as a sort, cannot be cut.
+pub(crate) const ANSWER_GRACE: Duration = Duration::from_millis(250);
+/// Virtual-machine instructions between two looks at the clock; one may work on values of [`VALUE_BYTES`] each.
+pub(crate) const STEPS_BETWEEN_CHECKS: i32 = 32;
 /// Parameters of one statement.
 pub(crate) const PARAMETERS: usize = 100;
 /// Time for counting the rows of one table or view for an overview.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// A column mask, as the `mask` claim of an assertion states it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, from = "Wire")]
+#[serde(from = "Wire")]
 pub struct Mask {
     default: bool,
     /// `table.column`, in ASCII lower case: SQLite compares names without regard to ASCII case.
@@ -14,6 +14,7 @@ pub struct Mask {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Wire {
     default: bool,
     #[serde(default)]

@@ -75,11 +75,13 @@ impl Pool {
             let _permit = permit;
             pool.run_here(access, mask.as_ref(), &budget, work)
         });
+        let longest = self.options.timeout.saturating_add(limits::ANSWER_GRACE);
         let outcome = tokio::select! {
-            outcome = job => outcome,
+            outcome = tokio::time::timeout(longest, job) => outcome,
             () = cancelled.cancelled() => return Err(Failure::Cancelled),
         };
         drop(stop);
+        let outcome = outcome.map_err(|_| Failure::TimedOut(self.options.timeout))?;
         outcome.map_err(|error| Failure::Internal(error.to_string()))?
     }
 

@@ -6,6 +6,7 @@ use memchr::memmem;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Error, Result};
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Puts the replacements in place of the originals on this connection.
@@ -27,7 +28,7 @@ fn instr(context: &Context<'_>) -> Result<Value> {
     };
     let position = memmem::find(&haystack, &needle).map_or(0, |at| {
         let before = haystack.get(..at).unwrap_or_default();
-        1 + if blobs { before.len() } else { characters(before).count() }
+        1 + if blobs { before.len() } else { before.iter().filter(|byte| !is_continuation(**byte)).count() }
     });
     Ok(Value::Integer(i64::try_from(position).unwrap_or(i64::MAX)))
 }
@@ -39,7 +40,7 @@ fn replace(context: &Context<'_>) -> Result<Value> {
         return Ok(Value::Null);
     };
     if from.is_empty() {
-        return Ok(text_of(text));
+        return Ok(text_of(&text));
     }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = 0;
@@ -52,60 +53,75 @@ fn replace(context: &Context<'_>) -> Result<Value> {
         }
     }
     out.extend_from_slice(text.get(rest..).unwrap_or_default());
-    Ok(text_of(out))
+    Ok(text_of(&out))
 }
 
 fn trim(context: &Context<'_>, start: bool, end: bool) -> Result<Value> {
     let (Some(text), Some(set)) = (bytes(context.get_raw(0))?, bytes(context.get_raw(1))?) else {
         return Ok(Value::Null);
     };
-    let set: HashSet<&[u8]> = characters(&set).collect();
+    let set = Characters::of(&set);
     let mut kept: &[u8] = &text;
-    while start && let Some(first) = characters(kept).next() {
-        if !set.contains(first) {
-            break;
-        }
+    while start && let Some(first) = first_character(kept).filter(|character| set.has(character)) {
         kept = kept.get(first.len()..).unwrap_or_default();
     }
-    while end && let Some(last) = last_character(kept) {
-        if !set.contains(last) {
-            break;
-        }
+    while end && let Some(last) = last_character(kept).filter(|character| set.has(character)) {
         kept = kept.get(..kept.len() - last.len()).unwrap_or_default();
     }
-    Ok(text_of(kept.to_vec()))
+    Ok(text_of(kept))
 }
 
 /// The bytes of a value, `None` for NULL. How SQLite writes a real number as text is its own affair: the query has to
 /// say that it wants text.
-fn bytes(value: ValueRef<'_>) -> Result<Option<Vec<u8>>> {
+fn bytes(value: ValueRef<'_>) -> Result<Option<Cow<'_, [u8]>>> {
     match value {
         ValueRef::Null => Ok(None),
-        ValueRef::Integer(number) => Ok(Some(number.to_string().into_bytes())),
+        ValueRef::Integer(number) => Ok(Some(number.to_string().into_bytes().into())),
         ValueRef::Real(_) => Err(Error::UserFunctionError(
             "this function works on text, not on a real number: use CAST(… AS TEXT)".into(),
         )),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes.to_vec())),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes.into())),
     }
 }
 
-fn text_of(bytes: Vec<u8>) -> Value {
-    Value::Text(String::from_utf8_lossy(&bytes).into_owned())
+fn text_of(bytes: &[u8]) -> Value {
+    Value::Text(String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn too_big() -> Error {
     Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_TOOBIG), None)
 }
 
-/// Splits bytes into characters the way SQLite does: a byte and the continuation bytes after it.
-fn characters(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let tail = bytes.get(1..)?;
-        let length = 1 + tail.iter().take_while(|byte| is_continuation(**byte)).count();
-        let (character, rest) = bytes.split_at_checked(length)?;
-        bytes = rest;
-        Some(character)
-    })
+/// A set of characters; those of one byte, which are most, are looked up without hashing.
+struct Characters<'a> {
+    bytes: [bool; 256],
+    longer: HashSet<&'a [u8]>,
+}
+
+impl<'a> Characters<'a> {
+    fn of(mut text: &'a [u8]) -> Self {
+        let mut set = Self { bytes: [false; 256], longer: HashSet::new() };
+        while let Some(character) = first_character(text) {
+            match (character, set.bytes.get_mut(usize::from(character.first().copied().unwrap_or(0)))) {
+                ([_], Some(slot)) => *slot = true,
+                _ => drop(set.longer.insert(character)),
+            }
+            text = text.get(character.len()..).unwrap_or_default();
+        }
+        set
+    }
+    fn has(&self, character: &[u8]) -> bool {
+        match character {
+            [byte] => self.bytes.get(usize::from(*byte)).is_some_and(|is_in| *is_in),
+            _ => self.longer.contains(character),
+        }
+    }
+}
+
+/// The first character as SQLite splits text: a byte and the continuation bytes after it.
+fn first_character(bytes: &[u8]) -> Option<&[u8]> {
+    let continuations = bytes.get(1..)?.iter().take_while(|byte| is_continuation(**byte)).count();
+    bytes.get(..=continuations)
 }
 
 fn last_character(bytes: &[u8]) -> Option<&[u8]> {

@@ -1,5 +1,6 @@
 //! What an analyst asks of the demo database: every query must pass, and answers must come in pages, with words that
 //! help.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 

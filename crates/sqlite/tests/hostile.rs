@@ -1,5 +1,6 @@
 //! Statements that mean harm: none may change a byte of the file, leave a new file, or hold the server longer than its
 //! time-out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -113,10 +114,10 @@ const REFUSED: &[&str] = &[
     "SELECT zeroblob(1000000000)",
     "SELECT hex(zeroblob(900000000))",
     "SELECT json_patch('{}', '{}')",
+    "SELECT json_pretty('[1, [2]]', '                ')",
     "SELECT printf('%2000000000d', 1)",
     "SELECT length(printf('%.*c', 1000000000, 'x'))",
     "SELECT replace(printf('%1000000d', 0), ' ', 'xxxxxxxxxxxxxxxxxxxxxxxx')",
-    "SELECT group_concat(printf('%1000000d', n)) FROM numbers",
     "SELECT CAST(x'00' AS TEXT) || char(0) || '",
     "SELECT 1\0; DELETE FROM customers",
     "",
@@ -151,6 +152,7 @@ fn endless() -> Vec<String> {
         "SELECT sum(length(rtrim(printf('%-900000d', n), printf('%900000d', 1)))) FROM numbers".into(),
         "SELECT count(*) FROM numbers a, numbers b WHERE printf('%9000d', a.n) LIKE '%a%b%c%d%e%f%g%'".into(),
         "SELECT count(*) FROM numbers a, numbers b WHERE printf('%9000d', a.n) GLOB '*a*b*c*d*e*f*g*'".into(),
+        "SELECT group_concat(printf('%1000000d', n)) FROM numbers".into(),
         format!("WITH c0 AS (SELECT 1 AS x UNION ALL SELECT 2){doubling} SELECT count(*) FROM c39"),
         format!("SELECT {}", vec!["1"; 30_000].join("+")),
         format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000)),
@@ -180,7 +182,8 @@ async fn no_hostile_statement_changes_a_byte_or_holds_the_server_beyond_its_time
         let started = Instant::now();
         let why = caller.refusal("read_query", sql).await;
         assert!(!why.is_empty() && started.elapsed() < TIMEOUT, "{sql}: {why}");
-        caller.refusal("explain_query", sql).await;
+        // Explaining runs nothing: there, a statement that only fails when it runs may pass.
+        caller.call("explain_query", json!({ "sql": sql })).await;
         assert_eq!(shop.files(), before, "{sql}");
     }
     for sql in endless() {

@@ -1,4 +1,5 @@
 //! Memory, in a process of its own because SQLite's heap limit is the whole process's.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -17,7 +18,7 @@ async fn a_statement_that_wants_too_much_memory_fails_and_leaves_the_server_well
     for sql in [
         "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c ORDER BY -n".to_owned(),
         "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 2000) SELECT printf('%900000d', n) AS s FROM c ORDER BY s".to_owned(),
-        "WITH RECURSIVE c(n) AS (SELECT 1 UNION SELECT n + 1 FROM c) SELECT DISTINCT n % 1e9 FROM c".to_owned(),
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION SELECT n + 1 FROM c) SELECT count(*) FROM (SELECT DISTINCT n FROM c)".to_owned(),
         format!("SELECT {}", many.join(" + ")),
     ] {
         let result = caller.call("read_query", json!({ "sql": sql })).await;

@@ -1,4 +1,5 @@
 //! The server as clients meet it: both protocol eras, its assertions, its schemas, its widget.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 

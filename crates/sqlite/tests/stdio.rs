@@ -1,5 +1,6 @@
 //! The server over standard input and output, as a child process of rmcp's own client, in both protocol eras. Has a
 //! `main` of its own because a test harness writes to standard output too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use rmcp::model::{CallToolRequestParams, ProtocolVersion};
 use rmcp::transport::TokioChildProcess;

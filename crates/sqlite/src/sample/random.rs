@@ -8,7 +8,7 @@ impl Random {
     }
     /// A number below `bound`; 0 when `bound` is 0.
     pub(super) fn below(&mut self, bound: u32) -> u32 {
-        u32::try_from(u128::from(self.next()) * u128::from(bound) >> 64).unwrap_or(0)
+        u32::try_from((u128::from(self.next()) * u128::from(bound)) >> 64).unwrap_or(0)
     }
     /// One of `choices`, which must not be empty.
     pub(super) fn pick<T: Copy + Default>(&mut self, choices: &[T]) -> T {
