@@ -7,6 +7,7 @@ mod args;
 mod command;
 mod config;
 mod control;
+#[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod demo;
 mod health;
 mod node;

@@ -150,12 +150,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let store: Arc<dyn Store> = Arc::new(store);
     let key = SealingKey::load_or_create(&config.sealing_key, &*rng)
         .map_err(|e| StartError::because("sealing key", &e))?;
-    let origin = config.public_url.as_str().trim_start_matches("https://").trim_end_matches('/').to_owned();
-    let keys = portunus_ledger::keys::load_or_create(&config.ledger, &origin, &*rng)
-        .map_err(|e| StartError::because("ledger", &e))?;
-    let redactor = Redactor::new(&keys.redaction);
-    let options = portunus_ledger::Options::new(&config.ledger, keys.signing);
-    let file_ledger = Arc::new(FileLedger::open(options).map_err(|e| StartError::because("ledger", &e))?);
+    let (file_ledger, redactor) = open_ledger(config, &*rng)?;
     let ledger: Arc<dyn Ledger> = file_ledger.clone();
 
     let settings = Settings { store: &*store, key: &key, rng: &*rng, now: clock.now() };
@@ -170,10 +165,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         ledger: ledger.clone(),
         authority: link_authority,
         rng: rng.clone(),
-        gateway: GatewayInfo {
-            public_url: issuer_text.to_owned(),
-            assertion_key: data_encoding::BASE64URL_NOPAD.encode(&signer.public_key()),
-        },
+        gateway: gateway_info(issuer_text, &signer),
         certificate_life: portunus_core::limits::CONNECTOR_CERT_TTL,
     };
     let registry = Registry::new(store.clone(), clock.clone(), rng.clone(), Timing::default());
@@ -219,6 +211,20 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         upstream_tls,
         web,
     }))
+}
+
+fn open_ledger(config: &Config, rng: &dyn Rng) -> Result<(Arc<FileLedger>, Redactor), StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::because("ledger", error);
+    let origin = config.public_url.as_str().trim_start_matches("https://").trim_end_matches('/');
+    let keys = portunus_ledger::keys::load_or_create(&config.ledger, origin, rng).map_err(|e| failed(&e))?;
+    let redactor = Redactor::new(&keys.redaction);
+    let options = portunus_ledger::Options::new(&config.ledger, keys.signing);
+    Ok((Arc::new(FileLedger::open(options).map_err(|e| failed(&e))?), redactor))
+}
+
+fn gateway_info(public_url: &str, signer: &assertion::Signer) -> GatewayInfo {
+    let assertion_key = data_encoding::BASE64URL_NOPAD.encode(&signer.public_key());
+    GatewayInfo { public_url: public_url.to_owned(), assertion_key }
 }
 
 /// The issuer of this configuration.

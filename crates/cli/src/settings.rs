@@ -43,10 +43,6 @@ impl Settings<'_> {
     pub(crate) async fn assertion_seed(&self) -> Result<Secret<Vec<u8>>, SettingError> {
         self.load_or_make("assertion-seed", || Ok(self.random())).await
     }
-    /// The key that binds forms and cookies of the control plane.
-    pub(crate) async fn web_key(&self) -> Result<Secret<Vec<u8>>, SettingError> {
-        self.load_or_make("web-key", || Ok(self.random())).await
-    }
 
     fn random(&self) -> Vec<u8> {
         let mut bytes = vec![0_u8; 32];

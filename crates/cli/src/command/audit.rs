@@ -47,11 +47,13 @@ fn tail(n: usize, follow: bool, files: &LedgerFiles) -> Outcome {
     };
     print(latest).map_err(broken)?;
     let mut following = Follow::new(&dir, next);
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(LOOK);
         print(following.poll().map_err(broken)?).map_err(broken)?;
     }
-    Ok(())
 }
 
 /// One record as one line for people.
