@@ -1,5 +1,7 @@
 //! What a record costs: redaction, one caller's wait for the disk, throughput under load, and verification.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up must stop")]
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_executor::block_on;
 use portunus_core::id::{ClientId, Id, ServerName, UserName};

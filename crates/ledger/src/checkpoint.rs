@@ -312,7 +312,7 @@ mod tests {
         let verifier = VerifierKey::parse(GO_VERIFIER).unwrap();
         assert_eq!(&verifier, signer.verifier());
         // Not a checkpoint, but the signature over it was found to fit.
-        assert_eq!(verifier.open(GO_NOTE), Err(NoteError::Checkpoint("the size is not a plain number")));
+        assert_eq!(verifier.open(GO_NOTE), Err(NoteError::Checkpoint("no root")));
         let changed = GO_NOTE.replace("answer", "cause");
         assert_eq!(verifier.open(&changed), Err(NoteError::Signature("PeterNeumann".into())));
     }

@@ -2,14 +2,14 @@
 //! so the cost of a disk flush is shared by everyone who waits.
 //!
 //! After an error of the disk nothing is admitted: every waiting and every further record fails at once. The thread then
-//! tries once a second to cut what was not acknowledged and to go on.
+//! tries each second to cut what was not acknowledged and to go on.
 
 use crate::checkpoint::{ExtensionLine, SigningKey};
 use crate::disk::{Disk, RealDisk, create_dir};
-use crate::entry;
 use crate::layout::{LOCK, RECORDS};
 use crate::recover::{self, OpenError, io_error};
 use crate::writer::Writer;
+use crate::{entry, keys};
 use portunus_core::limits::{LEDGER_QUEUE, LEDGER_QUEUE_BYTES};
 use portunus_core::record::{Ledger, LedgerError, Receipt, ReceiptSender, Record};
 use std::fs::File;
@@ -18,9 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// Time between two attempts to go on after an error.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// How a ledger is kept.
 pub struct Options {
@@ -34,12 +31,14 @@ pub struct Options {
     pub checkpoint_records: u64,
     /// Time after which a checkpoint is signed, when there are new records.
     pub checkpoint_interval: Duration,
+    /// Time between two attempts to go on after an error.
+    pub retry_interval: Duration,
     /// Where it writes.
     pub disk: Arc<dyn Disk>,
 }
 
 impl Options {
-    /// 16 MiB a segment; a checkpoint each 4,096 records and each 10 s.
+    /// 16 MiB a segment; a checkpoint each 4,096 records and each 10 s; a new attempt each second.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, key: SigningKey) -> Self {
         Self {
@@ -48,6 +47,7 @@ impl Options {
             rotate_bytes: 16 * 1024 * 1024,
             checkpoint_records: 4096,
             checkpoint_interval: Duration::from_secs(10),
+            retry_interval: Duration::from_secs(1),
             disk: Arc::new(RealDisk),
         }
     }
@@ -100,6 +100,8 @@ impl FileLedger {
         create_dir(&options.dir.join(RECORDS)).map_err(|error| io_error(&options.dir, error))?;
         let lock = lock(&options.dir.join(LOCK))?;
         let opened = recover::open(&options.dir, options.key.verifier())?;
+        keys::publish(&options.dir, options.key.verifier())?;
+        let retry_interval = options.retry_interval;
         let (records, interval) = (options.checkpoint_records, options.checkpoint_interval);
         let (torn_bytes, dir) = (opened.torn_bytes, options.dir.clone());
         let writer = Writer::new(options, opened).map_err(|error| io_error(&dir, error))?;
@@ -111,6 +113,7 @@ impl FileLedger {
             writer,
             checkpoint_records: records,
             checkpoint_interval: interval,
+            retry_interval,
             unsigned_since: None,
             batch: Vec::new(),
             _lock: lock,
@@ -231,6 +234,7 @@ struct Turn {
     writer: Writer,
     checkpoint_records: u64,
     checkpoint_interval: Duration,
+    retry_interval: Duration,
     /// When the first record after the last checkpoint became durable.
     unsigned_since: Option<Instant>,
     batch: Vec<Waiting>,
@@ -239,9 +243,6 @@ struct Turn {
 
 impl Turn {
     fn run(&mut self) {
-        if self.writer.size() > self.writer.signed() {
-            self.unsigned_since = Some(Instant::now());
-        }
         while self.take() {
             if !self.batch.is_empty() && !self.commit() {
                 continue;
@@ -353,7 +354,7 @@ impl Turn {
     /// One pause and one attempt to go on; whether the ledger closes meanwhile.
     fn wait_out_failure(&mut self, state: MutexGuard<'_, State>) -> bool {
         let shared = Arc::clone(&self.shared);
-        let waited = shared.wake.wait_timeout_while(state, RETRY, |state| !state.closing);
+        let waited = shared.wake.wait_timeout_while(state, self.retry_interval, |state| !state.closing);
         drop(waited);
         let recovered = self.writer.recover();
         let mut state = self.shared.lock();

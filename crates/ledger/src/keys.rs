@@ -82,12 +82,15 @@ pub fn load_or_create(dir: &Path, origin: &str, rng: &dyn Rng) -> Result<Keys, K
     if signing.name() != origin {
         return Err(KeyError::Origin { path, found: signing.name().to_owned(), wanted: origin.to_owned() });
     }
-    let vkey = format!("{}\n", signing.verifier());
-    let public = dir.join(VKEY);
-    if std::fs::read_to_string(&public).ok().as_deref() != Some(&*vkey) {
-        write(&public, &vkey)?;
-    }
+    publish(dir, signing.verifier())?;
     Ok(Keys { signing, redaction: redaction_key(&dir.join(REDACTION_KEY), rng)? })
+}
+
+/// Lays the public key into the directory.
+pub(crate) fn publish(dir: &Path, verifier: &VerifierKey) -> Result<(), KeyError> {
+    let (path, text) = (dir.join(VKEY), format!("{verifier}\n"));
+    let there = std::fs::read_to_string(&path).is_ok_and(|there| there == text);
+    if there { Ok(()) } else { write(&path, &text) }
 }
 
 /// The public key that lies in the directory; to trust a verification, keep a copy of it elsewhere.

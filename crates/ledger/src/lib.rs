@@ -6,7 +6,7 @@
 //! | [`entry`] | one record as one line | pure |
 //! | [`merkle`] | RFC 9162 hashing, an incremental tree, inclusion and consistency proofs | pure |
 //! | [`checkpoint`] | C2SP checkpoints, signed notes and their keys | pure |
-//! | [`redact`] | arguments with secrets replaced by keyed digests; [`secret_shape`] finds them | pure |
+//! | [`redact`] | arguments with secrets replaced by keyed digests; [`secret_shape`] and [`secret_name`] find them | pure |
 //! | [`layout`] | the names of the files, and reading them line by line | reads |
 //! | [`keys`] | the signing key and the redaction key in the ledger's directory | reads, writes |
 //! | [`file`](mod@file) | [`FileLedger`]: one writer thread, group commit, recovery; [`disk`] is its way to the disk | writes |
@@ -28,6 +28,7 @@ pub mod merkle;
 pub mod read;
 mod recover;
 pub mod redact;
+pub mod secret_name;
 pub mod secret_shape;
 pub mod tiles;
 pub mod verify;

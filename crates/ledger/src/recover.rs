@@ -6,6 +6,7 @@
 
 use crate::checkpoint::{Checkpoint, NOTE_BYTES, VerifierKey};
 use crate::entry;
+use crate::keys::KeyError;
 use crate::layout::{CHECKPOINT, CHECKPOINTS, HASHES, Hashes, LineKind, Lines, Notes, Segment, segments};
 use crate::merkle::{Frontier, leaf_hash};
 use portunus_core::digest::Digest;
@@ -27,6 +28,9 @@ pub enum OpenError {
         /// Why.
         error: io::Error,
     },
+    /// The public key could not be laid into the directory.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Another process writes this ledger.
     #[error("{0}: another process has this ledger open; stop it first")]
     Locked(PathBuf),

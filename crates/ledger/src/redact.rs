@@ -4,7 +4,8 @@
 //! The digests are keyed (HMAC-SHA-256) with a key that stays in the ledger's directory: whoever reads the records can
 //! see that the same secret was used twice, but cannot find a short one by trying.
 
-use crate::secret_shape::{find, is_secret_name};
+use crate::secret_name::is_secret_name;
+use crate::secret_shape::find;
 use aws_lc_rs::hmac;
 use portunus_core::digest::Digest;
 use portunus_core::limits::RECORDED_ARGUMENT_BYTES;

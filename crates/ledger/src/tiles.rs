@@ -68,7 +68,7 @@ fn publish_entries(dir: &Path, to: &Path, published: u64, size: u64) -> io::Resu
                 bundle.extend_from_slice(&length.to_be_bytes());
                 bundle.extend_from_slice(lines.line());
                 next += 1;
-                if next % TILE == 0 || next == size {
+                if next.is_multiple_of(TILE) || next == size {
                     let tile = (next - 1) / TILE;
                     let path = tile_path(tile, next - tile * TILE);
                     write(to, &format!("tile/entries/{path}"), &bundle)?;

@@ -303,11 +303,11 @@ impl Findings {
     }
 
     fn is_empty(&self) -> bool {
-        self.listed.is_empty()
+        self.listed.is_empty() && self.more == 0
     }
 
     fn finish(mut self) -> Result<(), Vec<Finding>> {
-        if self.listed.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         self.listed.sort_by_key(Finding::seq);

@@ -44,7 +44,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Goes on where the ledger was left, and cuts what was not whole.
+    /// Goes on where the ledger was left: cuts what was not whole, and signs what no checkpoint covers. A new ledger is
+    /// signed while it is empty, so that one without any checkpoint has been tampered with.
     pub(crate) fn new(options: Options, opened: Opened) -> io::Result<Self> {
         let Options { dir, key, rotate_bytes, disk, .. } = options;
         let records = disk.open(&opened.segment.path)?;
@@ -68,7 +69,9 @@ impl Writer {
             signed: opened.signed,
             buffer: Vec::with_capacity(BUFFER_BYTES),
         };
+        writer.store_hashes()?;
         writer.cut()?;
+        writer.checkpoint(&[])?;
         writer.lay_ahead()?;
         Ok(writer)
     }
@@ -123,15 +126,10 @@ impl Writer {
     /// the history before the latest checkpoint.
     pub(crate) fn checkpoint(&mut self, extensions: &[ExtensionLine]) -> io::Result<()> {
         let size = self.frontier.size();
-        if size == self.signed {
+        if size == self.signed && self.history_bytes > 0 {
             return Ok(());
         }
-        self.hashes.write_at(stored_count(self.hashed) * NODE_BYTES, &self.nodes)?;
-        self.hashes.sync()?;
-        self.hashed = size;
-        self.nodes.clear();
-        self.nodes.shrink_to(BUFFER_BYTES);
-
+        self.store_hashes()?;
         let note = self.key.sign(size, self.frontier.root(), extensions);
         self.history.write_at(self.history_bytes, note.as_bytes())?;
         self.history.sync()?;
@@ -139,6 +137,15 @@ impl Writer {
 
         self.disk.replace(&self.dir.join(CHECKPOINT), note.as_bytes())?;
         self.signed = size;
+        Ok(())
+    }
+
+    fn store_hashes(&mut self) -> io::Result<()> {
+        self.hashes.write_at(stored_count(self.hashed) * NODE_BYTES, &self.nodes)?;
+        self.hashes.sync()?;
+        self.hashed = self.frontier.size();
+        self.nodes.clear();
+        self.nodes.shrink_to(BUFFER_BYTES);
         Ok(())
     }
 

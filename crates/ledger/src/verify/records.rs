@@ -6,6 +6,7 @@ use crate::entry;
 use crate::layout::{Hashes, LineKind, Lines, Segment, segments};
 use crate::merkle::{Frontier, leaf_hash};
 use portunus_core::digest::Digest;
+use portunus_core::limits::LEDGER_QUEUE;
 use portunus_core::record::Verdict;
 use portunus_core::time::Timestamp;
 use serde::Deserialize;
@@ -16,6 +17,9 @@ use std::path::{Path, PathBuf};
 
 /// Decisions without outcome that are listed.
 const OPEN_DECISIONS: usize = 100;
+
+/// Strangers that are kept until the next record explains them: as many as a crash can leave.
+const STRANGERS: usize = LEDGER_QUEUE;
 
 /// What the records say about what was signed.
 pub(super) struct Read {
@@ -59,6 +63,8 @@ struct Stranger {
     place: Place,
     kind: LineKind,
     bytes: u64,
+    /// The sequence number it claims.
+    claim: Option<u64>,
 }
 
 struct Audit<'a> {
@@ -100,22 +106,46 @@ impl Audit<'_> {
         if let Some(own) = &mut self.own {
             own.push(leaf, entry.map(|(seq, _)| seq));
         }
+        let claim = entry.map(|(seq, _)| seq);
         if let Some((seq, json)) = entry {
             match self.fits(seq, &leaf)? {
                 Some(true) if seq < self.next => {
                     self.second_time(seq, place());
                     return Ok(());
                 }
-                Some(true) | None if seq >= self.next => {
+                Some(true) => {
+                    self.accept(seq, json);
+                    return Ok(());
+                }
+                None if self.is_plausible(seq) => {
                     self.accept(seq, json);
                     return Ok(());
                 }
                 _ => {}
             }
         }
-        self.strangers.push(Stranger { place: place(), kind, bytes });
-        self.bound_strangers();
+        if self.strangers.len() < STRANGERS {
+            self.strangers.push(Stranger { place: place(), kind, bytes, claim });
+        } else {
+            self.findings.more += 1;
+        }
         Ok(())
+    }
+
+    /// Whether a record without hash may be record `seq`: the next one if strangers stand for those between, or the
+    /// one after a stranger that claims to be its predecessor, so that records are missing before that.
+    fn is_plausible(&mut self, seq: u64) -> bool {
+        let follows = seq == self.next + self.strangers.len() as u64;
+        let next = self.next;
+        let pair = self.strangers.pop_if(|last| {
+            !follows && last.claim.is_some_and(|claim| claim >= next && claim.checked_add(1) == Some(seq))
+        });
+        if pair.is_some() {
+            self.explain_strangers(seq - 1);
+            self.next = seq;
+            self.report.records += 1;
+        }
+        follows || pair.is_some()
     }
 
     /// Whether the line is record `seq`, by its hash; `None` when there is no hash.
@@ -158,14 +188,6 @@ impl Audit<'_> {
         let gap = self.gaps.swap_remove(index);
         self.gaps.extend([gap.start..seq, seq + 1..gap.end].into_iter().filter(|gap| !gap.is_empty()));
         self.findings.add(Finding::Moved { seq, place });
-    }
-
-    /// Whatever a file holds, memory stays bounded: far more strangers than can be listed are just counted.
-    fn bound_strangers(&mut self) {
-        if self.strangers.len() > 2 * super::LISTED {
-            let Stranger { place, .. } = self.strangers.swap_remove(super::LISTED);
-            self.findings.add(Finding::Foreign { place });
-        }
     }
 
     fn note(&mut self, json: &[u8]) {
