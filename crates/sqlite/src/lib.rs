@@ -10,7 +10,7 @@
 //! | [`http`], [`assertion`] | the HTTP endpoint, and who may use it |
 //! | `pool`, `session` | connections: hardened, bounded in number and time |
 //! | `authorizer` | what SQLite may do for a caller, action by action |
-//! | [`mask`], `program` | columns hidden from a caller, and the check that the compiled statement keeps them so |
+//! | `mask`, `program` | columns hidden from a caller, and the check that the compiled statement keeps them so |
 //! | `statement`, `rows`, `write`, `cursor` | from text to one statement to a page of rows |
 //! | `catalog`, `describe`, `advice` | the schema, told to models; errors that help to correct a statement |
 //! | `text_functions` | replacements of SQLite functions whose time could not be bounded |
@@ -20,7 +20,6 @@
 
 pub mod assertion;
 pub mod http;
-pub mod mask;
 pub mod sample;
 
 mod advice;
@@ -31,6 +30,7 @@ mod describe;
 mod failure;
 mod handler;
 mod limits;
+mod mask;
 mod pool;
 mod program;
 mod rows;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 /// A column mask, as the `mask` claim of an assertion states it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "Wire")]
-pub struct Mask {
+pub(crate) struct Mask {
     default: bool,
     /// `table.column`, in ASCII lower case: SQLite compares names without regard to ASCII case.
     exceptions: BTreeSet<String>,
@@ -30,21 +30,18 @@ impl From<Wire> for Mask {
 impl Mask {
     /// `default` true: every column is disclosed but the exceptions; false: none but the exceptions. An exception is
     /// `table.column`.
-    pub fn new(default: bool, exceptions: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+    pub(crate) fn new(default: bool, exceptions: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let exceptions = exceptions.into_iter().map(|name| name.as_ref().to_ascii_lowercase()).collect();
         Self { default, exceptions }
     }
     /// Hides everything.
-    #[must_use]
-    pub fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self { default: false, exceptions: BTreeSet::new() }
     }
     /// Whether this mask hides nothing at all.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.default && self.exceptions.is_empty()
     }
-
     /// Whether what is not named in the mask is hidden.
     pub(crate) fn hides_by_default(&self) -> bool {
         !self.default
