@@ -132,14 +132,13 @@ fn syntax(path: &Path, error: &serde_saphyr::Error) -> ConfigError {
     ConfigError { place, message: format!("{message}{hint}") }
 }
 
-/// From serde's "unknown field `x`, expected one of `a`, `b`" the nearest known key.
+/// From "unknown field `x`, expected one of a, b …" the nearest known key.
 fn nearest_key(message: &str) -> Option<&str> {
-    if !message.contains("unknown field") {
-        return None;
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = quoted.next()?;
-    quoted
+    let (unknown, known) = message.split_once("unknown field `")?.1.split_once('`')?;
+    let known = known.split_once("expected ")?.1.split(" at line ").next()?;
+    known
+        .split([',', ' ', '`'])
+        .filter(|word| !word.is_empty() && !["one", "of", "or"].contains(word))
         .map(|known| (strsim::damerau_levenshtein(unknown, known), known))
         .filter(|(distance, known)| *distance <= known.len() / 2)
         .min()

@@ -189,14 +189,14 @@ impl App {
         let user = self.person.user.as_str();
         let issued =
             self.admin(&["token", "issue", "--server", server, "--as", user, "--ttl", "10m", "--json"]);
-        issued["token"].as_str().unwrap_or_else(|| panic!("no token in {issued}")).to_owned()
+        issued["access_token"].as_str().unwrap_or_else(|| panic!("no token in {issued}")).to_owned()
     }
 
     /// A file with a fresh join token for a server.
     pub(crate) fn join_token(&self, server: &str) -> PathBuf {
         let issued = self.admin(&["join", "issue", "--server", server, "--json"]);
         let file = self.dir.path().join(format!("join-{}", free_port()));
-        std::fs::write(&file, issued["token"].as_str().unwrap()).unwrap();
+        std::fs::write(&file, issued["join_token"].as_str().unwrap()).unwrap();
         file
     }
 

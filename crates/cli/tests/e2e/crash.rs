@@ -89,7 +89,7 @@ async fn work(http: crate::http::Http, url: String, token: String, progress: Arc
 
 /// The numbers of the calls that the ledger knows of.
 fn intents(records: &[Value]) -> BTreeSet<u64> {
-    let permitted = records.iter().map(|entry| &entry["record"]).filter(|record| record["kind"] == "intent");
+    let permitted = records.iter().filter(|record| record["kind"] == "intent");
     permitted
         .filter_map(|record| number(&serde_json::from_str(record["arguments"].as_str()?).ok()?))
         .collect()

@@ -71,7 +71,7 @@ async fn a_credential_is_injected_upstream_and_appears_nowhere_else() {
         .app
         .records()
         .iter()
-        .map(|entry| entry["record"].clone())
+        
         .rfind(|record| record["kind"] == "intent");
     assert_eq!(intent.unwrap()["credential"], json!({ "name": "wiki-token", "version": 1 }));
     let shown =

@@ -53,7 +53,7 @@ async fn an_expired_token_is_refused() {
     let (app, _upstream) = stage().await;
     let http = app.http();
     let issued = app.admin(&["token", "issue", "--server", "first", "--as", "ana", "--ttl", "2s", "--json"]);
-    let token = issued["token"].as_str().unwrap();
+    let token = issued["access_token"].as_str().unwrap();
     assert_eq!(status(&http, &app.mcp_url("first"), token).await, 200);
     let url = app.mcp_url("first");
     let expired = || async { (status(&http, &url, token).await == 401).then_some(()) };
@@ -136,7 +136,7 @@ async fn kill_user_ends_every_token_of_that_user() {
     let actions: Vec<String> = app
         .records()
         .iter()
-        .filter_map(|entry| entry["record"]["action"].as_str().map(str::to_owned))
+        .filter_map(|entry| entry["action"].as_str().map(str::to_owned))
         .collect();
     assert!(actions.iter().any(|action| action == "grant.revoked"), "{actions:?}");
 }
