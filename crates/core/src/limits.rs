@@ -93,8 +93,8 @@ pub const CONNECTOR_CERT_TTL: Duration = Duration::from_secs(24 * 3600);
 pub const ASSERTION_TTL: Duration = Duration::from_secs(60);
 /// Life of a pending or allowed approval.
 pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
-/// Approvals kept at once, whatever their state; further ones are not asked for.
-pub const APPROVALS: u64 = 1000;
+/// Calls of one user that wait for approval at once; further ones are refused.
+pub const APPROVALS_PER_USER: usize = 20;
 /// Bytes of a client metadata document (CIMD).
 pub const CLIENT_DOCUMENT_BYTES: usize = 16 * KIB;
 /// Time to fetch a client metadata document.

@@ -17,12 +17,14 @@ pub enum Standing {
     Approved(Approved),
     /// It waits for a human.
     Waiting(Id),
+    /// It is refused, for this reason.
+    Refused(&'static str),
 }
 
 /// Uses an approval that was given for exactly this call, or sees to it that one is asked for.
 ///
 /// # Errors
-/// When the store fails, or a denied or flooding caller must be refused.
+/// When the store fails.
 pub async fn find_or_ask(
     edge: &Edge,
     known: &Known,
@@ -48,18 +50,22 @@ pub async fn find_or_ask(
     if let Some(waiting) = live.iter().find(|entry| entry.value.state == ApprovalState::Pending) {
         return Ok(Standing::Waiting(waiting.value.id.clone()));
     }
-    let denied = live.iter().any(|entry| entry.value.state == ApprovalState::Denied);
-    if denied
-        || edge.store.count(<Approval as portunus_core::store::Document>::KIND).await? >= limits::APPROVALS
-    {
-        let reason =
-            if denied { "This call was denied by a human." } else { "Too many approvals wait already." };
-        let (decision, reasons) = (needed.refused.decision.clone(), vec![reason.to_owned()]);
-        return Err(Refusal::Policy { id: asked.id(), decision, reasons });
+    if live.iter().any(|entry| entry.value.state == ApprovalState::Denied) {
+        return Ok(Standing::Refused("A person denied this call."));
+    }
+    if waiting_for(edge, known, now).await? >= limits::APPROVALS_PER_USER {
+        return Ok(Standing::Refused("Too many of your calls wait for approval already."));
     }
     let pending = pending(edge, known, server, asked, needed, now);
     edge.store.commit(Batch::new().insert(&pending)).await?;
     Ok(Standing::Waiting(pending.id))
+}
+
+/// How many calls of this user wait for approval.
+async fn waiting_for(edge: &Edge, known: &Known, now: Timestamp) -> Result<usize, Refusal> {
+    let all = store::list_all::<Approval>(&*edge.store, None).await?;
+    let waits = |a: &Approval| a.state == ApprovalState::Pending && !a.expires_at.is_past(now);
+    Ok(all.iter().filter(|entry| entry.value.user == known.caller.user && waits(&entry.value)).count())
 }
 
 fn pending(

@@ -64,14 +64,24 @@ where
 
 /// Methods that Portunus does not know are refused: nobody has decided what they may do.
 fn unknown_method(message: &Message) -> Option<Reject> {
-    let Message::Call(call) = message else { return None };
-    let Method::Other(name) = &call.method else { return None };
-    let status = match call.version.era() {
-        Era::Modern => StatusCode::NOT_FOUND,
-        Era::Legacy => StatusCode::OK,
+    let (method, era, id) = match message {
+        Message::Call(call) => (&call.method, call.era(), Some(call.id.clone())),
+        Message::Notification(notification) => (&notification.method, notification.version.era(), None),
+        Message::Answer(_) => return None,
     };
-    let message = format!("the method `{}` is not known here", name.escape_debug());
-    Some(Reject::new(status, -32601, message).with_id(call.id.clone()))
+    let Method::Other(name) = method else { return None };
+    // A legacy client takes 404 for the end of its session.
+    let status = match (era, &id) {
+        (Era::Legacy, Some(_)) => StatusCode::OK,
+        (Era::Legacy, None) => StatusCode::BAD_REQUEST,
+        (Era::Modern, _) => StatusCode::NOT_FOUND,
+    };
+    let reject =
+        Reject::new(status, -32601, format!("the method `{}` is not known here", name.escape_debug()));
+    Some(match id {
+        Some(id) => reject.with_id(id),
+        None => reject,
+    })
 }
 
 impl Asked {
@@ -146,6 +156,11 @@ impl Asked {
                 Message::Answer(_) => true,
             },
         }
+    }
+    /// Whether its answer is a stream that may be silent for as long as nothing happens.
+    #[must_use]
+    pub fn may_rest(&self) -> bool {
+        matches!(self.what, What::Stream) || self.call().is_some_and(|call| call.method == Method::Listen)
     }
     /// What policy is asked.
     #[must_use]

@@ -74,6 +74,10 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
                 }
             }
         }
+        Standing::Refused(reason) => {
+            let refused = Refused { reasons: vec![reason.to_owned()], ..needed.refused };
+            Err(refuse(edge, case, refused).await)
+        }
         Standing::Waiting(approval) => Err(wait(edge, case, needed.refused, approval).await),
     }
 }

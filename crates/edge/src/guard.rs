@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn each_ambiguity_is_refused() {
         let host = ("host", "edge.test");
-        let cases: &[(&str, &str, &[(&str, &str)], BadHead)] = &[
+        type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], BadHead);
+        let cases: &[Case<'_>] = &[
             ("GET", "/", &[], BadHead::Host),
             ("GET", "/", &[host, host], BadHead::Host),
             ("GET", "https://evil.test/", &[host], BadHead::Host),

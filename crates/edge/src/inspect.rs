@@ -91,7 +91,9 @@ async fn collect(mut body: Body) -> Result<Bytes, Withheld> {
     Ok(whole.freeze())
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+/// Whether the answer is a stream of server-sent events.
+#[must_use]
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }

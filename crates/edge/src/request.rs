@@ -1,7 +1,7 @@
 //! The way of a request, top to bottom. Each step is a module; each `?` is a typed refusal; `respond` alone turns refusals
 //! into HTTP.
 
-use crate::asked;
+use crate::asked::{self, Asked};
 use crate::caller::Known;
 use crate::decide::{self, Case};
 use crate::inspect;
@@ -10,7 +10,7 @@ use crate::refusal::{Refusal, UpstreamFailure};
 use crate::respond::{self, Place};
 use crate::route::{self, Route};
 use crate::send;
-use crate::stream::{Seal, Sealed};
+use crate::stream::{Bounds, Seal, Sealed};
 use crate::{Edge, Published, Snapshot, guard};
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -78,7 +78,7 @@ async fn serve(
     let answer = exchange(&edge, &case, &permit, credential.as_ref(), &mut seal).await;
     let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
     seal.answered(answer.status());
-    Ok(release(answer, seal, published, &known))
+    Ok(release(answer, seal, published, &known, &asked))
 }
 
 /// Record, send, inspect. A call that may change something is recorded before it is sent; any other while it is under
@@ -118,11 +118,20 @@ async fn credential(edge: &Edge, case: &Case<'_>) -> Result<Option<Bound>, Refus
 }
 
 /// The answer on its way: counted, bounded, cut on revocation, sealed at its end.
-fn release(answer: Response<Body>, seal: Seal, published: &Published, known: &Known) -> Response<Body> {
+fn release(
+    answer: Response<Body>,
+    seal: Seal,
+    published: &Published,
+    known: &Known,
+    asked: &Asked,
+) -> Response<Body> {
     let limits = &published.server.limits;
-    answer.map(|body| {
-        Body::new(Sealed::new(body, seal, limits.response_bytes, limits.timeout, known.revocation()))
-    })
+    let bounds = Bounds {
+        longest: limits.response_bytes,
+        pause: (!asked.may_rest()).then_some(limits.timeout),
+        events: inspect::is_event_stream(answer.headers()).then(|| asked.id()),
+    };
+    answer.map(|body| Body::new(Sealed::new(body, seal, bounds, known.revocation())))
 }
 
 /// The span of this request, to be finished by its seal.

@@ -4,11 +4,14 @@
 use crate::Edge;
 use crate::metrics::InFlight;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use portunus_core::dialer::{Body, BodyError};
 use portunus_core::id::Id;
+use portunus_core::limits;
 use portunus_core::record::{End, Outcome, Record};
 use portunus_core::trace::Span;
+use portunus_mcp::answer;
+use portunus_mcp::sse::Event;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -60,33 +63,41 @@ impl Drop for Seal {
     }
 }
 
+/// What bounds one answer.
+pub struct Bounds {
+    /// Bytes of the whole answer.
+    pub longest: u64,
+    /// Time between two pieces; `None` for a stream that may rest, such as the one from server to client.
+    pub pause: Option<Duration>,
+    /// Set for an event stream: the id of the call it answers, for the error event that ends it when it breaks.
+    pub events: Option<Bytes>,
+}
+
 /// An upstream's body under the edge's rules.
 pub struct Sealed {
     inner: Body,
     seal: Seal,
-    longest: u64,
-    pause: Duration,
+    bounds: Bounds,
     revocation: watch::Receiver<bool>,
     waiting: Option<Waiting>,
+    /// Whether the client has only whole events so far.
+    between_events: bool,
     over: bool,
 }
 
 /// Made only once the upstream pauses, which an answer in one piece never does.
 struct Waiting {
-    until: Pin<Box<Sleep>>,
+    since: Instant,
+    tick: Pin<Box<Sleep>>,
     revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
+type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
 impl Sealed {
-    /// Wraps an answer's body: at most `longest` bytes, at most `pause` between two pieces.
-    pub fn new(
-        inner: Body,
-        seal: Seal,
-        longest: u64,
-        pause: Duration,
-        revocation: watch::Receiver<bool>,
-    ) -> Self {
-        Self { inner, seal, longest, pause, revocation, waiting: None, over: false }
+    /// Wraps an answer's body.
+    pub fn new(inner: Body, seal: Seal, bounds: Bounds, revocation: watch::Receiver<bool>) -> Self {
+        Self { inner, seal, bounds, revocation, waiting: None, between_events: true, over: false }
     }
 
     fn finish(&mut self, end: End) {
@@ -94,31 +105,76 @@ impl Sealed {
         self.seal.end(end);
     }
 
-    /// The error that aborts the client's stream, so that a cut answer never looks complete.
-    fn cut(&mut self, end: End, why: &'static str) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// Ends the answer early. An event stream gets a last event that says why, between two events only; anything else is
+    /// aborted, so that a cut answer never looks complete.
+    fn cut(&mut self, end: End, why: &'static str) -> Polled {
         self.finish(end);
-        Poll::Ready(Some(Err(why.into())))
+        match &self.bounds.events {
+            Some(id) if self.between_events => {
+                let error = answer::error(Some(id), crate::respond::code::UNCERTAIN, why, None);
+                Poll::Ready(Some(Ok(Frame::data(Event::of_data(error).raw))))
+            }
+            _ => Poll::Ready(Some(Err(why.into()))),
+        }
     }
 
-    fn poll_waiting(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.waiting.is_none() {
-            let mut revocation = self.revocation.clone();
-            self.waiting = Some(Waiting {
-                until: Box::pin(tokio::time::sleep(self.pause)),
-                revoked: Box::pin(async move {
-                    // An error means that the cache entry is gone, which is no revocation: wait on.
-                    if revocation.wait_for(|revoked| *revoked).await.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                }),
-            });
-        }
-        let Some(waiting) = &mut self.waiting else { return Poll::Pending };
+    fn poll_waiting(&mut self, context: &mut Context<'_>) -> Polled {
+        let revocation = &self.revocation;
+        let waiting =
+            self.waiting.get_or_insert_with(|| Waiting::new(revocation.clone(), self.bounds.tick()));
         if waiting.revoked.as_mut().poll(context).is_ready() {
-            return self.cut(End::Revoked, "the grant was revoked");
+            return self.cut(End::Revoked, "The grant was revoked");
         }
-        ready!(waiting.until.as_mut().poll(context));
-        self.cut(End::TimedOut, "the server paused for too long")
+        ready!(waiting.tick.as_mut().poll(context));
+        if self.bounds.pause.is_some_and(|pause| waiting.since.elapsed() >= pause) {
+            return self.cut(
+                End::TimedOut,
+                "The server paused for too long; the call may or may not have taken effect",
+            );
+        }
+        waiting.tick = Box::pin(tokio::time::sleep(self.bounds.tick()));
+        // Proxies close what is silent for a minute or two. A comment may stand between two events only.
+        if self.bounds.events.is_some() && self.between_events {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b": keep-alive\n\n")))));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Polled {
+        if let Some(data) = frame.data_ref() {
+            self.seal.bytes = self.seal.bytes.saturating_add(data.len() as u64);
+            if self.seal.bytes > self.bounds.longest {
+                return self.cut(End::TooLarge, "The answer is longer than this server may give");
+            }
+            self.between_events = data.ends_with(b"\n\n") || data.ends_with(b"\r\n\r\n");
+        }
+        if self.inner.is_end_stream() {
+            self.finish(End::Done);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl Bounds {
+    /// Time until the next look at a silent upstream.
+    fn tick(&self) -> Duration {
+        self.pause.map_or(limits::KEEP_ALIVE, |pause| pause.min(limits::KEEP_ALIVE))
+    }
+}
+
+impl Waiting {
+    fn new(mut revocation: watch::Receiver<bool>, tick: Duration) -> Self {
+        Self {
+            since: Instant::now(),
+            tick: Box::pin(tokio::time::sleep(tick)),
+            revoked: Box::pin(async move {
+                // An error means that the cache entry is gone, which is no revocation: wait on.
+                if revocation.wait_for(|revoked| *revoked).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }),
+        }
     }
 }
 
@@ -126,15 +182,12 @@ impl http_body::Body for Sealed {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
         if self.over {
             return Poll::Ready(None);
         }
         if *self.revocation.borrow() {
-            return self.cut(End::Revoked, "the grant was revoked");
+            return self.cut(End::Revoked, "The grant was revoked");
         }
         let Poll::Ready(next) = Pin::new(&mut self.inner).poll_frame(context) else {
             return self.poll_waiting(context);
@@ -145,18 +198,11 @@ impl http_body::Body for Sealed {
                 self.finish(End::Done);
                 Poll::Ready(None)
             }
-            Some(Err(_)) => self.cut(End::Broken, "the connection to the server broke"),
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.seal.bytes = self.seal.bytes.saturating_add(bytes);
-                if self.seal.bytes > self.longest {
-                    return self.cut(End::TooLarge, "the answer is longer than this server may give");
-                }
-                if self.inner.is_end_stream() {
-                    self.finish(End::Done);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
+            Some(Err(_)) => self.cut(
+                End::Broken,
+                "The connection to the server broke; the call may or may not have taken effect and was not repeated",
+            ),
+            Some(Ok(frame)) => self.pass(frame),
         }
     }
 
