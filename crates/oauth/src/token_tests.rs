@@ -205,17 +205,31 @@ async fn nothing_is_issued_after_revocation_or_when_the_user_is_disabled() {
 
 #[tokio::test]
 async fn a_revocation_in_the_same_moment_always_wins() {
-    for _ in 0..20 {
+    use portunus_core::store::{Kind, Store};
+    use std::sync::{Arc, Mutex};
+    for steps_later in 0..12 {
         let world = World::new().await;
         let first = world.tokens().await;
         let refresh = world.refreshing(first.refresh_token.unwrap().expose());
-        let ports = world.ports();
-        let (revoked, refreshed) =
-            tokio::join!(grants::revoke(&ports, &first.grant, "ana", "test"), world.token(&refresh));
+        let order: Arc<Mutex<Vec<Kind>>> = Arc::default();
+        let seen = order.clone();
+        world
+            .store
+            .observe(Box::new(move |changes| seen.lock().unwrap().extend(changes.iter().map(|c| c.kind))));
+        let revoke = async {
+            for _ in 0..steps_later {
+                tokio::task::yield_now().await;
+            }
+            grants::revoke(&world.ports(), &first.grant, "ana", "test").await
+        };
+        let (revoked, refreshed) = tokio::join!(revoke, world.token(&refresh));
         assert!(revoked.unwrap());
         if let Ok(tokens) = refreshed {
             assert_eq!(is_good(&world, &tokens.access_token).await, Err(ResolveError::Revoked));
         }
+        let order = order.lock().unwrap();
+        let after: Vec<_> = order.iter().skip_while(|kind| **kind != Kind::Grant).collect();
+        assert!(!after.contains(&&Kind::Access), "a token was made after the revocation: {order:?}");
     }
 }
 

@@ -66,6 +66,10 @@ pub(crate) async fn decide(Shared(state): Shared<State>, request: Request) -> An
         _ => return Ok(show(&state, &visitor, &asked, query)),
     };
     let mut response = see_other(&location.map_err(|error| answer::oauth_page(&state, &error))?);
+    // It holds the code: no log and no compression table may keep it.
+    if let Some(location) = response.headers_mut().get_mut(header::LOCATION) {
+        location.set_sensitive(true);
+    }
     let source = redirect::form_action_source(&asked.redirect_uri);
     if let Some(policy) = headers::policy_with_destination(source.as_deref()) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
