@@ -250,7 +250,8 @@ fn set_validity(
         time::OffsetDateTime::from_unix_timestamp(secs).map_err(|_| AuthorityError::Validity)
     };
     params.not_before = at(now.as_secs().saturating_sub(limits::CERT_BACKDATE.as_secs()))?;
-    params.not_after = at(now.plus(life).as_secs())?;
+    // X.509 counts whole seconds: not less than `life`.
+    params.not_after = at(now.plus(life).as_secs() + 1)?;
     Ok(())
 }
 

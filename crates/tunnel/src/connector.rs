@@ -1,7 +1,7 @@
 //! The program beside the tool: enrols once, keeps its links to the edge up, renews its certificate, and serves the
 //! requests that come down.
 
-use crate::dial::{self, ConnectError, Proxy, first_byte, shown};
+use crate::dial::{self, ConnectError, Opening, Proxy, shown};
 use crate::identity::{Identity, Key, StateError};
 use crate::keeper::{Pause, keep_links};
 use crate::tls::{self, TlsError};
@@ -258,11 +258,7 @@ impl Connector {
             let ours = reply.server == self.config.name;
             return if ours { Ok(reply) } else { Err(strange()) };
         }
-        let problem: Problem = serde_json::from_slice(&body).map_err(|_| strange())?;
-        // The text is shown on a terminal.
-        let message = problem.message.chars().filter(|c| !c.is_control()).take(400).collect();
-        let gateway = shown(&self.config.gateway);
-        Err(ConnectorError::Refused { gateway, code: problem.code, message })
+        Err(self.problem(&body))
     }
 
     pub(crate) async fn wait(&self, error: &ConnectorError, pause: &mut Pause) {
@@ -271,7 +267,7 @@ impl Connector {
         sleep(retry_in).await;
     }
 
-    /// Opens a link: TLS, and the edge's first byte, which says that it admitted this connector.
+    /// Opens a link: TLS, and the edge's first bytes, which say whether it took the link.
     pub(crate) async fn open(&self, identity: &Identity) -> Result<TlsStream<TcpStream>, OpenError> {
         let (chain, key) =
             self.key.for_tls(identity).map_err(|error| OpenError::Failed(error.to_string()))?;
@@ -280,10 +276,30 @@ impl Connector {
         let Config { gateway, proxy, timing, .. } = &self.config;
         let opened = dial::tls(gateway, proxy.as_ref(), &config, timing.open).await;
         let mut stream = opened.map_err(|error| OpenError::Failed(error.to_string()))?;
-        match first_byte(&mut stream, timing.open).await {
-            Ok(true) => Ok(stream),
-            Ok(false) => Err(OpenError::Closed("the edge closed it at once".to_owned())),
-            Err(why) => Err(OpenError::Closed(format!("the edge did not take it: {why}"))),
+        match dial::opening(&mut stream, timing.open).await {
+            Opening::Http2 => Ok(stream),
+            Opening::Alert(why) => Err(OpenError::Stale(why)),
+            Opening::Silence(why) => Err(OpenError::Failed(why)),
+            Opening::Refusal(text) => Err(match self.problem(&text) {
+                error @ ConnectorError::Refused { code: ProblemCode::CertificateExpired, .. } => {
+                    OpenError::Stale(error.to_string())
+                }
+                error if error.is_passing() => OpenError::Failed(error.to_string()),
+                error => OpenError::Refused(error),
+            }),
+        }
+    }
+
+    /// What the edge gave as the reason of a refusal.
+    fn problem(&self, text: &[u8]) -> ConnectorError {
+        let gateway = shown(&self.config.gateway);
+        match serde_json::from_slice::<Problem>(text) {
+            // It is shown on a terminal.
+            Ok(problem) => {
+                let message = problem.message.chars().filter(|c| !c.is_control()).take(400).collect();
+                ConnectorError::Refused { gateway, code: problem.code, message }
+            }
+            Err(_) => ConnectorError::Strange(gateway),
         }
     }
 
@@ -309,9 +325,12 @@ impl ConnectorError {
     }
 }
 
+/// Why a link could not be opened.
 pub(crate) enum OpenError {
-    /// The edge was not reached.
+    /// Something that passes.
     Failed(String),
-    /// The edge was reached and ended the link before it began: perhaps the certificate is not good any more.
-    Closed(String),
+    /// The certificate is not good any more; a new one may be.
+    Stale(String),
+    /// The edge refused for good.
+    Refused(ConnectorError),
 }

@@ -163,13 +163,39 @@ pub(crate) async fn post(
     timeout(limit, exchange).await.unwrap_or_else(|_| Err(ConnectError::TimedOut(host.clone())))
 }
 
-/// Waits for the peer's first byte without consuming it; `false` when the stream ended instead.
-pub(crate) async fn first_byte(stream: &mut TlsStream<TcpStream>, limit: Duration) -> Result<bool, String> {
-    match timeout(limit, stream.fill_buf()).await {
-        Ok(Ok(bytes)) => Ok(!bytes.is_empty()),
-        Ok(Err(why)) => Err(why.to_string()),
-        Err(_) => Err("it did not start HTTP/2 in time".to_owned()),
-    }
+/// How an edge begins on a link.
+pub(crate) enum Opening {
+    /// With HTTP/2: it took the link.
+    Http2,
+    /// With the reason why it did not.
+    Refusal(Vec<u8>),
+    /// With a TLS alert: it did not like the certificate.
+    Alert(String),
+    /// Not at all.
+    Silence(String),
+}
+
+/// Waits for the edge's first bytes; leaves those of HTTP/2 in the stream.
+pub(crate) async fn opening(stream: &mut TlsStream<TcpStream>, limit: Duration) -> Opening {
+    let hear = async {
+        match stream.fill_buf().await {
+            Ok(b"") => Opening::Silence("the edge closed it at once".to_owned()),
+            Ok([b'{', ..]) => {
+                let mut text = Vec::new();
+                // What came is what there is; an incomplete text does not parse.
+                let _ = stream.take(limits::ENROL_BYTES as u64).read_to_end(&mut text).await;
+                Opening::Refusal(text)
+            }
+            Ok(_) => Opening::Http2,
+            Err(why) if why.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                Opening::Alert(format!("the edge did not accept the certificate: {why}"))
+            }
+            Err(why) => Opening::Silence(why.to_string()),
+        }
+    };
+    timeout(limit, hear)
+        .await
+        .unwrap_or_else(|_| Opening::Silence("the edge did not begin in time".to_owned()))
 }
 
 async fn direct(url: &Url) -> Result<TcpStream, ConnectError> {

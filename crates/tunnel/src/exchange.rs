@@ -32,6 +32,12 @@ impl Dialer for LinkDialer {
         for name in HOP_BY_HOP {
             parts.headers.remove(name);
         }
+        // A server beside the connector may not like a body of unknown length.
+        if let (Some(length @ 1..), false) =
+            (body.size_hint().exact(), parts.headers.contains_key(header::CONTENT_LENGTH))
+        {
+            parts.headers.insert(header::CONTENT_LENGTH, length.into());
+        }
         let (slot, mut sender) = self.choose().await?;
         let end = body.is_end_stream();
         let (head, upload) = sender
@@ -259,14 +265,17 @@ fn unreachable(why: &str) -> DialError {
 }
 
 fn broken(error: &h2::Error) -> DialError {
-    // RFC 9113 section 8.7: REFUSED_STREAM says that nothing was processed. A connector sends it when it could not
-    // reach the server beside it.
+    // RFC 9113 sections 6.8 and 8.7: a stream beyond a GOAWAY's last one, and a stream reset with REFUSED_STREAM, were
+    // not processed. A connector sends the first when it stops, the second when it could not reach its server.
+    if error.is_remote() && error.is_go_away() {
+        return unreachable("its connector is stopping");
+    }
     if error.is_remote() && error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM) {
         return unreachable("its connector could not reach it");
     }
     DialError::Broken(if error.is_reset() && error.is_remote() {
         "the connector gave the call up".to_owned()
-    } else if error.is_io() || error.is_go_away() {
+    } else if error.is_io() {
         "its link closed".to_owned()
     } else {
         error.to_string()

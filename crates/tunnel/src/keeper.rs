@@ -79,8 +79,8 @@ impl Running {
         let mut identities = self.identity.subscribe();
         let mut stopping = self.stopping.subscribe();
         let mut pause = Pause::new(timing.pause);
-        // The link that serves, and earlier ones that drain.
-        let mut serving: Option<oneshot::Sender<()>> = None;
+        // Dropped when the link that serves is replaced; the set holds it and earlier ones that drain.
+        let mut _serving: Option<oneshot::Sender<()>> = None;
         let mut served = JoinSet::new();
         loop {
             let identity = Arc::clone(&identities.borrow_and_update());
@@ -93,12 +93,13 @@ impl Running {
                 Ok(stream) => {
                     connector.tell(Event::LinkUp { slot });
                     let up = Instant::now();
-                    let (drain, drained) = oneshot::channel();
-                    let current = served.spawn(serve(stream, service.clone(), timing, drained)).id();
-                    // Dropping the earlier link's sender, if there is one, lets it drain.
-                    serving = Some(drain);
+                    let (current, replaced) = oneshot::channel();
+                    let task = serve(stream, service.clone(), timing, replaced, self.stopping.subscribe());
+                    let task = served.spawn(task).id();
+                    // This drops the earlier link's sender, if there is one: that link is replaced.
+                    _serving = Some(current);
                     let why = tokio::select! {
-                        why = ended(&mut served, current) => why,
+                        why = ended(&mut served, task) => why,
                         // A new certificate: open a new link beside this one.
                         Ok(()) = identities.changed() => continue,
                         _ = stopping.wait_for(|stop| *stop) => break,
@@ -109,7 +110,8 @@ impl Running {
                     why
                 }
                 Err(OpenError::Failed(why)) => why,
-                Err(OpenError::Closed(why)) => match self.renew(&identity).await {
+                Err(OpenError::Refused(error)) => return Err(error),
+                Err(OpenError::Stale(why)) => match self.renew(&identity).await {
                     Err(error) if !error.is_passing() => return Err(error),
                     Err(error) => format!("{why}; {error}"),
                     Ok(()) => why,
@@ -122,7 +124,6 @@ impl Running {
                 _ = stopping.wait_for(|stop| *stop) => break,
             }
         }
-        drop(serving);
         while served.join_next().await.is_some() {}
         Ok(())
     }
@@ -171,12 +172,13 @@ impl Running {
     }
 }
 
-/// Serves one link until it ends, or `drained` is told or dropped and its calls are done; says why it ended.
+/// Serves one link until it ends, or the connector stops or has replaced it and its calls are done; says why it ended.
 async fn serve<S>(
     stream: TlsStream<TcpStream>,
     service: S,
     timing: Timing,
-    drained: oneshot::Receiver<()>,
+    replaced: oneshot::Receiver<()>,
+    mut stopping: watch::Receiver<bool>,
 ) -> String
 where
     S: Service<Request<Incoming>, Response = Response<Body>> + Send + 'static,
@@ -197,9 +199,15 @@ where
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
+    // The edge closes a link that was replaced when it has no calls; the pause is for an edge that does not.
+    let superseded = async {
+        let _ = replaced.await;
+        sleep(timing.drain * 2).await;
+    };
     tokio::select! {
         ended = connection.as_mut() => return why(ended),
-        _ = drained => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+        () = superseded => {}
     }
     connection.as_mut().graceful_shutdown();
     timeout(timing.drain, connection).await.map_or_else(|_| "its calls did not end in time".to_owned(), why)

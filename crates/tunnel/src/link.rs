@@ -10,21 +10,25 @@ use portunus_core::id::{Id, ServerName};
 use portunus_core::limits;
 use portunus_core::store::{self, Store};
 use portunus_core::time::Timestamp;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// An open link.
+/// A link. A call reserves its place and then looks whether the link is closing; closing is marked before the places are
+/// counted: with one order of all these steps (`SeqCst`), no call starts on a link that was found idle.
 pub(crate) struct Link {
     pub(crate) id: Id,
     pub(crate) connector: Id,
     pub(crate) server: ServerName,
     since: Timestamp,
-    sender: SendRequest<Bytes>,
+    /// End of the certificate's life.
+    pub(crate) not_after: Timestamp,
+    /// Set when HTTP/2 has started; the link takes no call before.
+    sender: OnceLock<SendRequest<Bytes>>,
     streams: AtomicUsize,
     calls: AtomicU64,
     closing: AtomicU8,
@@ -49,41 +53,45 @@ pub(crate) enum Closing {
 pub(crate) struct Slot(Arc<Link>);
 
 impl Link {
+    pub(crate) fn new(id: Id, peer: &PeerCertificate, now: Timestamp) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            connector: peer.connector.clone(),
+            server: peer.server.clone(),
+            since: now,
+            not_after: peer.not_after,
+            sender: OnceLock::new(),
+            streams: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
+            closing: AtomicU8::new(0),
+            doubts: AtomicU64::new(0),
+            confirmed: AtomicU64::new(0),
+            changed: Notify::new(),
+        })
+    }
+
     /// Starts HTTP/2. The connection must be given to [`Self::run`].
     pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
-        id: Id,
-        peer: &PeerCertificate,
+        &self,
         stream: S,
-        now: Timestamp,
         timing: Timing,
-    ) -> Result<(Arc<Self>, Connection<S>), &'static str> {
+    ) -> Result<Connection<S>, &'static str> {
         let handshake = h2::client::Builder::new()
             .enable_push(false)
             .initial_window_size(limits::LINK_STREAM_WINDOW)
             .initial_connection_window_size(limits::LINK_WINDOW)
             .max_header_list_size(u32::try_from(limits::HEADER_BYTES).unwrap_or(u32::MAX))
             .initial_max_send_streams(limits::LINK_STREAMS as usize)
-            .max_concurrent_reset_streams(limits::LINK_STREAMS as usize)
+            // Cancelled calls are remembered for a second, so that their late frames are passed over.
+            .max_concurrent_reset_streams(4 * limits::LINK_STREAMS as usize)
             .max_send_buffer_size(limits::LINK_STREAM_WINDOW as usize)
             .handshake(stream);
         let opened = timeout(timing.open, handshake).await;
         let (sender, connection) =
             opened.map_err(|_| "HTTP/2 did not start in time")?.map_err(|_| "HTTP/2 did not start")?;
-        let link = Self {
-            id,
-            connector: peer.connector.clone(),
-            server: peer.server.clone(),
-            since: now,
-            sender,
-            streams: AtomicUsize::new(0),
-            calls: AtomicU64::new(0),
-            closing: AtomicU8::new(0),
-            // Not confirmed until the registry looked at the store with the link in place.
-            doubts: AtomicU64::new(1),
-            confirmed: AtomicU64::new(0),
-            changed: Notify::new(),
-        };
-        Ok((Arc::new(link), connection))
+        // A link is opened once.
+        let _ = self.sender.set(sender);
+        Ok(connection)
     }
 
     /// Drives the link until it ends; says why it did.
@@ -120,11 +128,11 @@ impl Link {
         let mut drained = std::pin::pin!(sleep(life.saturating_add(drain)));
         let mut draining = false;
         loop {
-            match self.closing.load(Ordering::Acquire) {
+            match self.closing.load(Ordering::SeqCst) {
                 0 => {}
                 closing if closing == Closing::Now as u8 => return "closed by the edge",
                 _ => {
-                    if self.streams.load(Ordering::Acquire) == 0 {
+                    if self.streams.load(Ordering::SeqCst) == 0 {
                         return "drained";
                     }
                     if !draining {
@@ -146,31 +154,26 @@ impl Link {
 
     /// Tells the link to end. It takes no new call from now on.
     pub(crate) fn end(&self, how: Closing) {
-        self.closing.fetch_max(how as u8, Ordering::AcqRel);
+        self.closing.fetch_max(how as u8, Ordering::SeqCst);
         self.changed.notify_one();
     }
 
     /// Notes that the connector's document changed.
     pub(crate) fn doubt(&self) {
-        self.doubts.fetch_add(1, Ordering::AcqRel);
+        self.doubts.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_one();
-    }
-
-    /// Marks the link as checked when it entered the registry, but for what changed since.
-    pub(crate) fn confirm_all(&self) {
-        self.confirmed.fetch_max(1, Ordering::AcqRel);
     }
 
     /// Whether the connector may still serve, as of its last change; ends the link if not. An error counts as no.
     pub(crate) async fn confirm(&self, store: &dyn Store) -> bool {
-        let doubts = self.doubts.load(Ordering::Acquire);
-        if doubts == self.confirmed.load(Ordering::Acquire) {
+        let doubts = self.doubts.load(Ordering::SeqCst);
+        if doubts == self.confirmed.load(Ordering::SeqCst) {
             return true;
         }
         let found = store::load::<Connector>(store, self.connector.as_str()).await;
         let good = matches!(found, Ok(Some(found)) if found.value.revoked_at.is_none());
         if good {
-            self.confirmed.fetch_max(doubts, Ordering::AcqRel);
+            self.confirmed.fetch_max(doubts, Ordering::SeqCst);
         } else {
             self.end(Closing::Now);
         }
@@ -179,34 +182,36 @@ impl Link {
 
     /// Whether calls may be given to it, and how many it has.
     pub(crate) fn load(&self) -> Option<usize> {
-        (self.closing.load(Ordering::Acquire) == 0).then(|| self.streams.load(Ordering::Acquire))
+        let takes_calls = self.closing.load(Ordering::SeqCst) == 0 && self.sender.get().is_some();
+        takes_calls.then(|| self.streams.load(Ordering::SeqCst))
     }
 
     /// A place for one call, within the bound.
     pub(crate) fn reserve(self: &Arc<Self>) -> Option<Slot> {
         let bound = limits::LINK_STREAMS as usize;
-        let reserved = self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, |streams| {
+        let reserved = self.streams.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |streams| {
             (streams < bound).then_some(streams + 1)
         });
         reserved.ok().map(|_| Slot(Arc::clone(self)))
     }
 
-    pub(crate) fn info(&self) -> LinkInfo {
-        LinkInfo {
+    /// What people see of it, once it is open.
+    pub(crate) fn info(&self) -> Option<LinkInfo> {
+        self.sender.get().map(|_| LinkInfo {
             link: self.id.clone(),
             connector: self.connector.clone(),
             server: self.server.clone(),
             since: self.since,
-            streams: self.streams.load(Ordering::Acquire),
-            calls: self.calls.load(Ordering::Acquire),
-        }
+            streams: self.streams.load(Ordering::SeqCst),
+            calls: self.calls.load(Ordering::SeqCst),
+        })
     }
 }
 
 impl Slot {
     /// A sender for this call if the link takes calls: not closing, and no GOAWAY came.
     pub(crate) fn sender(&self) -> Option<SendRequest<Bytes>> {
-        let mut sender = self.0.sender.clone();
+        let mut sender = self.0.sender.get()?.clone();
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         // A fresh clone has no earlier request to wait for: it is ready, or the link takes no more.
         let ready = matches!(sender.poll_ready(&mut context), std::task::Poll::Ready(Ok(())));
@@ -217,14 +222,14 @@ impl Slot {
     }
     /// Counts the call as taken.
     pub(crate) fn taken(&self) {
-        self.0.calls.fetch_add(1, Ordering::AcqRel);
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let before = self.0.streams.fetch_sub(1, Ordering::AcqRel);
-        if before == 1 && self.0.closing.load(Ordering::Acquire) != 0 {
+        let before = self.0.streams.fetch_sub(1, Ordering::SeqCst);
+        if before == 1 && self.0.closing.load(Ordering::SeqCst) != 0 {
             self.0.changed.notify_one();
         }
     }

@@ -1,9 +1,10 @@
 //! The live links of this edge, by server: who is admitted, who is chosen for a call, who is closed.
 
 use crate::certificate::PeerCertificate;
+use crate::enrol::EnrolError;
 use crate::exchange::LinkDialer;
 use crate::link::{Closing, Link};
-use crate::wire::Timing;
+use crate::wire::{Problem, ProblemCode, Timing};
 use arc_swap::ArcSwap;
 use portunus_core::document::Connector;
 use portunus_core::id::{self, Id, ServerName};
@@ -12,7 +13,8 @@ use portunus_core::store::{self, Kind, Store, StoreError};
 use portunus_core::time::{Clock, Rng, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 /// The live links of this edge. Clones share them.
 #[derive(Clone)]
@@ -53,9 +55,9 @@ pub enum AcceptError {
     /// No such connector.
     #[error("no connector {0} is enrolled")]
     Unknown(Id),
-    /// Revoked.
-    #[error("the connector {0} is revoked")]
-    Revoked(Id),
+    /// Revoked, and when.
+    #[error("the connector {0} was revoked at {1}")]
+    Revoked(Id, Timestamp),
     /// The certificate names another server or key than the enrolment.
     #[error("the certificate of connector {0} does not agree with its enrolment")]
     Mismatch(Id),
@@ -99,18 +101,16 @@ impl Registry {
     {
         let inner = &*self.0;
         let now = inner.clock.now();
-        if peer.not_after.is_past(now) {
-            return Err(AcceptError::Expired(peer.connector));
-        }
-        inner.admit(&peer).await?;
-        let id = id::mint("lnk", now, &*inner.rng);
-        let (link, connection) = Link::open(id, &peer, stream, now, inner.timing)
-            .await
-            .map_err(|why| AcceptError::Handshake(why.to_owned()))?;
-        let _entry = inner.enter(&link)?;
-        // What was revoked between the first look and the entry had no link to close yet: look again.
-        inner.admit(&peer).await?;
-        link.confirm_all();
+        let (link, _entry) = match inner.take(&peer, now).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                refuse(stream, &error.problem(), inner.timing).await;
+                return Err(error);
+            }
+        };
+        let opened = link.open(stream, inner.timing).await;
+        let connection = opened.map_err(|why| AcceptError::Handshake(why.to_owned()))?;
+        inner.supersede(&link);
         tracing::info!(link = %link.id, connector = %link.connector, server = %link.server, "link up");
         let why = link.run(connection, &*inner.store, peer.not_after.since(now), inner.timing).await;
         tracing::info!(link = %link.id, connector = %link.connector, server = %link.server, why, "link down");
@@ -124,10 +124,10 @@ impl Registry {
         LinkDialer::new(server, links, Arc::clone(&self.0.store))
     }
 
-    /// Every live link.
+    /// Every link that is open; those that drain too.
     #[must_use]
     pub fn links(&self) -> Vec<LinkInfo> {
-        self.0.all().iter().map(|link| link.info()).collect()
+        self.0.all().iter().filter_map(|link| link.info()).collect()
     }
 
     /// Closes every link of a connector at once, calls in flight included; returns how many there were.
@@ -144,11 +144,28 @@ impl Registry {
 }
 
 impl Inner {
+    /// A place in the registry for a link of this peer.
+    async fn take(
+        &self,
+        peer: &PeerCertificate,
+        now: Timestamp,
+    ) -> Result<(Arc<Link>, Entry<'_>), AcceptError> {
+        if peer.not_after.is_past(now) {
+            return Err(AcceptError::Expired(peer.connector.clone()));
+        }
+        self.admit(peer).await?;
+        let link = Link::new(id::mint("lnk", now, &*self.rng), peer, now);
+        let entry = self.enter(&link)?;
+        // Again, now that it has its place: a revocation is either seen here or finds the link there.
+        self.admit(peer).await?;
+        Ok((link, entry))
+    }
+
     async fn admit(&self, peer: &PeerCertificate) -> Result<(), AcceptError> {
         let found = store::load::<Connector>(&*self.store, peer.connector.as_str()).await?;
         let connector = found.ok_or_else(|| AcceptError::Unknown(peer.connector.clone()))?.value;
-        if connector.revoked_at.is_some() {
-            return Err(AcceptError::Revoked(connector.id));
+        if let Some(at) = connector.revoked_at {
+            return Err(AcceptError::Revoked(connector.id, at));
         }
         if connector.server != peer.server || connector.key_digest != peer.key_digest {
             return Err(AcceptError::Mismatch(connector.id));
@@ -174,6 +191,18 @@ impl Inner {
         Ok(Entry { inner: self, links: entry, link: Arc::clone(link) })
     }
 
+    /// Lets one link with an earlier certificate of the same connector end when it is idle: this one replaces it. The edge
+    /// closes the old link, because only the edge knows of calls that are on their way down.
+    fn supersede(&self, link: &Link) {
+        let links = self.all();
+        let earlier = links.iter().filter(|other| {
+            other.connector == link.connector && other.not_after < link.not_after && other.load().is_some()
+        });
+        if let Some(oldest) = earlier.min_by_key(|other| other.not_after) {
+            oldest.end(Closing::WhenIdle);
+        }
+    }
+
     /// Bars the links of changed connectors from new calls until the store has confirmed them.
     fn doubt(&self, connectors: &HashSet<&str>) {
         if !connectors.is_empty() {
@@ -193,6 +222,35 @@ impl Inner {
         // Nothing panics while holding it; and the map is whole after each step.
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl AcceptError {
+    /// What the connector is told.
+    fn problem(&self) -> Problem {
+        let (code, message) = match self {
+            Self::Unknown(_) => (ProblemCode::ConnectorUnknown, EnrolError::Unknown.to_string()),
+            Self::Revoked(_, at) => (ProblemCode::ConnectorRevoked, EnrolError::Revoked(*at).to_string()),
+            Self::Mismatch(_) => (ProblemCode::KeyRefused, EnrolError::KeyRefused.to_string()),
+            Self::Expired(_) => (ProblemCode::CertificateExpired, "the certificate has expired".to_owned()),
+            Self::TooMany(_) => {
+                (ProblemCode::Unavailable, "too many links or connectors for this server".to_owned())
+            }
+            Self::Handshake(_) | Self::Store(_) => {
+                (ProblemCode::Unavailable, "the edge cannot take it now".to_owned())
+            }
+        };
+        Problem { code, message }
+    }
+}
+
+/// Says why instead of starting HTTP/2. Nothing hangs on it: a connector that does not hear it tries again.
+async fn refuse<S: AsyncWrite + Unpin>(mut stream: S, problem: &Problem, timing: Timing) {
+    let text = serde_json::to_vec(problem).unwrap_or_default();
+    let say = async {
+        stream.write_all(&text).await?;
+        stream.shutdown().await
+    };
+    let _ = timeout(timing.open, say).await;
 }
 
 impl ServerLinks {

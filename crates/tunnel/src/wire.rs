@@ -66,7 +66,7 @@ pub struct GatewayInfo {
     pub assertion_key: String,
 }
 
-/// Why an enrolment or a renewal was refused, as JSON.
+/// Why an enrolment, a renewal or a link was refused, as JSON. On a link it comes in the place of HTTP/2's preface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// For programs.
@@ -99,6 +99,8 @@ pub enum ProblemCode {
     ConnectorRevoked,
     /// The key is not the one that enrolled, or the signature is not its own.
     KeyRefused,
+    /// The certificate is past its life: renew it.
+    CertificateExpired,
     /// The clocks differ too much.
     ClockSkew,
     /// The connector was away too long.
@@ -114,7 +116,7 @@ impl ProblemCode {
     /// Whether trying the same again later can help.
     #[must_use]
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::Unavailable | Self::ClockSkew)
+        matches!(self, Self::Unavailable | Self::ClockSkew | Self::CertificateExpired)
     }
 }
 
