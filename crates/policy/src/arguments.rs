@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for Typed<'_> {
 }
 
 /// A value that Cedar cannot hold.
-pub(crate) fn opaque(text: &str) -> RestrictedExpression {
+fn opaque(text: &str) -> RestrictedExpression {
     RestrictedExpression::new_entity_uid(uid(&TYPES.opaque, text))
 }
 

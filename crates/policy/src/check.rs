@@ -7,7 +7,8 @@ use crate::schema::{self, GROUPS, OPERATIONS, quoted};
 use crate::shape::Shape;
 use crate::source::{Rule, diagnosed, error, warning};
 use cedar_policy::{
-    EntityUid, PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning, Validator,
+    ActionConstraint, EntityUid, PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning,
+    Validator,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,7 +75,9 @@ pub(crate) fn check(
         named.iter().map(|(server, tool)| (server.as_str(), tool.as_str())).collect();
     let text = schema::text(servers, shapes, &names);
     match Schema::from_cedarschema_str(&text) {
-        Ok((parsed, _)) => validate(sources, rules, &Validator::new(parsed), &named, problems),
+        Ok((parsed, _)) => {
+            validate(sources, rules, &Validator::new(parsed), &untyped(servers, shapes, &names), problems);
+        }
         Err(failure) => problems.push(Problem {
             severity: Severity::Error,
             path: "schema".to_owned(),
@@ -122,12 +125,31 @@ fn check_names(
             Some(server)
         } else {
             check_form(source, at, literal, problems);
+            if *literal.type_name() == TYPES.table && may_disclose(rule) {
+                let hint = "Name its columns: Column::\"server/table.column\".";
+                problems.push(error(
+                    source,
+                    at,
+                    "a table cannot be shown or hidden as a whole".to_owned(),
+                    hint,
+                ));
+            }
             server_of(literal)
         };
         if let Some(server) = within.filter(|server| !server_names().any(|known| known == *server)) {
             let hint = did_you_mean(server, server_names(), "Servers are listed in portunus.yaml.");
             problems.push(error(source, at, format!("there is no server `{server}`"), &hint));
         }
+    }
+}
+
+/// Whether a policy could decide what is disclosed.
+fn may_disclose(rule: &Rule) -> bool {
+    let disclose = |action: &EntityUid| action.id().unescaped() == "disclose";
+    match rule.policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(action) => disclose(&action),
+        ActionConstraint::In(any) => any.iter().any(disclose),
     }
 }
 
@@ -171,11 +193,30 @@ fn place(source: &Source, rule: &Rule, id: &str) -> usize {
     rule.offset + text.find(&quoted(id)).unwrap_or(0)
 }
 
+/// Tools whose arguments are not known, with all their groups: of policies about them, Cedar cannot tell what they do.
+fn untyped(
+    servers: &[ServerTools],
+    shapes: &BTreeMap<(&str, &str), Shape>,
+    named: &[(&str, &str)],
+) -> BTreeSet<String> {
+    let known =
+        servers.iter().flat_map(|server| server.tools.iter().map(|tool| (server.server.as_str(), tool)));
+    let unshaped = known.filter(|(server, tool)| !shapes.contains_key(&(*server, tool.name.as_str())));
+    let tools = unshaped.map(|(server, tool)| (server, tool.name.as_str(), tool.groups));
+    let expected = named.iter().map(|(server, tool)| (*server, *tool, TrustGroups::CAUTIOUS));
+    let mut actions = BTreeSet::new();
+    for (server, tool, groups) in tools.chain(expected) {
+        actions.insert(format!("{server}/{tool}"));
+        actions.extend(schema::groups_of(server, groups).into_iter().map(str::to_owned));
+    }
+    actions
+}
+
 fn validate(
     sources: &[Source],
     rules: &[Rule],
     validator: &Validator,
-    named: &BTreeSet<(String, String)>,
+    untyped: &BTreeSet<String>,
     problems: &mut Vec<Problem>,
 ) {
     let by_id: BTreeMap<&str, &Rule> = rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
@@ -203,10 +244,9 @@ fn validate(
         else {
             continue;
         };
-        let waits = rule.policy.entity_literals().iter().any(|literal| {
-            let tool = literal.id().unescaped().split_once('/');
-            tool.is_some_and(|(server, tool)| named.contains(&(server.to_owned(), tool.to_owned())))
-        });
+        let mut literals = rule.policy.entity_literals().into_iter();
+        let waits = literals.any(|literal| untyped.contains(literal.id().unescaped()))
+            || (!untyped.is_empty() && rule.policy.action_constraint() == ActionConstraint::Any);
         // What is wrong in the file may well be why.
         let wrong = |problem: &Problem| problem.severity == Severity::Error && problem.path == source.path;
         if !waits && !problems.iter().any(wrong) {

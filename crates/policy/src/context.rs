@@ -1,13 +1,11 @@
 //! The Cedar context of one request. Only what the policies at hand look at is built.
 
-use crate::arguments::opaque;
 use crate::looks::Looks;
 use crate::model::Context;
 use crate::principal::Prepared;
 use crate::sql::SqlFacts;
 use cedar_policy::{EntityUid, RestrictedExpression};
 use portunus_core::time::Timestamp;
-use std::collections::BTreeSet;
 
 /// What a context is built of besides the caller and the circumstances.
 #[derive(Default)]
@@ -62,23 +60,18 @@ fn sign_in(caller: &Prepared, now: Timestamp) -> Option<RestrictedExpression> {
     RestrictedExpression::new_record([("method".to_owned(), method), ("age_seconds".to_owned(), age)]).ok()
 }
 
-/// What is not known of SQL could be anything: instead of sets that may lack something, a policy that looks at them gets
-/// a value that makes it an error, which refuses. `complete` can be asked first.
+/// What is not known of SQL could be anything. Instead of a set that may lack something, a policy that looks at it finds
+/// no attribute, which is an error and refuses. `complete` can be asked first.
 fn sql(facts: &SqlFacts) -> Option<RestrictedExpression> {
-    let known = |names: &BTreeSet<String>| if facts.complete { set(names) } else { opaque("incomplete") };
-    let kinds = if facts.complete || !facts.kinds.contains("unknown") {
-        set(&facts.kinds)
-    } else {
-        opaque("unknown")
-    };
-    RestrictedExpression::new_record([
-        ("complete".to_owned(), RestrictedExpression::new_bool(facts.complete)),
-        ("kinds".to_owned(), kinds),
-        ("reads".to_owned(), known(&facts.reads)),
-        ("writes".to_owned(), known(&facts.writes)),
-        ("functions".to_owned(), known(&facts.functions)),
-    ])
-    .ok()
+    let mut members = vec![("complete".to_owned(), RestrictedExpression::new_bool(facts.complete))];
+    if facts.complete || !facts.kinds.contains("unknown") {
+        members.push(("kinds".to_owned(), set(&facts.kinds)));
+    }
+    if facts.complete {
+        let sets = [("reads", &facts.reads), ("writes", &facts.writes), ("functions", &facts.functions)];
+        members.extend(sets.map(|(name, names)| (name.to_owned(), set(names))));
+    }
+    RestrictedExpression::new_record(members).ok()
 }
 
 fn approval((by, id): &(EntityUid, &str)) -> Option<RestrictedExpression> {

@@ -46,17 +46,15 @@ pub(crate) struct Served {
     pub(crate) columns: Columns,
 }
 
-/// The columns and tables that policies name, and the entities to ask about them.
+/// The columns that policies name, and the entities to ask about them.
 #[derive(Debug)]
 pub(crate) struct Columns {
-    /// Columns by table. A table that is named without a column is here too.
-    pub(crate) tables: BTreeMap<String, BTreeSet<String>>,
-    /// Each of them, a column without a name in each table, and one in a table without a name.
+    /// With their names, `table.column`.
+    pub(crate) named: BTreeMap<EntityUid, String>,
+    /// Stands for every column that no policy names. No SQL name has this form.
+    pub(crate) unnamed: EntityUid,
     pub(crate) entities: Vec<Entity>,
 }
-
-/// Stands for a column or table that no policy names; no SQL name has this form.
-pub(crate) const UNNAMED: &str = "(any)";
 
 impl Served {
     /// Sorts the policies for one server. `None` when Cedar cannot hold one of its names.
@@ -193,41 +191,20 @@ fn may_concern(rule: &Rule, server: &str) -> bool {
 
 impl Columns {
     fn of(server: &str, rules: &[Rule]) -> Self {
-        let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut named = BTreeMap::new();
         for literal in rules.iter().flat_map(|rule| rule.policy.entity_literals()) {
-            if server_of(&literal) != Some(server) {
-                continue;
-            }
-            let inner = literal.id().unescaped().split_once('/').map_or("", |(_, inner)| inner);
-            if *literal.type_name() == TYPES.column {
-                if let Some((table, column)) = inner.rsplit_once('.') {
-                    tables.entry(table.to_owned()).or_default().insert(column.to_owned());
-                }
-            } else if *literal.type_name() == TYPES.table {
-                tables.entry(inner.to_owned()).or_default();
+            if *literal.type_name() == TYPES.column
+                && let Some((named_server, name)) = literal.id().unescaped().split_once('/')
+                && named_server == server
+            {
+                let name = name.to_owned();
+                named.insert(literal, name);
             }
         }
-        let entities = Self::entities(server, &tables);
-        Self { tables, entities }
-    }
-
-    fn entities(server: &str, tables: &BTreeMap<String, BTreeSet<String>>) -> Vec<Entity> {
-        let server_uid = uid(&TYPES.server, server);
-        let none = BTreeSet::new();
-        let mut entities = Vec::new();
-        for (table, columns) in tables.iter().chain([(&UNNAMED.to_owned(), &none)]) {
-            let table_uid = uid_within(&TYPES.table, server, table);
-            entities.push(Entity::new_no_attrs(table_uid.clone(), [server_uid.clone()].into()));
-            for column in columns.iter().map(String::as_str).chain([UNNAMED]) {
-                let parents = [table_uid.clone(), server_uid.clone()].into();
-                entities.push(Entity::new_no_attrs(Self::uid(server, table, column), parents));
-            }
-        }
-        entities
-    }
-
-    /// The entity of a column.
-    pub(crate) fn uid(server: &str, table: &str, column: &str) -> EntityUid {
-        uid_within(&TYPES.column, server, &format!("{table}.{column}"))
+        let unnamed = uid_within(&TYPES.column, server, "(any).(any)");
+        let parents: HashSet<EntityUid> = [uid(&TYPES.server, server)].into();
+        let entity = |column: &EntityUid| Entity::new_no_attrs(column.clone(), parents.clone());
+        let entities = named.keys().chain([&unnamed]).map(entity).collect();
+        Self { named, unnamed, entities }
     }
 }

@@ -73,7 +73,11 @@ fn nests_little(tokens: &[Token]) -> bool {
     true
 }
 
-/// Whether MySQL could read the text differently: executable comments, comments after `#`, backslash escapes, quotes.
+/// Whether MySQL could read the text differently: executable comments, comments after `#`, `--` that is no comment,
+/// backslash escapes, quotes.
 pub(super) fn could_be_mysql(text: &str) -> bool {
-    text.contains("/*!") || text.contains("--") || text.contains(['#', '\\', '`'])
+    let mut after_dashes = text.split("--").skip(1);
+    text.contains("/*!")
+        || text.contains(['#', '\\', '`'])
+        || after_dashes.any(|rest| !rest.starts_with([' ', '\t', '\r', '\n']))
 }

@@ -159,13 +159,16 @@ fn what_is_not_understood_is_never_complete() {
 
 #[test]
 fn text_of_an_unknown_dialect_is_complete_only_if_all_read_it_alike() {
-    assert!(facts("SELECT a FROM t WHERE b = 'x'", Dialect::Generic).complete);
+    for text in ["SELECT a FROM t WHERE b = 'x'", "-- all of them\nSELECT a -- and b\nFROM t"] {
+        assert!(facts(text, Dialect::Generic).complete, "{text}");
+    }
     for text in [
         "SELECT 1 /*! , salary FROM staff */",
         "SELECT 1 # \n FROM t",
         "SELECT 'a\\' FROM t",
         "SELECT `a` FROM t",
         "SELECT 1 --1\n FROM t",
+        "SELECT 1 --",
         "SELECT $$, salary FROM staff -- $$",
         "SELECT * FROM [staff]",
     ] {
@@ -174,6 +177,17 @@ fn text_of_an_unknown_dialect_is_complete_only_if_all_read_it_alike() {
     // Each reading counts: in PostgreSQL the inner name is a real table.
     let facts = facts("WITH staff AS (SELECT * FROM staff) SELECT * FROM staff", Dialect::Generic);
     assert_eq!(words(&facts.reads), "staff");
+}
+
+#[test]
+fn comments_nest_in_postgresql_only() {
+    let text = "SELECT 1 /* /* */ , (SELECT salary FROM staff) -- */";
+    assert_eq!(words(&facts(text, Dialect::Sqlite).reads), "staff");
+    assert_eq!(words(&facts(text, Dialect::Postgres).reads), "");
+    assert_eq!(words(&facts(text, Dialect::Generic).reads), "staff");
+    let text = "SELECT 1 /* /* */ , (SELECT a FROM t) */ FROM u";
+    assert_eq!(words(&facts(text, Dialect::Postgres).reads), "u");
+    assert!(!facts(text, Dialect::Sqlite).complete);
 }
 
 #[test]

@@ -87,6 +87,16 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
         "main.cedar:1:",
         "warning: this policy can never apply",
     ),
+    (
+        "forbid (principal, action == Action::\"disclose\", resource in Table::\"sales/staff\");",
+        "main.cedar:1:69",
+        "a table cannot be shown or hidden as a whole",
+    ),
+    (
+        "forbid (principal, action, resource) when { resource in Table::\"sales/staff\" };",
+        "main.cedar:1:64",
+        "a table cannot be shown or hidden as a whole",
+    ),
 ];
 
 #[test]
@@ -131,4 +141,17 @@ fn too_long_policies_are_refused_before_they_are_read() {
 fn a_policy_cannot_name_the_values_that_cedar_cannot_hold() {
     let text = "permit (principal, action == Action::\"sales/read_query\", resource) when { context.arguments.sql == Opaque::\"null\" };";
     assert!(load(text).is_err());
+}
+
+#[test]
+fn nothing_is_said_against_policies_about_tools_whose_arguments_are_not_known() {
+    let servers = [server("sales", vec![tool("t", TrustGroups::READ, None)])];
+    for policy in [
+        "permit (principal, action == Action::\"sales/t\", resource) when { context.arguments.any == 1 };",
+        "permit (principal, action in Action::\"sales\", resource);",
+        "permit (principal, action in Action::\"read\", resource);",
+    ] {
+        let engine = Engine::load(&[source(policy)], &servers).unwrap();
+        assert!(engine.warnings().is_empty(), "{:?}", engine.warnings());
+    }
 }
