@@ -254,3 +254,27 @@ impl Pause {
         pause
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portunus_core::testing::CountingRng;
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_are_spread_over_their_whole_length() {
+        let rng = CountingRng::default();
+        let (first, longest) = (Duration::from_millis(250), Duration::from_secs(30));
+        let mut pause = Pause::new((first, longest));
+        let mut bound = first;
+        for _ in 0..20 {
+            assert!(pause.next(&rng) <= bound);
+            bound = (bound * 2).min(longest);
+        }
+        let late: Vec<Duration> = (0..200).map(|_| pause.next(&rng)).collect();
+        assert!(late.iter().all(|pause| *pause <= longest));
+        for tenth in 0..10 {
+            let range = longest * tenth / 10..longest * (tenth + 1) / 10;
+            assert!(late.iter().any(|pause| range.contains(pause)), "none in {range:?}");
+        }
+    }
+}

@@ -13,13 +13,15 @@ use portunus_tunnel::certificate::PeerCertificate;
 use portunus_tunnel::connector::Event;
 use portunus_tunnel::enrol::revoke;
 use portunus_tunnel::wire::{ALPN, EnrolRequest, ProblemCode};
+use proptest::prelude::*;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 #[tokio::test]
 async fn a_link_without_a_certificate_of_the_link_authority_is_refused() {
@@ -146,8 +148,84 @@ async fn a_store_that_cannot_answer_admits_no_link() {
     assert_eq!(raw_link(&edge, Some((reply.certificate_pem, &key))).await, "certificate_expired");
 }
 
+#[tokio::test]
+async fn a_second_link_never_resumes_the_first_ones_session() {
+    let edge = Edge::start(TIMING).await;
+    let key = KeyFile::new();
+    let token = edge.token("sales", limits::JOIN_TTL).await;
+    let request = EnrolRequest { join_token: token, server: name("sales"), csr_pem: key.csr() };
+    let reply = edge.desk.enrol(request, edge.clock.now()).await.unwrap();
+    // A client that would resume if it could: the same configuration, with its session cache, for both.
+    let config = client_config(&edge, Some((reply.certificate_pem, &key)));
+    for _ in 0..2 {
+        let mut stream = dial(&edge, &config).await;
+        assert_eq!(stream.read_u8().await.unwrap(), b'P');
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connector_cannot_hold_more_links_than_its_bound() {
+    let edge = Edge::start(TIMING).await;
+    let key = KeyFile::new();
+    let token = edge.token("sales", limits::JOIN_TTL).await;
+    let request = EnrolRequest { join_token: token, server: name("sales"), csr_pem: key.csr() };
+    let reply = edge.desk.enrol(request, edge.clock.now()).await.unwrap();
+    let config = client_config(&edge, Some((reply.certificate_pem, &key)));
+    let mut open = Vec::new();
+    for _ in 0..2 * limits::LINKS_PER_CONNECTOR {
+        let mut stream = dial(&edge, &config).await;
+        assert_eq!(stream.read_u8().await.unwrap(), b'P');
+        open.push(stream);
+    }
+    assert_eq!(first_words(&mut dial(&edge, &config).await).await, "unavailable");
+    // One goes, another may come.
+    open.pop();
+    until(|| edge.registry.links().len() == open.len()).await;
+    assert_eq!(first_words(&mut dial(&edge, &config).await).await, "open");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn a_damaged_certificate_or_request_is_refused_without_a_panic(
+        place in any::<proptest::sample::Index>(), byte: u8, cut in any::<proptest::sample::Index>(),
+    ) {
+        static SAMPLE: LazyLock<(Vec<u8>, String)> = LazyLock::new(|| {
+            let rng = portunus_core::testing::CountingRng::default();
+            let now = portunus_core::time::Timestamp::from_secs(1_800_000_000);
+            let (authority, _) = LinkAuthority::create(now, &rng).unwrap();
+            let csr = KeyFile::new().csr();
+            let id = portunus_core::id::mint("con", now, &rng);
+            let key = ProvenKey::from_csr(&csr).unwrap();
+            let life = Duration::from_secs(60);
+            let pem = authority.connector_cert(&key, &id, &name("sales"), life, now, &rng).unwrap();
+            (CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec(), csr)
+        });
+        let (certificate, csr) = &*SAMPLE;
+        let whole = PeerCertificate::from_der(certificate).unwrap();
+        prop_assert!(PeerCertificate::from_der(&certificate[..cut.index(certificate.len())]).is_err());
+        let mut damaged = certificate.clone();
+        damaged[place.index(certificate.len())] = byte;
+        // Who it is stands twice in it: no single byte makes it somebody else.
+        if let Ok(read) = PeerCertificate::from_der(&damaged) {
+            prop_assert_eq!(read.connector, whole.connector);
+        }
+        let mut text = csr.clone().into_bytes();
+        text[place.index(csr.len())] = byte;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if let Ok(key) = ProvenKey::from_csr(&text) {
+            prop_assert_eq!(key.digest(), ProvenKey::from_csr(csr).unwrap().digest());
+        }
+    }
+}
+
 /// Dials a link with a given certificate: `open` when the edge begins HTTP/2, else its reason or TLS's.
 async fn raw_link(edge: &Edge, identity: Option<(String, &KeyFile)>) -> String {
+    first_words(&mut dial(edge, &client_config(edge, identity)).await).await
+}
+
+fn client_config(edge: &Edge, identity: Option<(String, &KeyFile)>) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     let ca = edge.config("sales", "raw", None).ca_file.unwrap();
     roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
@@ -160,15 +238,21 @@ async fn raw_link(edge: &Edge, identity: Option<(String, &KeyFile)>) -> String {
         None => builder.with_no_client_auth(),
         Some((pem, key)) => {
             let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
-            builder
-                .with_client_auth_cert(chain, PrivateKeyDer::try_from(key.0.serialize_der()).unwrap())
-                .unwrap()
+            let key = PrivateKeyDer::try_from(key.0.serialize_der()).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
         }
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
+    Arc::new(config)
+}
+
+async fn dial(edge: &Edge, config: &Arc<rustls::ClientConfig>) -> TlsStream<TcpStream> {
     let stream = TcpStream::connect(edge.address).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
+    connector.connect("localhost".try_into().unwrap(), stream).await.unwrap()
+}
+
+async fn first_words(stream: &mut TlsStream<TcpStream>) -> String {
     let mut first = vec![0; 1];
     match tokio::time::timeout(PATIENCE, stream.read(&mut first)).await.unwrap() {
         Ok(1) if first == b"P" => "open".to_owned(),
