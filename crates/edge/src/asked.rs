@@ -36,30 +36,31 @@ pub enum What {
 ///
 /// # Errors
 /// For a body out of bounds, and for anything that is not one unambiguous message.
-pub async fn read<B>(request: Request<B>, published: &Published) -> Result<Asked, Refusal>
+pub async fn read<B>(request: &mut Request<B>, published: &Published) -> Result<Asked, Refusal>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let (head, incoming) = request.into_parts();
-    let what = match head.method {
+    let http = request.method().clone();
+    let what = match http {
         HttpMethod::POST => None,
         HttpMethod::GET => Some(What::Stream),
         HttpMethod::DELETE => Some(What::End),
         _ => return Err(Refusal::MethodNotAllowed),
     };
     if let Some(what) = what {
-        message::read_session_request(&head.method, &head.headers)
+        message::read_session_request(&http, request.headers())
             .map_err(|reject| Refusal::Message(Box::new(reject)))?;
-        return Ok(Asked { http: head.method, headers: head.headers, body: Bytes::new(), what });
+        return Ok(Asked { http, headers: std::mem::take(request.headers_mut()), body: Bytes::new(), what });
     }
     let longest = published.server.limits.request_bytes;
-    let body = body::read(incoming, longest).await?;
-    let message = message::read(&head.headers, &body, &Bounds::of_bytes(longest))
+    let body = body::read(request.body_mut(), longest).await?;
+    let headers = std::mem::take(request.headers_mut());
+    let message = message::read(&headers, &body, &Bounds::of_bytes(longest))
         .map_err(|reject| Refusal::Message(Box::new(reject)))?;
     if let Some(unknown) = unknown_method(&message) {
         return Err(Refusal::Message(Box::new(unknown)));
     }
-    Ok(Asked { http: head.method, headers: head.headers, body, what: What::Message(Box::new(message)) })
+    Ok(Asked { http, headers, body, what: What::Message(Box::new(message)) })
 }
 
 /// Methods that Portunus does not know are refused: nobody has decided what they may do.

@@ -56,6 +56,26 @@ where
     Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
+/// Takes in what a refused request still sends, when that is little and comes soon. hyper closes a connection whose body
+/// was left unread, and a client that is about to use it again would see it break off.
+pub async fn discard<B>(body: &mut B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut left = limits::DISCARDED_BYTES;
+    if body.size_hint().lower() > left {
+        return;
+    }
+    let end = Instant::now() + limits::DISCARD_TIMEOUT;
+    while let Ok(Some(frame)) = next(body, end, limits::DISCARD_TIMEOUT).await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
 async fn next<B>(
     body: &mut B,
     end: Instant,
@@ -104,5 +124,15 @@ mod tests {
             futures_util::stream::pending(),
         );
         assert_eq!(read(StreamBody::new(never), 6).await, Err(BadBody::TooSlow));
+    }
+
+    #[tokio::test]
+    async fn what_a_refused_request_still_sends_is_taken_in_when_it_is_little() {
+        let mut little = pieces(&["ab", "cd"]);
+        discard(&mut little).await;
+        assert!(little.frame().await.is_none());
+        let mut much = Full::new(Bytes::from(vec![0; 1 << 20]));
+        discard(&mut much).await;
+        assert!(much.frame().await.is_some(), "a long one is left, and with it the connection");
     }
 }

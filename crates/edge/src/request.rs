@@ -11,7 +11,7 @@ use crate::respond::{self, Place};
 use crate::route::{self, Route};
 use crate::send;
 use crate::stream::{Bounds, Seal, Sealed};
-use crate::{Edge, Published, Snapshot, guard};
+use crate::{Edge, Published, Snapshot, body, guard};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -33,7 +33,7 @@ use std::time::Instant;
 pub async fn handle(
     edge: Arc<Edge>,
     peer: SocketAddr,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let snapshot = edge.snapshot.load_full();
     if let Err(bad) = guard::check(&request, &snapshot.hosts) {
@@ -43,8 +43,13 @@ pub async fn handle(
         let request = request.map(|body| Body::new(body.map_err(Into::into)));
         return Ok(edge.control.serve(request, peer).await);
     };
-    let answer = serve(edge.clone(), &snapshot, &name, peer, request).await;
-    Ok(answer.unwrap_or_else(|refusal| refuse(&edge, &snapshot, Some(&name), &refusal)))
+    match serve(edge.clone(), &snapshot, &name, peer, &mut request).await {
+        Ok(answer) => Ok(answer),
+        Err(refusal) => {
+            body::discard(request.body_mut()).await;
+            Ok(refuse(&edge, &snapshot, Some(&name), &refusal))
+        }
+    }
 }
 
 /// One request to a published server.
@@ -53,13 +58,13 @@ async fn serve(
     snapshot: &Snapshot,
     name: &ServerName,
     peer: SocketAddr,
-    request: Request<Incoming>,
+    request: &mut Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
     let started = Instant::now();
     let now = edge.clock.now();
     guard::check_origin(request.headers(), &snapshot.public_url, &snapshot.allowed_origins)?;
     let published = snapshot.servers.get(name).ok_or_else(|| Refusal::NoServer(name.clone()))?;
-    let known = edge.callers.identify(&*edge.store, name, &request, now).await?;
+    let known = edge.callers.identify(&*edge.store, name, request, now).await?;
     let asked = asked::read(request, published).await?;
 
     let parent = asked.trace();
