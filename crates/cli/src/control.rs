@@ -134,6 +134,11 @@ async fn add_credential(State(parts): State<Arc<Parts>>, Json(new): Json<NewCred
     let (now, rng) = (parts.clock.now(), &*parts.rng);
     let NewCredential { name, server, host, owner, purpose, header, expires_at, replace, .. } = new;
     let summary = if replace {
+        let known = credential::show(store, &name, now).await.map_err(|e| refused(&e))?;
+        if (&known.server, &known.host, known.owner.as_ref()) != (&server, &host, Some(&owner)) {
+            let text = "a new version keeps its server, host and owner; revoke this credential and add one with another name";
+            return Err(refused(&text));
+        }
         let replacement = credential::Replacement { name, secret, expires_at, by };
         credential::add_version(store, ledger, &parts.key, replacement, now, rng).await
     } else {

@@ -110,9 +110,11 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn error(&self, message: &str) -> ConfigError {
-        // The first line that holds the key, or the value, is where a person will look.
+        // The first line that has it as a key, else as a value, is where a person will look.
         let needle = self.key.as_str();
-        let line = self.text.lines().position(|l| l.contains(needle)).map_or(1, |n| n + 1);
+        let key = format!("{needle}: ");
+        let line = |text: &str| self.text.lines().position(|l| l.contains(text));
+        let line = line(&key).or_else(|| line(needle)).map_or(1, |n| n + 1);
         ConfigError {
             place: format!("{}:{line}: {needle}", self.path.display()),
             message: message.to_owned(),
