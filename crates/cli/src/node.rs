@@ -100,8 +100,11 @@ impl Node {
         };
         let https = bind(config.https).await?;
         let https_address = https.local_addr().map_err(|e| StartError::because("listen", &e))?;
+        let socket = control::bind_admin(&config.admin_socket)
+            .map_err(|e| StartError::because(&config.admin_socket.display().to_string(), &e))?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
+        // Last to listen: who sees it ready can also administer it.
         let admin = match config.admin {
             None => None,
             Some(address) => {
@@ -111,8 +114,6 @@ impl Node {
                 Some(local)
             }
         };
-        let socket = control::bind_admin(&config.admin_socket)
-            .map_err(|e| StartError::because(&config.admin_socket.display().to_string(), &e))?;
         let web_admin = portunus_web::admin_router(parts.web.clone());
         tasks.push(tokio::spawn(control::serve_admin(socket, web_admin, parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::watch(config.clone(), parts.clone(), stopped.clone())));
