@@ -91,7 +91,7 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the names in a file's directory durable. Elsewhere than on Unix directories cannot be synced.
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         return File::open(parent)?.sync_all();
@@ -100,7 +100,7 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn owner_only() -> OpenOptions {
+pub(crate) fn owner_only() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]

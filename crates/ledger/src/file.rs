@@ -19,6 +19,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// How long a record that nobody waits for may wait for company.
+const LATER: Duration = Duration::from_millis(50);
+/// How long a batch gathers when several are waiting anyway: far fewer flushes for a little time of each.
+const GATHER: Duration = Duration::from_micros(200);
+
 /// How a ledger is kept.
 pub struct Options {
     /// Its directory, for it alone.
@@ -89,6 +94,11 @@ impl Ledger for FileLedger {
             Err(error) => Receipt::failed(error),
         }
     }
+
+    fn append_later(&self, record: Record) {
+        // Nobody waits to hear that it failed; the next record that somebody waits for fails too.
+        let _ = entry::encode(&record).and_then(|json| self.shared.push_later(json));
+    }
 }
 
 impl FileLedger {
@@ -111,10 +121,12 @@ impl FileLedger {
         let mut turn = Turn {
             shared: Arc::clone(&shared),
             writer,
+            dir: dir.clone(),
             checkpoint_records: records,
             checkpoint_interval: interval,
             retry_interval,
             unsigned_since: None,
+            busy: false,
             batch: Vec::new(),
             _lock: lock,
         };
@@ -174,6 +186,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     queue: Vec<Waiting>,
+    /// Those in the queue that somebody waits for.
+    awaited: usize,
+    /// The writer sleeps without a look at the clock: even a record that nobody waits for must wake it.
+    dozing: bool,
     queue_bytes: usize,
     /// Records the writer has taken and not yet made durable.
     writing: usize,
@@ -191,7 +207,8 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     json: Vec<u8>,
-    receipt: ReceiptSender,
+    /// `None`: nobody waits for it.
+    receipt: Option<ReceiptSender>,
 }
 
 impl Shared {
@@ -202,29 +219,54 @@ impl Shared {
     fn push(&self, json: Vec<u8>) -> Result<Receipt, LedgerError> {
         let (sender, receipt) = Receipt::pair();
         let mut state = self.lock();
-        if state.closing || state.stopped {
-            return Err(LedgerError::Stopped);
-        }
-        if let Some(failure) = &state.stats.failure {
-            return Err(LedgerError::Io(failure.clone()));
-        }
-        let bytes = state.queue_bytes + state.writing_bytes + json.len();
-        if state.queue.len() + state.writing >= LEDGER_QUEUE || bytes > LEDGER_QUEUE_BYTES {
-            return Err(LedgerError::Full);
-        }
-        let idle = state.queue.is_empty();
-        if idle {
-            let now = Instant::now();
-            state.oldest_queued = Some(now);
-            state.oldest.get_or_insert(now);
-        }
-        state.queue_bytes += json.len();
-        state.queue.push(Waiting { json, receipt: sender });
+        state.enter(json, Some(sender))?;
+        state.awaited += 1;
+        let first = state.awaited == 1;
         drop(state);
-        if idle {
+        if first {
             self.wake.notify_one();
         }
         Ok(receipt)
+    }
+
+    fn push_later(&self, json: Vec<u8>) -> Result<(), LedgerError> {
+        let mut state = self.lock();
+        state.enter(json, None)?;
+        let dozing = state.dozing;
+        drop(state);
+        if dozing {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn enter(&mut self, json: Vec<u8>, receipt: Option<ReceiptSender>) -> Result<(), LedgerError> {
+        if self.closing || self.stopped {
+            return Err(LedgerError::Stopped);
+        }
+        if let Some(failure) = &self.stats.failure {
+            return Err(LedgerError::Io(failure.clone()));
+        }
+        let bytes = self.queue_bytes + self.writing_bytes + json.len();
+        if self.queue.len() + self.writing >= LEDGER_QUEUE || bytes > LEDGER_QUEUE_BYTES {
+            return Err(LedgerError::Full);
+        }
+        if self.queue.is_empty() {
+            let now = Instant::now();
+            self.oldest_queued = Some(now);
+            self.oldest.get_or_insert(now);
+        }
+        self.queue_bytes += json.len();
+        self.queue.push(Waiting { json, receipt });
+        Ok(())
+    }
+
+    /// Whether the queue should be written now.
+    fn is_due(&self) -> bool {
+        let old = || self.oldest_queued.is_some_and(|since| since.elapsed() >= LATER);
+        !self.queue.is_empty() && (self.awaited > 0 || self.closing || old())
     }
 }
 
@@ -232,11 +274,14 @@ impl Shared {
 struct Turn {
     shared: Arc<Shared>,
     writer: Writer,
+    dir: PathBuf,
     checkpoint_records: u64,
     checkpoint_interval: Duration,
     retry_interval: Duration,
     /// When the first record after the last checkpoint became durable.
     unsigned_since: Option<Instant>,
+    /// The last batch had several records that somebody waited for: the next one will, given a moment.
+    busy: bool,
     batch: Vec<Waiting>,
     _lock: File,
 }
@@ -259,6 +304,7 @@ impl Turn {
     fn take(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
+        let mut rested = false;
         loop {
             if state.stats.failure.is_some() {
                 let closing = self.wait_out_failure(state);
@@ -268,8 +314,14 @@ impl Turn {
                 state = shared.lock();
                 continue;
             }
-            if !state.queue.is_empty() {
+            if state.is_due() {
+                if self.busy && !state.closing {
+                    drop(state);
+                    std::thread::sleep(GATHER);
+                    state = shared.lock();
+                }
                 std::mem::swap(&mut state.queue, &mut self.batch);
+                self.busy = std::mem::take(&mut state.awaited) > 1;
                 state.writing = self.batch.len();
                 state.writing_bytes = std::mem::take(&mut state.queue_bytes);
                 state.oldest = state.oldest_queued.take();
@@ -278,14 +330,19 @@ impl Turn {
             if state.closing {
                 return false;
             }
-            state = match self
-                .unsigned_since
-                .map(|since| self.checkpoint_interval.saturating_sub(since.elapsed()))
-            {
-                Some(Duration::ZERO) => return true,
+            let checkpoint = self.unsigned_since.map(|since| self.checkpoint_interval.saturating_sub(since.elapsed()));
+            if checkpoint == Some(Duration::ZERO) {
+                return true;
+            }
+            // After a batch, records that nobody waits for are likely: look again soon, then doze.
+            let soon = if state.queue.is_empty() && rested { None } else { Some(LATER) };
+            state.dozing = soon.is_none();
+            state = match soon.into_iter().chain(checkpoint).min() {
                 Some(left) => shared.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+            state.dozing = false;
+            rested = true;
         }
     }
 
@@ -303,7 +360,9 @@ impl Turn {
                 drop(state);
                 for (waiting, seq) in self.batch.drain(..).zip(first..) {
                     // Whoever no longer waits does not want to know.
-                    let _ = waiting.receipt.send(Ok(seq));
+                    if let Some(receipt) = waiting.receipt {
+                        let _ = receipt.send(Ok(seq));
+                    }
                 }
                 self.unsigned_since.get_or_insert(start);
                 true
@@ -341,14 +400,20 @@ impl Turn {
         let mut state = self.shared.lock();
         state.stats.signed = self.writer.signed();
         let Err(error) = done else { return };
-        let failure = error.to_string();
+        let failure = self.explain(&error);
         state.stats.failure = Some(failure.clone());
         let queued = std::mem::take(&mut state.queue);
         (state.queue_bytes, state.oldest, state.oldest_queued) = (0, None, None);
         drop(state);
         for waiting in self.batch.drain(..).chain(queued) {
-            let _ = waiting.receipt.send(Err(LedgerError::Io(failure.clone())));
+            if let Some(receipt) = waiting.receipt {
+                let _ = receipt.send(Err(LedgerError::Io(failure.clone())));
+            }
         }
+    }
+
+    fn explain(&self, error: &io::Error) -> String {
+        format!("{}: {error}", self.dir.display())
     }
 
     /// One pause and one attempt to go on; whether the ledger closes meanwhile.
@@ -358,7 +423,7 @@ impl Turn {
         drop(waited);
         let recovered = self.writer.recover();
         let mut state = self.shared.lock();
-        state.stats.failure = recovered.err().map(|error| error.to_string());
+        state.stats.failure = recovered.err().map(|error| self.explain(&error));
         if state.stats.failure.is_none() && self.writer.size() > self.writer.signed() {
             self.unsigned_since.get_or_insert_with(Instant::now);
         }

@@ -5,6 +5,7 @@
 //! is wrong, and anything missing that a checkpoint covers, is damage: then the ledger does not open.
 
 use crate::checkpoint::{Checkpoint, NOTE_BYTES, VerifierKey};
+use crate::disk::{owner_only, sync_parent};
 use crate::entry;
 use crate::keys::KeyError;
 use crate::layout::{CHECKPOINT, CHECKPOINTS, HASHES, Hashes, LineKind, Lines, Notes, Segment, segments};
@@ -140,8 +141,8 @@ fn size_of(checkpoint: Option<&Checkpoint>) -> u64 {
     checkpoint.map_or(0, |checkpoint| checkpoint.size)
 }
 
-/// Whether a crash explains that the piece is no note.
-fn is_torn(piece: &[u8]) -> bool {
+/// Whether a crash while it was written explains that the piece is no note.
+pub(crate) fn is_torn(piece: &[u8]) -> bool {
     let signature = "\n\n\u{2014} ".as_bytes();
     let signed = piece.windows(signature.len()).any(|window| window == signature);
     !signed || piece.contains(&0) || !piece.ends_with(b"\n")
@@ -173,8 +174,23 @@ fn stored_frontier(dir: &Path, size: u64) -> Option<Frontier> {
 /// Reads all records again and writes the file of hashes anew.
 fn rebuild(dir: &Path, segments: &[Segment], anchor: Option<&Checkpoint>) -> Result<Replay, OpenError> {
     let temporary = dir.join("hashes.new");
-    let failed = |error| io_error(&temporary, error);
-    let mut hashes = BufWriter::new(File::create(&temporary).map_err(failed)?);
+    let rebuilt = rebuild_as(&temporary, dir, segments, anchor);
+    if rebuilt.is_err() {
+        // The error matters more than a file that the next attempt overwrites.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    rebuilt
+}
+
+fn rebuild_as(
+    temporary: &Path,
+    dir: &Path,
+    segments: &[Segment],
+    anchor: Option<&Checkpoint>,
+) -> Result<Replay, OpenError> {
+    let failed = |error| io_error(temporary, error);
+    let file = owner_only().create(true).truncate(true).open(temporary).map_err(failed)?;
+    let mut hashes = BufWriter::new(file);
     let replay = Replay::run(segments, Frontier::default(), size_of(anchor), &mut hashes)?;
     if !replay.fits(anchor) {
         let (have, want) = (replay.frontier.size(), size_of(anchor));
@@ -187,7 +203,8 @@ fn rebuild(dir: &Path, segments: &[Segment], anchor: Option<&Checkpoint>) -> Res
     }
     let file = hashes.into_inner().map_err(|error| failed(error.into_error()))?;
     file.sync_all().map_err(failed)?;
-    std::fs::rename(&temporary, dir.join(HASHES)).map_err(failed)?;
+    let path = dir.join(HASHES);
+    std::fs::rename(temporary, &path).and_then(|()| sync_parent(&path)).map_err(failed)?;
     Ok(replay)
 }
 

@@ -50,11 +50,15 @@ const PREFIXES: [&[u8]; 43] = [
     b"dapi",
     b"r8_",
 ];
+/// The first two bytes of [`PREFIXES`], five bits of each: a bit per pair. Most words of ordinary text end here.
+const PREFIX_PAIRS: [u64; 16] = prefix_pairs();
 const PEM_START: &[u8] = b"-----BEGIN ";
 const PEM_END: &[u8] = b"-----END ";
 
-/// Bytes of the shortest run that may be a secret by its randomness alone.
+/// Bytes of the shortest run that is looked into, and of the shortest that may be a secret by its randomness alone.
+const RUN_BYTES: usize = 8;
 const RANDOM_BYTES: usize = 20;
+
 /// The next secret in `text` at or after `from`.
 #[must_use]
 pub fn find(text: &[u8], from: usize) -> Option<Range<usize>> {
@@ -62,8 +66,14 @@ pub fn find(text: &[u8], from: usize) -> Option<Range<usize>> {
     while at < text.len() {
         at += skip(text, at, |byte| !is_run(byte));
         let end = at + skip(text, at, is_run);
-        let found =
-            in_run(text, at, end).or_else(|| assigned(text, at, end)).or_else(|| user_info(text, end));
+        let found = in_run(text, at, end).or_else(|| {
+            // Two words in a row, as nearly everywhere in ordinary text: only few words make the next one a secret.
+            let next = text.get(end + 1).copied().unwrap_or_default();
+            if text.get(end) == Some(&b' ') && is_run(next) && !announces_a_word(text, at, end) {
+                return None;
+            }
+            assigned(text, at, end).or_else(|| user_info(text, end))
+        });
         if found.is_some() {
             return found;
         }
@@ -75,7 +85,7 @@ pub fn find(text: &[u8], from: usize) -> Option<Range<usize>> {
 /// A secret that starts within the run of token characters `start..end`.
 fn in_run(text: &[u8], start: usize, end: usize) -> Option<Range<usize>> {
     let run = text.get(start..end)?;
-    if run.len() < 8 {
+    if run.len() < RUN_BYTES {
         return None;
     }
     let mut inside_word = false;
@@ -108,7 +118,11 @@ fn known_start(text: &[u8], start: usize, end: usize) -> Option<usize> {
     if first == b'-' {
         return private_key(text.get(start..)?);
     }
-    let prefix = PREFIXES.iter().find(|prefix| prefix.first() == Some(&first) && rest.starts_with(prefix))?;
+    let pair = pair(first, rest.get(1).copied()?);
+    if PREFIX_PAIRS.get(pair / 64).is_none_or(|bits| bits >> (pair % 64) & 1 == 0) {
+        return None;
+    }
+    let prefix = PREFIXES.iter().find(|prefix| rest.starts_with(prefix))?;
     let secret = rest.get(prefix.len()..)?;
     is_token(secret).then_some(padded(text, end) - start)
 }
@@ -137,6 +151,9 @@ fn assigned(text: &[u8], start: usize, end: usize) -> Option<Range<usize>> {
         operator + skip(text, operator, |byte| matches!(byte, b':' | b'=' | b'<' | b'>' | b'!'));
     let value = operator_end + skip(text, operator_end, is_blank);
     let quoted = text.get(value).is_some_and(|byte| is_quote(*byte));
+    if !quoted && text.get(end..value).is_some_and(|between| between.contains(&b'\n')) {
+        return None;
+    }
     if operator_end == operator {
         let blank = value > end && !closed;
         if blank && !quoted && is_scheme(run) {
@@ -168,13 +185,15 @@ fn user_info(text: &[u8], end: usize) -> Option<Range<usize>> {
     Some(start + colon + 1..start + at)
 }
 
-/// What stands between the quote at `open` and the next one; a doubled quote stands for itself as in SQL.
+/// What stands between the quote at `open` and the one that closes it, which is neither doubled as in SQL nor behind a
+/// backslash.
 fn quoted_value(text: &[u8], open: usize) -> Range<usize> {
     let quote = text.get(open).copied().unwrap_or(b'"');
     let mut end = open + 1;
     while end < text.len() {
-        end += skip(text, end, |byte| byte != quote);
-        if text.get(end + 1) != Some(&quote) {
+        end += skip(text, end, |byte| byte != quote && byte != b'\\');
+        let escaped = text.get(end) == Some(&b'\\');
+        if !escaped && text.get(end + 1) != Some(&quote) {
             break;
         }
         end += 2;
@@ -203,6 +222,11 @@ fn is_worth_hiding(value: &[u8]) -> bool {
     let nothing =
         [&b"?"[..], b"null", b"true", b"false", b"none", b"%s"].iter().any(|word| same(value, word));
     !(value.is_empty() || parameter || nothing)
+}
+
+/// Whether the run makes a secret of the word after it, with nothing but a space between: `Bearer x`, `--token x`.
+fn announces_a_word(text: &[u8], start: usize, end: usize) -> bool {
+    text.get(start..end).is_some_and(|run| is_scheme(run) || run.starts_with(b"--"))
 }
 
 /// Whether what follows `Bearer` is a token and not a word of prose.
@@ -292,7 +316,7 @@ pub(crate) fn tail(text: &[u8], length: usize) -> &[u8] {
 }
 
 fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 fn is_quote(byte: u8) -> bool {
@@ -301,7 +325,40 @@ fn is_quote(byte: u8) -> bool {
 
 /// Characters that tokens are made of.
 fn is_run(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'/' | b'.')
+    RUN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, where an index out of bounds is an error"
+)]
+const RUN: [bool; 256] = {
+    let mut run = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        run[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'/' | b'.');
+        byte += 1;
+    }
+    run
+};
+
+const fn pair(first: u8, second: u8) -> usize {
+    ((first & 31) as usize) << 5 | (second & 31) as usize
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, where an index out of bounds is an error"
+)]
+const fn prefix_pairs() -> [u64; 16] {
+    let mut pairs = [0; 16];
+    let mut index = 0;
+    while index < PREFIXES.len() {
+        let pair = pair(PREFIXES[index][0], PREFIXES[index][1]);
+        pairs[pair / 64] |= 1 << (pair % 64);
+        index += 1;
+    }
+    pairs
 }
 
 #[cfg(test)]
@@ -361,6 +418,8 @@ mod tests {
             ("https://example.com/cb?x=1&access_token=abc&y=2", "abc"),
             ("'api_key' => 'abc'", "abc"),
             ("secret:\thunter2\nnext", "hunter2"),
+            ("ALTER USER ana\n  PASSWORD\n  'hunter2'", "hunter2"),
+            ("password = 'it\\'s me'", "it\\'s me"),
         ] {
             let found = secrets(text);
             assert!(found.iter().any(|found| found.contains(secret)), "{text}: {found:?}");
@@ -390,6 +449,7 @@ mod tests {
             "2024-01-01T00:00:00.000Z",
             "a://b://c",
             "the password is wrong",
+            "password:\nnext line",
             "Größe: 12 Straße",
         ] {
             assert!(secrets(text).is_empty(), "{text}: {:?}", secrets(text));

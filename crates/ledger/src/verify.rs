@@ -10,6 +10,7 @@ mod records;
 use crate::checkpoint::{Checkpoint, VerifierKey};
 use crate::keys;
 use crate::layout::{CHECKPOINT, CHECKPOINTS, Notes};
+use crate::recover::is_torn;
 use portunus_core::digest::Digest;
 use portunus_core::time::Timestamp;
 use std::fmt;
@@ -232,7 +233,8 @@ fn check_records(
     Ok(())
 }
 
-/// All checkpoints in the directory that are signed by the key.
+/// All checkpoints in the directory that are signed by the key. The last one of the history may be torn: a crash does
+/// that, or the writer is just writing it.
 fn signed_checkpoints(
     dir: &Path,
     key: &VerifierKey,
@@ -250,8 +252,10 @@ fn signed_checkpoints(
                 continue;
             }
         };
-        for note in Notes::new(BufReader::new(file)) {
+        let mut notes = Notes::new(BufReader::new(file)).peekable();
+        while let Some(note) = notes.next() {
             match note {
+                Ok((_, note)) if name == CHECKPOINTS && notes.peek().is_none() && is_torn(&note) => {}
                 Ok((line, note)) => {
                     let place = Place { file: path.clone(), line };
                     signed.extend(open_note(key, &note, place, findings));

@@ -160,6 +160,7 @@ fn a_changed_record_since_the_last_segment_began_is_found_at_opening() {
     std::fs::write(&path, text.replacen("ana", "eve", 1)).unwrap();
     let why = cannot_open(dir.path());
     assert!(why.contains("are not those of the signed checkpoint") && why.contains("audit verify"), "{why}");
+    assert!(!dir.path().join("hashes.new").exists(), "nothing is left behind");
 }
 
 #[test]
@@ -212,6 +213,7 @@ fn a_torn_checkpoint_is_cut() {
     let whole = std::fs::read(&path).unwrap();
     for torn in [&b"test.example/ledger\n99\nab"[..], b"test.example/ledger\n99\n\0\0\0\0\n"] {
         std::fs::write(&path, [&whole, torn].concat()).unwrap();
+        assert!(verify(dir.path(), Some(key().verifier()), &[]).is_ok(), "a crash is not tampering");
         drop(open(dir.path()));
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }

@@ -1,12 +1,11 @@
 //! The records against the evidence.
 
 use super::evidence::Evidence;
-use super::{Finding, Findings, Place, Report, Signed};
+use super::{Finding, Findings, LISTED, Place, Report, Signed};
 use crate::entry;
 use crate::layout::{Hashes, LineKind, Lines, Segment, segments};
 use crate::merkle::{Frontier, leaf_hash};
 use portunus_core::digest::Digest;
-use portunus_core::limits::LEDGER_QUEUE;
 use portunus_core::record::Verdict;
 use portunus_core::time::Timestamp;
 use serde::Deserialize;
@@ -17,9 +16,6 @@ use std::path::{Path, PathBuf};
 
 /// Decisions without outcome that are listed.
 const OPEN_DECISIONS: usize = 100;
-
-/// Strangers that are kept until the next record explains them: as many as a crash can leave.
-const STRANGERS: usize = LEDGER_QUEUE;
 
 /// What the records say about what was signed.
 pub(super) struct Read {
@@ -41,7 +37,7 @@ pub(super) fn check(
     let mut audit = Audit {
         hashes: hashes.map_err(|error| (evidence.path.clone(), error))?,
         hashed: evidence.size,
-        signed,
+        signed: signed.last().map_or(0, |last| last.checkpoint.size),
         next: 0,
         gaps: Vec::new(),
         strangers: Vec::new(),
@@ -52,17 +48,16 @@ pub(super) fn check(
         findings,
     };
     let segments = segments(dir).map_err(|error| (dir.to_owned(), error))?;
-    for segment in &segments {
-        audit.segment(segment).map_err(|error| (segment.path.clone(), error))?;
+    for (index, segment) in segments.iter().enumerate() {
+        let is_last = index + 1 == segments.len();
+        audit.segment(segment, is_last).map_err(|error| (segment.path.clone(), error))?;
     }
-    Ok(audit.finish(segments.last()))
+    Ok(audit.finish())
 }
 
 /// A line that is not the record that should stand there.
 struct Stranger {
     place: Place,
-    kind: LineKind,
-    bytes: u64,
     /// The sequence number it claims.
     claim: Option<u64>,
 }
@@ -70,7 +65,8 @@ struct Stranger {
 struct Audit<'a> {
     hashes: Option<Hashes>,
     hashed: u64,
-    signed: &'a [Signed],
+    /// How many records are signed.
+    signed: u64,
     /// The record that should come next: one more than the highest genuine one so far.
     next: u64,
     /// Records below that which have not been seen.
@@ -84,22 +80,25 @@ struct Audit<'a> {
 }
 
 impl Audit<'_> {
-    fn segment(&mut self, segment: &Segment) -> io::Result<()> {
+    fn segment(&mut self, segment: &Segment, is_last: bool) -> io::Result<()> {
         let mut lines = Lines::open(&segment.path, 0)?;
-        let mut start = 0;
+        let mut torn = false;
         while let Some(kind) = lines.advance()? {
-            let bytes = lines.end() - start;
-            start = lines.end();
-            self.line(segment, kind, &lines, bytes)?;
+            // Behind everything signed, what a crash left of the last batch is no finding: opening cuts it.
+            torn |=
+                is_last && kind == LineKind::Torn && self.next >= self.signed && self.strangers.is_empty();
+            let written = lines.line().iter().filter(|byte| **byte != 0).count() as u64;
+            if torn {
+                self.report.torn_bytes += written;
+            } else if written > 0 || kind == LineKind::Whole {
+                self.line(segment, kind, &lines)?;
+            }
         }
         Ok(())
     }
 
-    fn line(&mut self, segment: &Segment, kind: LineKind, lines: &Lines, bytes: u64) -> io::Result<()> {
+    fn line(&mut self, segment: &Segment, kind: LineKind, lines: &Lines) -> io::Result<()> {
         let line = lines.line();
-        if kind == LineKind::Torn && line.iter().all(|byte| *byte == 0) {
-            return Ok(());
-        }
         let place = || Place { file: segment.path.clone(), line: lines.number() };
         let entry = (kind == LineKind::Whole).then(|| entry::split(line)).flatten();
         let leaf = leaf_hash(line);
@@ -124,8 +123,8 @@ impl Audit<'_> {
                 _ => {}
             }
         }
-        if self.strangers.len() < STRANGERS {
-            self.strangers.push(Stranger { place: place(), kind, bytes, claim });
+        if self.strangers.len() < LISTED {
+            self.strangers.push(Stranger { place: place(), claim });
         } else {
             self.findings.more += 1;
         }
@@ -209,15 +208,8 @@ impl Audit<'_> {
         }
     }
 
-    fn finish(mut self, last: Option<&Segment>) -> Read {
-        let signed = self.signed.last().map_or(0, |last| last.checkpoint.size);
-        let crash = self.next >= signed
-            && self.strangers.first().is_some_and(|stranger| {
-                stranger.kind == LineKind::Torn && last.is_some_and(|last| last.path == stranger.place.file)
-            });
-        if crash {
-            self.report.torn_bytes = self.strangers.drain(..).map(|stranger| stranger.bytes).sum();
-        }
+    fn finish(mut self) -> Read {
+        let signed = self.signed;
         let seen = self.next;
         let end = signed.max(seen);
         self.explain_strangers(end);
