@@ -172,7 +172,7 @@ class Bench:
         (policies / "bench.cedar").write_text(POLICY)
         https, admin = free_port(), free_port()
         config = self.directory / "portunus.yaml"
-        server = 'owner: bench@localhost\n    purpose: Benchmark\n    environment: test\n    actors: [assistant]'
+        server = 'owner: bench@localhost\n    purpose: Benchmark\n    environment: test\n    actors: [assistant, autonomous]\n    tools: { echo: [read] }'
         config.write_text(f"""
 public_url: https://localhost:{https}
 listen: {{ https: 127.0.0.1:{https}, admin: 127.0.0.1:{admin} }}
@@ -206,10 +206,10 @@ servers:
         admin_call("user", "add", "bench")
         token = lambda name: json.loads(  # noqa: E731
             admin_call("token", "issue", "--server", name, "--as", "bench", "--ttl", "10m")
-        )["token"]
+        )["access_token"]
         ca_file = state / "ca.pem"
         join = self.directory / "join-token"
-        join.write_text(json.loads(admin_call("join", "issue", "--server", "harbour"))["token"])
+        join.write_text(json.loads(admin_call("join", "issue", "--server", "harbour"))["join_token"])
         connector = self.processes.start(
             [binary, "connect", "--gateway", f"https://localhost:{https}", "--name", "harbour", "--to",
              f"http://127.0.0.1:{upstream}/mcp", "--token-file", join, "--ca-file", ca_file,

@@ -116,7 +116,7 @@ impl App {
     /// Waits for the process to end by itself.
     pub(crate) async fn ended(&mut self, within: Duration) -> std::process::ExitStatus {
         let child = &mut self.child;
-        until("the process ends", within, || async { child.try_wait().unwrap() }).await
+        until("the process ends", within, || std::future::ready(child.try_wait().unwrap())).await
     }
 
     /// Starts it again with the same state and ports.
@@ -302,7 +302,7 @@ pub(crate) fn server_behind_tunnel(name: &str) -> String {
 
 fn server(name: &str) -> String {
     format!(
-        "  - name: {name}\n    owner: ana@example.com\n    purpose: Tests\n    environment: test\n    actors: [assistant]\n"
+        "  - name: {name}\n    owner: ana@example.com\n    purpose: Tests\n    environment: test\n    actors: [assistant, autonomous]\n"
     )
 }
 

@@ -112,3 +112,25 @@ async fn five_hundred_idle_connections_cost_little_memory() {
         http.send(call(&app.mcp_url("recorder"), &app.token("recorder"), "echo", &json!({}))).await.unwrap();
     assert_eq!(served.status, 200);
 }
+
+/// Clients keep a connection whose first answer was 401, and the body of that request may come after the answer.
+#[tokio::test]
+async fn a_connection_serves_on_after_a_refusal_that_did_not_need_the_body() {
+    let (app, _upstream) = stage().await;
+    let mut stream = app.http().tls(app.port, &[b"http/1.1"]).await.unwrap();
+    let head = format!(
+        "POST /recorder/mcp HTTP/1.1\r\nHost: localhost:{}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n",
+        app.port
+    );
+    for _ in 0..3 {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(b"{}").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            let read = stream.read_buf(&mut answer).await.unwrap();
+            assert_ne!(read, 0, "the connection was closed: {}", String::from_utf8_lossy(&answer));
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer));
+    }
+}

@@ -67,13 +67,9 @@ async fn a_credential_is_injected_upstream_and_appears_nowhere_else() {
     );
     assert!(!reply.text().contains(CANARY));
 
-    let intent = stage
-        .app
-        .records()
-        .iter()
-        
-        .rfind(|record| record["kind"] == "intent");
-    assert_eq!(intent.unwrap()["credential"], json!({ "name": "wiki-token", "version": 1 }));
+    let records = stage.app.records();
+    let intent = records.iter().rfind(|record| record["kind"] == "intent").unwrap();
+    assert_eq!(intent["credential"], json!({ "name": "wiki-token", "version": 1 }));
     let shown =
         String::from_utf8(stage.app.command(&["cred", "show", "wiki-token", "--json"]).stdout).unwrap();
     assert!(shown.contains("ana@example.com") && !shown.contains(CANARY), "{shown}");
@@ -87,12 +83,10 @@ async fn a_credential_is_injected_upstream_and_appears_nowhere_else() {
 }
 
 #[tokio::test]
-async fn an_expired_a_revoked_and_a_foreign_host_s_credential_are_not_used() {
+async fn an_expired_and_a_revoked_credential_are_not_used() {
     let stage = Stage::set().await;
-    good(&stage.add("elsewhere.example.com", &OWNED));
-    assert_eq!(stage.call().await.error_code(), Some(-32012), "bound to another host");
-
-    good(&stage.add(&stage.upstream.host(), &["--owner", "ana@example.com", "--expires", "3s", "--replace"]));
+    let expiring = ["--owner", "ana@example.com", "--expires", "3s"];
+    good(&stage.add(&stage.upstream.host(), &expiring));
     assert_eq!(stage.call().await.error_code(), None);
     let expired = || async { (stage.call().await.error_code() == Some(-32012)).then_some(()) };
     until("the credential has expired", Duration::from_secs(15), expired).await;
@@ -105,6 +99,20 @@ async fn an_expired_a_revoked_and_a_foreign_host_s_credential_are_not_used() {
     let sent = stage.upstream.calls().len();
     assert_eq!(stage.call().await.error_code(), Some(-32012), "revoked");
     assert_eq!(stage.upstream.calls().len(), sent, "and nothing was sent");
+}
+
+#[tokio::test]
+async fn a_credential_goes_to_its_own_host_only_and_a_new_version_changes_nothing_but_the_secret() {
+    let stage = Stage::set().await;
+    good(&stage.add("elsewhere.example.com", &OWNED));
+    assert_eq!(stage.call().await.error_code(), Some(-32012), "bound to another host");
+    assert!(stage.upstream.calls().is_empty());
+    let output = stage.add(&stage.upstream.host(), &[&OWNED[..], &["--replace"]].concat());
+    assert_eq!(output.status.code(), Some(1), "a new version for another host");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("host"), "it says why");
+    good(&stage.add("elsewhere.example.com", &[&OWNED[..], &["--replace"]].concat()));
+    let shown = stage.app.admin(&["cred", "show", "wiki-token", "--json"]);
+    assert_eq!(shown["version"], 2, "{shown}");
 }
 
 #[tokio::test]

@@ -59,12 +59,12 @@ impl Client {
 
     /// The address to send the person to; `changes` replaces parameters.
     pub(crate) fn authorization(&self, changes: &[(&str, &str)]) -> String {
-        let challenge = portunus_core::digest::sha256(VERIFIER.as_bytes());
+        let challenge = portunus_core::digest::sha256(&[VERIFIER.as_bytes()]);
         let mut parameters = BTreeMap::from([
             ("response_type", "code".to_owned()),
             ("client_id", self.id.clone()),
             ("redirect_uri", REDIRECT.to_owned()),
-            ("code_challenge", BASE64URL_NOPAD.encode(challenge.as_bytes())),
+            ("code_challenge", BASE64URL_NOPAD.encode(&challenge.0)),
             ("code_challenge_method", "S256".to_owned()),
             ("state", "kept-by-the-client".to_owned()),
             ("resource", self.resource.clone()),

@@ -5,7 +5,9 @@ use crate::bad_input::PERMIT_ALL;
 use crate::http::{Http, call};
 use crate::upstream::Upstream;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 fn run(words: &[&str]) -> Output {
     Command::new(BINARY).args(words).env("NO_COLOR", "1").output().unwrap()
@@ -136,38 +138,47 @@ fn usage_errors_exit_with_2_and_refusals_with_1() {
 
 #[tokio::test]
 async fn a_changed_record_is_found_and_named() {
-    let app = App::serve(&server_at("recorder", "http://127.0.0.1:9/mcp"), PERMIT_ALL).await;
+    let mut app = App::serve(&server_at("recorder", "http://127.0.0.1:9/mcp"), PERMIT_ALL).await;
     for _ in 0..5 {
         app.token("recorder");
     }
-    app.verify();
+    // The end of the process signs the last records.
+    app.terminate();
+    app.ended(Duration::from_secs(15)).await;
     let copy = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(app.state().join("ledger")).unwrap().map(Result::unwrap) {
-        if entry.path().is_file() {
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
-    }
+    copy_all(&app.state().join("ledger"), copy.path());
     let verify = || {
         let output =
             Command::new(BINARY).args(["audit", "verify", "--ledger"]).arg(copy.path()).output().unwrap();
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
-        )
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     };
     assert_eq!(verify().0, Some(0), "a copy verifies offline: {}", verify().1);
-    let segment = std::fs::read_dir(copy.path()).unwrap().map(|entry| entry.unwrap().path());
-    let segment = segment
-        .into_iter()
-        .find(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("{\"seq\":3,")))
-        .unwrap();
-    let changed = std::fs::read_to_string(&segment).unwrap().replace("{\"seq\":3,", "{\"seq\":3 ");
-    std::fs::write(
-        &segment,
-        changed.replacen("{\"seq\":3 ", "{\"seq\":3,", 1).replacen("\"ana\"", "\"eva\"", 1),
-    )
-    .unwrap();
+
+    let segments = std::fs::read_dir(copy.path().join("records")).unwrap();
+    let segment = segments.map(|entry| entry.unwrap().path()).next().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let third = find(&bytes, b"\"seq\":3,");
+    let name = third + find(&bytes[third..], b"ana");
+    bytes[name] = b'e';
+    std::fs::write(&segment, bytes).unwrap();
     let (code, findings) = verify();
     assert_eq!(code, Some(1), "{findings}");
-    assert!(findings.contains("record"), "{findings}");
+    assert!(findings.contains("record 3"), "{findings}");
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> usize {
+    bytes.windows(what.len()).position(|part| part == what).unwrap()
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_all(&path, &target);
+        } else {
+            std::fs::copy(path, target).unwrap();
+        }
+    }
 }

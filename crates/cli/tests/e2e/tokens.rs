@@ -133,11 +133,8 @@ async fn kill_user_ends_every_token_of_that_user() {
     for (server, token) in ["first", "second"].iter().zip(&tokens) {
         assert_eq!(status(&http, &app.mcp_url(server), token).await, 401);
     }
-    let actions: Vec<String> = app
-        .records()
-        .iter()
-        .filter_map(|entry| entry["action"].as_str().map(str::to_owned))
-        .collect();
+    let actions: Vec<String> =
+        app.records().iter().filter_map(|entry| entry["action"].as_str().map(str::to_owned)).collect();
     assert!(actions.iter().any(|action| action == "grant.revoked"), "{actions:?}");
 }
 
