@@ -145,6 +145,11 @@ pub struct Event {
 pub trait Ledger: Send + Sync {
     /// Queues a record behind all earlier ones.
     fn append(&self, record: Record) -> Receipt;
+    /// Queues a record that nobody waits for, such as an outcome: it becomes durable with the next one that somebody does
+    /// wait for, or shortly after.
+    fn append_later(&self, record: Record) {
+        drop(self.append(record));
+    }
 }
 
 /// Resolves to the record's sequence number once it is durable.

@@ -5,7 +5,7 @@ use crate::caller::Known;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderName, HeaderValue};
-use portunus_core::digest::Digest;
+use portunus_core::digest::{Digest, sha256};
 use portunus_core::limits;
 use portunus_core::time::Timestamp;
 use portunus_policy::{Disclosure, Permit};
@@ -56,7 +56,12 @@ impl Signer {
     /// When the seed is not usable.
     pub fn new(seed: &[u8], issuer: &str) -> Result<Self, BadKey> {
         let key = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| BadKey)?;
-        let header = BASE64URL_NOPAD.encode(br#"{"alg":"EdDSA","typ":"JWT"}"#);
+        // The key's RFC 7638 thumbprint, as in the published key set.
+        let x = BASE64URL_NOPAD.encode(key.public_key().as_ref());
+        let thumbprint = sha256(&[format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes()]);
+        let kid = BASE64URL_NOPAD.encode(&thumbprint.0);
+        let header =
+            BASE64URL_NOPAD.encode(format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{kid}"}}"#).as_bytes());
         Ok(Self { key, header, issuer: issuer.to_owned() })
     }
     /// The public key, 32 bytes, with which an upstream checks assertions.

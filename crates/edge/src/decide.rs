@@ -57,6 +57,11 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
             }
         }
     }
+    if !case.published.server.actors.contains(&case.known.caller.actor) {
+        let reasons = vec![format!("Clients of kind {} may not use this server.", case.known.caller.actor)];
+        let refused = Refused { decision: request.decision, reasons, policies: Vec::new() };
+        return Err(refuse(edge, case, refused).await);
+    }
     let needed = match engine.decide(&principal, &request) {
         Decision::Permit(permit) => return Ok(permit),
         Decision::Refused(refused) => return Err(refuse(edge, case, refused).await),

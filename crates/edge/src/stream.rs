@@ -50,7 +50,7 @@ impl Seal {
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (at, status, bytes) = (self.edge.clock.now(), self.status, self.bytes);
         self.in_flight.end(end, self.started.elapsed());
-        drop(self.edge.ledger.append(Record::Outcome(Outcome { at, decision, end, status, bytes, micros })));
+        self.edge.ledger.append_later(Record::Outcome(Outcome { at, decision, end, status, bytes, micros }));
         if let (Some(spans), Some(span)) = (&self.edge.spans, self.span.take()) {
             spans.finish(Span { micros, failed: end != End::Done, ..span });
         }

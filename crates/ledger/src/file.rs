@@ -330,7 +330,8 @@ impl Turn {
             if state.closing {
                 return false;
             }
-            let checkpoint = self.unsigned_since.map(|since| self.checkpoint_interval.saturating_sub(since.elapsed()));
+            let checkpoint =
+                self.unsigned_since.map(|since| self.checkpoint_interval.saturating_sub(since.elapsed()));
             if checkpoint == Some(Duration::ZERO) {
                 return true;
             }
@@ -403,7 +404,7 @@ impl Turn {
         let failure = self.explain(&error);
         state.stats.failure = Some(failure.clone());
         let queued = std::mem::take(&mut state.queue);
-        (state.queue_bytes, state.oldest, state.oldest_queued) = (0, None, None);
+        (state.queue_bytes, state.awaited, state.oldest, state.oldest_queued) = (0, 0, None, None);
         drop(state);
         for waiting in self.batch.drain(..).chain(queued) {
             if let Some(receipt) = waiting.receipt {

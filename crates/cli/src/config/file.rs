@@ -94,8 +94,9 @@ pub(crate) struct Server {
     /// Such as `production`.
     #[serde(default = "production")]
     pub environment: String,
-    /// Who may drive its clients: assistant, autonomous, workload, ci.
-    #[serde(default = "assistant")]
+    /// Who may drive its clients: assistant, autonomous, workload, ci; default: the first two. Tokens from `token issue`
+    /// are autonomous.
+    #[serde(default = "people")]
     pub actors: Vec<String>,
     /// `tunnel`, or `{ url: https://… }`.
     pub upstream: Upstream,
@@ -114,8 +115,8 @@ pub(crate) struct Server {
 fn production() -> String {
     String::from("production")
 }
-fn assistant() -> Vec<String> {
-    vec![String::from("assistant")]
+fn people() -> Vec<String> {
+    vec![String::from("assistant"), String::from("autonomous")]
 }
 
 /// Where a server is.
