@@ -47,7 +47,7 @@ impl Filter {
 }
 
 /// The last `count` wanted records, oldest first. Lines that are no records are passed over: naming them is
-/// [`crate::verify`]'s job.
+/// [`mod@crate::verify`]'s job.
 ///
 /// # Errors
 /// When a file cannot be read.
