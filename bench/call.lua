@@ -6,7 +6,7 @@ wrk.headers["Accept"] = "application/json, text/event-stream"
 wrk.headers["MCP-Protocol-Version"] = "2025-11-25"
 local token = os.getenv("BENCH_TOKEN")
 if token then wrk.headers["Authorization"] = "Bearer " .. token end
-wrk.body = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"'
+wrk.body = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"' .. (os.getenv("BENCH_TOOL") or "read") .. '","arguments":{"text":"'
   .. string.rep("a sentence of plain words; ", 6) .. '"}}}'
 
 function done(summary, latency, requests)

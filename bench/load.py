@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What the edge costs: the same tools/call direct to an upstream that answers at once, through nginx as a plain TLS
-reverse proxy, through the edge with everything on (TLS, token, policy, records), and through edge and tunnel.
+reverse proxy, through the edge with everything on (TLS, token, policy, records), and through edge and tunnel. `change` is
+the edge with a tool that may change something: its record is durable before the call is sent, not only before the answer.
 
 Starts everything itself on free loopback ports, measures in interleaved rounds so that a noisy machine does not decide,
 and prints medians, the CPU time each proxy process spent per request, memory and start-up time beside the goals.
@@ -73,6 +74,7 @@ def main() -> int:
         results = measure(targets, options)
         report(targets, results, options.connections)
         report_processes(bench, idle)
+        print(f"  one write and fdatasync on this disk, without any of this: {fdatasync(bench.directory):.0f} us")
     return 0
 
 
@@ -82,22 +84,22 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2, help="of one measurement")
     parser.add_argument("--connections", type=lambda text: [int(n) for n in text.split(",")], default=[1, 32, 256])
-    parser.add_argument("--only", type=lambda text: text.split(","), help="some of direct,nginx,edge,tunnel")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="some of direct,nginx,edge,tunnel,change")
     return parser.parse_args()
 
 
 class Target:
     """One way to the upstream."""
 
-    def __init__(self, name, url, trust=None, token=None, pids=()):
-        self.name, self.url, self.trust, self.token, self.pids = name, url, trust, token, pids
+    def __init__(self, name, url, trust=None, token=None, pids=(), tool="read"):
+        self.name, self.url, self.trust, self.token, self.pids, self.tool = name, url, trust, token, pids, tool
 
     def check(self):
         """One call by another client: what is measured must be the real answer."""
         deadline = time.monotonic() + 15
         while True:
             try:
-                status, body = post(self.url, self.trust, self.token)
+                status, body = post(self.url, self.trust, self.token, self.tool)
             except OSError as error:
                 status, body = 0, str(error)
             if status == 200 and '"done"' in body:
@@ -109,7 +111,7 @@ class Target:
     def load(self, connections, seconds):
         scheme, _, rest = self.url.partition("://")
         authority, _, path = rest.partition("/")
-        environment = {**os.environ, "BENCH_PATH": "/" + path}
+        environment = {**os.environ, "BENCH_PATH": "/" + path, "BENCH_TOOL": self.tool}
         if self.token:
             environment["BENCH_TOKEN"] = self.token
         before = cpu(self.pids)
@@ -140,7 +142,7 @@ class Bench:
             Target("direct", f"http://127.0.0.1:{upstream.port}/mcp"),
             Target("nginx", f"https://127.0.0.1:{proxy.port}/mcp", trust=False, pids=self.named["nginx"]),
         ]
-        if not self.options.only or {"edge", "tunnel"} & set(self.options.only):
+        if not self.options.only or {"edge", "tunnel", "change"} & set(self.options.only):
             targets += self.portunus(upstream.port)
         return [target for target in targets if not self.options.only or target.name in self.options.only]
 
@@ -221,6 +223,7 @@ servers:
         return [
             Target("edge", f"{url}/direct/mcp", ca_file, token("direct"), [edge.pid]),
             Target("tunnel", f"{url}/harbour/mcp", ca_file, token("harbour"), [edge.pid, connector.pid]),
+            Target("change", f"{url}/direct/mcp", ca_file, token("direct"), [edge.pid], "change"),
         ]
 
 
@@ -290,7 +293,7 @@ def goals(middle, connections_list):
 def report_processes(bench, idle):
     for name, pids in bench.proxies():
         now = memory(pids)
-        print(f"  memory of {name:<10} idle {idle[name]['VmRSS']:>6.1f} MB   under load (peak) {now['VmHWM']:>6.1f} MB")
+        print(f"  memory of {name:<10} idle {idle[name]['VmRSS']:>6.1f} MB ({idle[name]['RssAnon']:.1f} of its own)   under load (peak) {now['VmHWM']:>6.1f} MB")
     if "edge" in idle:
         good = idle["edge"]["VmRSS"] <= 40
         print(f"  {'ok  ' if good else 'MISS'} {'edge resident, idle':<58}{idle['edge']['VmRSS']:>11.1f} MB   goal ≤ 40 MB")
@@ -299,7 +302,7 @@ def report_processes(bench, idle):
         print(f"  {'ok  ' if start <= 200 else 'MISS'} {'start to /readyz':<58}{start:>11.0f} ms   goal ≤ 200 ms")
 
 
-def post(url, trust, token):
+def post(url, trust, token, tool):
     scheme, _, rest = url.partition("://")
     authority, _, path = rest.partition("/")
     if scheme == "https":
@@ -311,7 +314,7 @@ def post(url, trust, token):
                "MCP-Protocol-Version": "2025-11-25"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    body = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"once"}}}'
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {"text": "once"}}})
     connection.request("POST", "/" + path, body, headers)
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -359,13 +362,28 @@ def cpu(pids):
 
 
 def memory(pids):
-    total = {"VmRSS": 0.0, "VmHWM": 0.0}
+    total = {"VmRSS": 0.0, "VmHWM": 0.0, "RssAnon": 0.0}
     for pid in pids:
         for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
             key = line.partition(":")[0]
             if key in total:
                 total[key] += int(line.split()[1]) / 1024
     return total
+
+
+def fdatasync(directory):
+    """What a durable record costs here at least: the median of a write of 600 bytes and fdatasync, in microseconds."""
+    file = os.open(directory / "sync", os.O_RDWR | os.O_CREAT)
+    os.pwrite(file, bytes(1 << 20), 0)
+    os.fsync(file)
+    times = []
+    for turn in range(300):
+        begun = time.perf_counter()
+        os.pwrite(file, bytes([turn % 251]) * 600, turn * 600)
+        os.fdatasync(file)
+        times.append(time.perf_counter() - begun)
+    os.close(file)
+    return statistics.median(times) * 1e6
 
 
 def free_port():
