@@ -18,6 +18,25 @@
 //!
 //! A request is refused when no policy permits it, when one forbids it, and when *any* policy that could apply fails:
 //! Cedar alone would skip a failing `forbid`.
+//!
+//! ```
+//! use portunus_policy::{Engine, ServerTools, Source, Tool, TrustGroups, defaults};
+//!
+//! let text = r#"permit (principal in Group::"analysts", action in Action::"raed", resource == Server::"sales");"#;
+//! let mine = Source { path: "sales.cedar".into(), text: text.into() };
+//! let sales = ServerTools {
+//!     server: "sales".parse()?,
+//!     environment: "production".into(),
+//!     owner: "ana@example.com".into(),
+//!     tools: vec![Tool { name: "read_query".into(), groups: TrustGroups::READ, input_schema: None }],
+//! };
+//! let problems = Engine::load(&[defaults::source(), mine], &[sales]).unwrap_err();
+//! assert_eq!(
+//!     problems[0].to_string(),
+//!     "sales.cedar:1:59: there is no action `raed`\n  Did you mean `read`?"
+//! );
+//! # Ok::<(), portunus_core::id::InvalidName>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
