@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 WORKERS = os.cpu_count() or 1
@@ -52,9 +53,9 @@ PROXY = NGINX_COMMON + "http {{" + NGINX_PATHS + """
 """
 POLICY = """
 @id("bench-callers")
-permit(principal == User::"bench", action in Action::"call", resource in Server::"direct");
+permit(principal in Group::"bench", action in Action::"call", resource in Server::"direct");
 @id("bench-callers-tunnel")
-permit(principal == User::"bench", action in Action::"call", resource in Server::"harbour");
+permit(principal in Group::"bench", action in Action::"call", resource in Server::"harbour");
 @id("bench-no-shouting") @reason("Text may not shout.")
 forbid(principal, action in Action::"call", resource) when { context.arguments has text && context.arguments.text == "SHOUT" };
 """
@@ -91,8 +92,9 @@ def arguments():
 class Target:
     """One way to the upstream."""
 
-    def __init__(self, name, url, trust=None, token=None, pids=(), tool="read"):
+    def __init__(self, name, url, trust=None, token=None, pids=(), tool="read", metrics=None):
         self.name, self.url, self.trust, self.token, self.pids, self.tool = name, url, trust, token, pids, tool
+        self.metrics = metrics
 
     def check(self):
         """One call by another client: what is measured must be the real answer."""
@@ -114,15 +116,27 @@ class Target:
         environment = {**os.environ, "BENCH_PATH": "/" + path, "BENCH_TOOL": self.tool}
         if self.token:
             environment["BENCH_TOKEN"] = self.token
-        before = cpu(self.pids)
+        before, done = cpu(self.pids), self.done()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "call.lua", f"{scheme}://{authority}"]
         out = subprocess.run(command, env=environment, text=True, capture_output=True, check=True).stdout
         found = json.loads(next(line for line in out.splitlines() if line.startswith("{")))
         if found["refused"] or found["broken"]:
             sys.exit(f"{self.name}, {connections} connections: {found['refused']} refused, {found['broken']} broken\n{out}")
+        # A refusal of the edge is a JSON-RPC error in a 200: only calls that its own metrics call done count.
+        if self.metrics and self.done() - done < 0.99 * found["requests"]:
+            sys.exit(f"{self.name}: {found['requests']} answers, but only {self.done() - done} calls were done")
         found["rate"] = found["requests"] * 1e6 / found["micros"]
         found["cpu"] = {pid: (after - before[pid]) * 1e6 / found["requests"] for pid, after in cpu(self.pids).items()}
         return found
+
+    def done(self):
+        """Calls that the edge passed on whole."""
+        if not self.metrics:
+            return 0
+        with urllib.request.urlopen(self.metrics, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        ends = [line for line in lines if line.startswith("portunus_call_ends_total") and 'end="done"' in line.lower()]
+        return sum(int(line.split()[-1]) for line in ends)
 
 
 class Bench:
@@ -202,13 +216,14 @@ servers:
             if len(self.starts) < 5:
                 edge.terminate()
                 edge.wait()
-        admin_call = lambda *words: subprocess.run(  # noqa: E731
-            [binary, *words, "--state", state, "--json"], check=True, text=True, capture_output=True
-        ).stdout
-        admin_call("user", "add", "bench")
-        token = lambda name: json.loads(  # noqa: E731
-            admin_call("token", "issue", "--server", name, "--as", "bench", "--ttl", "10m")
-        )["access_token"]
+        def admin_call(*words):
+            command = [binary, *words, "--state", state, "--json"]
+            return subprocess.run(command, check=True, text=True, capture_output=True).stdout
+
+        def token(server, user):
+            admin_call("user", "add", user, "--group", "bench")
+            return json.loads(admin_call("token", "issue", "--server", server, "--as", user, "--ttl", "1h"))["access_token"]
+
         ca_file = state / "ca.pem"
         join = self.directory / "join-token"
         join.write_text(json.loads(admin_call("join", "issue", "--server", "harbour"))["join_token"])
@@ -219,11 +234,12 @@ servers:
             self.directory / "connector.log",
         )
         self.named["edge"], self.named["connector"] = [edge.pid], [connector.pid]
-        url = f"https://localhost:{https}"
+        url, metrics = f"https://localhost:{https}", f"http://127.0.0.1:{admin}/metrics"
+        # A user for each, since a user's calls in flight are bounded.
         return [
-            Target("edge", f"{url}/direct/mcp", ca_file, token("direct"), [edge.pid]),
-            Target("tunnel", f"{url}/harbour/mcp", ca_file, token("harbour"), [edge.pid, connector.pid]),
-            Target("change", f"{url}/direct/mcp", ca_file, token("direct"), [edge.pid], "change"),
+            Target("edge", f"{url}/direct/mcp", ca_file, token("direct", "ana"), [edge.pid], metrics=metrics),
+            Target("tunnel", f"{url}/harbour/mcp", ca_file, token("harbour", "bo"), [edge.pid, connector.pid], metrics=metrics),
+            Target("change", f"{url}/direct/mcp", ca_file, token("direct", "cy"), [edge.pid], "change", metrics),
         ]
 
 
