@@ -216,8 +216,29 @@ fn define<T: JsonSchema + 'static>(
     };
     Tool::new(name, description, Arc::new(input))
         .with_title(title)
-        .with_raw_output_schema(schema_for_output::<T>())
+        .with_raw_output_schema(output_schema::<T>())
         .with_annotations(annotations)
+}
+
+/// The schema of an answer, without the names of Rust's integer types as formats, which other validators complain about.
+fn output_schema<T: JsonSchema + 'static>() -> Arc<JsonObject> {
+    let mut schema = Json::Object((*schema_for_output::<T>()).clone());
+    plain(&mut schema);
+    match schema {
+        Json::Object(members) => Arc::new(members),
+        _ => Arc::default(),
+    }
+}
+
+fn plain(schema: &mut Json) {
+    match schema {
+        Json::Object(members) => {
+            members.retain(|key, value| key != "format" || !value.is_string());
+            members.values_mut().for_each(plain);
+        }
+        Json::Array(elements) => elements.iter_mut().for_each(plain),
+        _ => {}
+    }
 }
 
 /// Where hosts find the widget for a result (MCP Apps; the second key is ChatGPT's).
