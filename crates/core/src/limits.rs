@@ -21,8 +21,9 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time for a whole request body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a refused request's body that are taken in, so that its connection can serve the next request.
-pub const DISCARDED_BYTES: u64 = 64 * KIB as u64;
+/// Bytes of a refused request's body that are taken in and dropped, so that the client gets to read why and its connection
+/// can serve the next request; a longer one is cut off.
+pub const DISCARDED_BYTES: u64 = 16 * MIB as u64;
 /// Time for that.
 pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes of a request header (line and fields together).

@@ -131,7 +131,7 @@ mod tests {
         let mut little = pieces(&["ab", "cd"]);
         discard(&mut little).await;
         assert!(little.frame().await.is_none());
-        let mut much = Full::new(Bytes::from(vec![0; 1 << 20]));
+        let mut much = Full::new(Bytes::from(vec![0; 32 << 20]));
         discard(&mut much).await;
         assert!(much.frame().await.is_some(), "a long one is left, and with it the connection");
     }

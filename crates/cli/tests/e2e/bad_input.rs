@@ -151,6 +151,15 @@ async fn a_body_of_100_megabytes_is_refused_without_being_kept() {
     let reply = stage.http.raw(stage.app.port, &head(&declared)).await;
     assert_eq!(reply, Some(413), "a declared length is enough to refuse");
 
+    let long = call(&stage.url, &stage.token, "echo", &json!({ "text": "x".repeat(2 << 20) }));
+    let reply = stage.send(long).await;
+    assert_eq!(
+        reply.status,
+        413,
+        "a client that is a little over the bound gets to read why: {}",
+        reply.text()
+    );
+
     let text = "x".repeat(100 << 20);
     let whole = call(&stage.url, &stage.token, "echo", &json!({ "text": text }));
     // The edge answers and closes before the client has sent everything: either is seen, never a success.
