@@ -6,6 +6,7 @@ use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
 use crate::{control, health, policies, reload, telemetry, tls};
 use arc_swap::ArcSwap;
+use portunus_core::limits;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
 use portunus_core::server::{Server, Upstream};
 use portunus_core::store::Store;
@@ -92,6 +93,7 @@ impl Parts {
 impl Node {
     /// Starts everything; returns when requests are served.
     pub(crate) async fn start(config: Config) -> Result<Self, StartError> {
+        let loaded = reload::fingerprint(&config);
         let parts = open(&config).await?;
         let bind = |address: SocketAddr| async move {
             TcpListener::bind(address)
@@ -116,7 +118,7 @@ impl Node {
         };
         let web_admin = portunus_web::admin_router(parts.web.clone());
         tasks.push(tokio::spawn(control::serve_admin(socket, web_admin, parts.clone(), stopped.clone())));
-        tasks.push(tokio::spawn(reload::watch(config.clone(), parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(reload::watch(config.clone(), loaded, parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
         let links = Arc::new(LinkPort(parts.registry.clone()));
         let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
@@ -132,8 +134,11 @@ impl Node {
     /// Drains and ends: calls in flight finish, streams get their time, the ledger is closed with a checkpoint.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
-        for task in self.tasks {
-            let _ = task.await;
+        for mut task in self.tasks {
+            // A peer of the admin listener that never ends its request must not hold the stop up.
+            if tokio::time::timeout(limits::DRAIN_TIMEOUT * 2, &mut task).await.is_err() {
+                task.abort();
+            }
         }
         // Links are closed last: calls in flight came through them.
         self.parts.registry.drain();
@@ -172,7 +177,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let registry = Registry::new(store.clone(), clock.clone(), rng.clone(), Timing::default());
     let issuer = Arc::new(ArcSwap::from_pointee(issuer(config)?));
     let upstream_tls = tls::upstream_client()?;
-    let snapshot = snapshot(config, &registry, &upstream_tls)?;
+    let snapshot = snapshot(config, None, &registry, &upstream_tls)?;
     let web = portunus_web::State::new(portunus_web::Parts {
         store: store.clone(),
         ledger: ledger.clone(),
@@ -185,7 +190,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);
     let edge = Edge {
         snapshot: ArcSwap::from_pointee(snapshot),
-        callers: caller::Callers::new(&*store),
+        callers: caller::Callers::new(&*store, clock.clone()),
         store: store.clone(),
         ledger: ledger.clone(),
         redactor,
@@ -237,6 +242,7 @@ pub(crate) fn issuer(config: &Config) -> Result<Issuer, StartError> {
 /// One immutable view of this configuration and its policies.
 pub(crate) fn snapshot(
     config: &Config,
+    before: Option<&Snapshot>,
     registry: &Registry,
     upstream_tls: &Arc<rustls::ClientConfig>,
 ) -> Result<Snapshot, StartError> {
@@ -249,7 +255,8 @@ pub(crate) fn snapshot(
         let published = Published {
             dialer: dialer(&entry.server, registry, upstream_tls)?,
             read_only: policies::read_only(entry),
-            room: Arc::new(Semaphore::new(entry.server.limits.concurrent_calls)),
+            dialect: policies::dialect(entry),
+            room: room(&entry.server, before),
             server: entry.server.clone(),
         };
         servers.insert(entry.server.name.clone(), Arc::new(published));
@@ -257,10 +264,17 @@ pub(crate) fn snapshot(
     Ok(Snapshot {
         public_url: config.public_url.as_str().trim_end_matches('/').to_owned(),
         hosts: route::Hosts::new(&config.public_url),
-        allowed_origins: config.allowed_origins.clone(),
         engine: Arc::new(engine),
         servers,
     })
+}
+
+/// The server's room for calls: after a reload the one that its running calls already fill.
+fn room(server: &Server, before: Option<&Snapshot>) -> Arc<Semaphore> {
+    let calls = server.limits.concurrent_calls;
+    let same = before.and_then(|snapshot| snapshot.servers.get(&server.name));
+    let same = same.filter(|published| published.server.limits.concurrent_calls == calls);
+    same.map_or_else(|| Arc::new(Semaphore::new(calls)), |published| published.room.clone())
 }
 
 fn dialer(

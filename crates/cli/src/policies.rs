@@ -1,6 +1,7 @@
 //! Policy files and confirmed tools → the engine.
 
 use crate::config::{Config, ServerConfig, Tools};
+use portunus_policy::sql::Dialect;
 use portunus_policy::{Engine, Problem, ServerTools, Source, Tool, TrustGroups, defaults};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -88,4 +89,9 @@ fn server_tools(config: &ServerConfig) -> ServerTools {
 pub(crate) fn read_only(config: &ServerConfig) -> HashSet<String> {
     let reads = |tool: &Tool| tool.groups.read && !tool.groups.write && !tool.groups.destructive;
     server_tools(config).tools.into_iter().filter(reads).map(|tool| tool.name).collect()
+}
+
+/// The SQL that a server's tools take, where that is known.
+pub(crate) fn dialect(config: &ServerConfig) -> Dialect {
+    if config.tools == Tools::Sql { Dialect::Sqlite } else { Dialect::Generic }
 }

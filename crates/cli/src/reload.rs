@@ -18,13 +18,18 @@ const PURGE: Duration = Duration::from_secs(30);
 const PURGED: usize = 1000;
 
 /// Applies changes of the configuration file and the policies until stopped. What is wrong is logged and changes nothing.
-pub(crate) async fn watch(config: Config, parts: Arc<Parts>, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn watch(
+    config: Config,
+    loaded: Fingerprint,
+    parts: Arc<Parts>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let (changed, mut changes) = mpsc::channel(1);
     let watcher = start_watcher(&config, changed);
     if let Err(error) = &watcher {
         tracing::warn!(%error, "changes of files are seen only every {} s", LOOK.as_secs());
     }
-    let mut seen = fingerprint(&config);
+    let mut seen = loaded;
     loop {
         tokio::select! {
             () = stop(&mut stopped) => return,
@@ -35,38 +40,43 @@ pub(crate) async fn watch(config: Config, parts: Arc<Parts>, mut stopped: watch:
             () = tokio::time::sleep(LOOK) => {}
         }
         let now = fingerprint(&config);
-        if now != seen {
+        // What could not be recorded is tried again at the next look.
+        if now != seen && apply(&config, &parts).await {
             seen = now;
-            apply(&config.path, &parts).await;
         }
     }
 }
 
-/// Reads everything anew and replaces the snapshot, or says why not.
-pub(crate) async fn apply(path: &Path, parts: &Parts) {
-    let loaded = config::load(path).map_err(|e| e.to_string()).and_then(|config| {
+/// Reads everything anew and replaces the snapshot, or says why not; false when it should be tried again.
+async fn apply(running: &Config, parts: &Parts) -> bool {
+    let place = running.path.display().to_string();
+    let loaded = config::load(&running.path).map_err(|e| e.to_string()).and_then(|config| {
         let text = |e: node::StartError| e.to_string();
+        if config.public_url != running.public_url || config.policies != running.policies {
+            return Err(String::from("a new public_url or policies directory needs a restart"));
+        }
+        let before = parts.edge.snapshot.load();
         let issuer = node::issuer(&config).map_err(text)?;
-        let snapshot = node::snapshot(&config, &parts.registry, &parts.upstream_tls).map_err(text)?;
+        let snapshot =
+            node::snapshot(&config, Some(&before), &parts.registry, &parts.upstream_tls).map_err(text)?;
         Ok((issuer, snapshot))
     });
     match loaded {
         Err(error) => {
             tracing::error!(error, "reload refused; the old configuration and policies stay in force");
-            let _ = parts.note("config.refused", &path.display().to_string(), &[("why", &error)]).await;
+            parts.note("config.refused", &place, &[("why", &error)]).await.is_ok()
         }
         Ok((issuer, snapshot)) => {
             let version = snapshot.engine.version().hex();
             // No record, no change: what decides must be known from the ledger.
-            if let Err(error) =
-                parts.note("config.reloaded", &path.display().to_string(), &[("policies", &version)]).await
-            {
-                tracing::error!(%error, "reload refused: it could not be recorded");
-                return;
+            if let Err(error) = parts.note("config.reloaded", &place, &[("policies", &version)]).await {
+                tracing::error!(%error, "reload refused for now: it could not be recorded");
+                return false;
             }
             parts.issuer.store(Arc::new(issuer));
             parts.edge.snapshot.store(Arc::new(snapshot));
             tracing::info!(policies = version, "reloaded");
+            true
         }
     }
 }
@@ -84,7 +94,10 @@ fn start_watcher(config: &Config, changed: mpsc::Sender<()>) -> notify::Result<n
 }
 
 /// Digests of the files that count.
-fn fingerprint(config: &Config) -> Vec<(PathBuf, Option<portunus_core::digest::Digest>)> {
+pub(crate) type Fingerprint = Vec<(PathBuf, Option<portunus_core::digest::Digest>)>;
+
+/// As they are now. Taken before they are read, so that no change is missed.
+pub(crate) fn fingerprint(config: &Config) -> Fingerprint {
     let mut paths = crate::policies::files(&config.policies, ".cedar").unwrap_or_default();
     paths.push(config.path.clone());
     let digest =

@@ -11,11 +11,15 @@ const MIB: usize = 1024 * KIB;
 
 /// Open client connections per edge.
 pub const CONNECTIONS: usize = 10_000;
+/// Of these, those that one source address may hold.
+pub const CONNECTIONS_PER_ADDRESS: usize = 2_500;
+/// Calls of one user in flight at once, over all servers.
+pub const CALLS_PER_USER: usize = 256;
 /// Time for a TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time from a connection's (or keep-alive request's) first byte to the end of its header.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time an HTTP/1.1 connection may idle between requests, or an HTTP/2 connection without streams.
+/// Time an HTTP/2 connection may live without streams (HTTP/1.1: [`HEADER_TIMEOUT`]).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest pause between two pieces of a request body.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +42,8 @@ pub const CLIENT_STREAMS: u32 = 128;
 pub const PENDING_RESETS: usize = 20;
 /// Time that streams and calls in flight get after SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a client may leave a piece of an event stream unread.
+pub const READER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval of comment keep-alives on an idle event stream; well under the 100 s of common proxies.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// Bytes of a form or JSON body at the control plane (OAuth, login, admin).
@@ -58,6 +64,8 @@ pub const ID_BYTES: usize = 256;
 pub const NAME_BYTES: usize = 256;
 /// Bytes of an `Mcp-Session-Id`.
 pub const SESSION_ID_BYTES: usize = 4 * KIB;
+/// Resources in one `subscriptions/listen`; each is decided by itself.
+pub const SUBSCRIPTIONS: usize = 256;
 /// Bytes of a resource URI.
 pub const URI_BYTES: usize = 4 * KIB;
 /// Bytes of one server-sent event that must be held whole to be inspected.

@@ -5,6 +5,7 @@ use crate::body;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use http::{HeaderMap, Method as HttpMethod, Request, StatusCode};
+use portunus_core::limits;
 use portunus_core::trace::TraceContext;
 use portunus_mcp::json::Bounds;
 use portunus_mcp::message::{self, Era, Message, Method, Reject};
@@ -50,15 +51,19 @@ where
     if let Some(what) = what {
         message::read_session_request(&http, request.headers())
             .map_err(|reject| Refusal::Message(Box::new(reject)))?;
-        return Ok(Asked { http, headers: std::mem::take(request.headers_mut()), body: Bytes::new(), what });
+        let mut headers = std::mem::take(request.headers_mut());
+        // There is no message that these could mirror.
+        headers.remove("mcp-method");
+        headers.remove("mcp-name");
+        return Ok(Asked { http, headers, body: Bytes::new(), what });
     }
     let longest = published.server.limits.request_bytes;
     let body = body::read(request.body_mut(), longest).await?;
     let headers = std::mem::take(request.headers_mut());
     let message = message::read(&headers, &body, &Bounds::of_bytes(longest))
         .map_err(|reject| Refusal::Message(Box::new(reject)))?;
-    if let Some(unknown) = unknown_method(&message) {
-        return Err(Refusal::Message(Box::new(unknown)));
+    if let Some(reject) = unknown_method(&message).or_else(|| undecidable(&headers, &message)) {
+        return Err(Refusal::Message(Box::new(reject)));
     }
     Ok(Asked { http, headers, body, what: What::Message(Box::new(message)) })
 }
@@ -83,6 +88,19 @@ fn unknown_method(message: &Message) -> Option<Reject> {
         Some(id) => reject.with_id(id),
         None => reject,
     })
+}
+
+/// What cannot be decided soundly: mirrors of arguments without a schema to check them by, and endless subscriptions.
+fn undecidable(headers: &HeaderMap, message: &Message) -> Option<Reject> {
+    let Message::Call(call) = message else { return None };
+    let reject = |text: &str| Some(Reject::invalid_request(text).with_id(call.id.clone()));
+    if headers.keys().any(|name| name.as_str().starts_with("mcp-param-")) {
+        return reject(
+            "Mcp-Param headers are not accepted here: this server's tool schemas are not known to the gateway",
+        );
+    }
+    let many = call.subscriptions.len() > limits::SUBSCRIPTIONS;
+    if many { reject("too many subscriptions in one request") } else { None }
 }
 
 impl Asked {
@@ -185,8 +203,9 @@ impl Asked {
             Method::ToolsList
             | Method::ResourcesList
             | Method::ResourceTemplatesList
-            | Method::PromptsList
-            | Method::TasksList => Operation::List(call.method.as_str()),
+            | Method::PromptsList => Operation::List(call.method.as_str()),
+            // Tasks are other callers' too, and their list is not filtered.
+            Method::TasksList => Operation::Task(target),
             method => Operation::Session(method.as_str()),
         }
     }

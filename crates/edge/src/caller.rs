@@ -1,19 +1,22 @@
 //! Token → caller. Warm callers cost one hash look-up; whatever changes a grant, user or token in the store drops them
 //! before the change is acknowledged, so nothing revoked is admitted afterwards.
 
+use crate::Published;
 use crate::refusal::{Refusal, Unauthorized};
 use http::{HeaderMap, Request, header};
 use portunus_core::caller::Caller;
 use portunus_core::digest::Digest;
-use portunus_core::id::ServerName;
+use portunus_core::id::{ServerName, UserName};
 use portunus_core::limits;
 use portunus_core::store::{Changed, Kind, Store};
-use portunus_core::time::Timestamp;
+use portunus_core::time::{Clock, Timestamp};
 use portunus_core::token::{self, TokenKind};
-use portunus_policy::{Engine, Principal};
+use portunus_mcp::message::Era;
+use portunus_policy::{Context, Disclosure, Engine, Principal};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// A caller as the edge holds it: with the policy's view of it, and a signal for its revocation.
 pub struct Known {
@@ -23,6 +26,28 @@ pub struct Known {
     loaded_at: Timestamp,
     principal: Mutex<Option<(usize, Arc<Principal>)>>,
     revoked: Arc<watch::Sender<bool>>,
+    disclosure: Mutex<Option<(DisclosureKey, Arc<Disclosure>)>>,
+    /// The user's room for calls, shared by all of their tokens.
+    room: Arc<Semaphore>,
+}
+
+/// Policy version, second, source and era.
+type DisclosureKey = (usize, u64, IpAddr, Era);
+
+/// A place among the calls in flight, of the server and of the user.
+pub struct Room {
+    _of_server: OwnedSemaphorePermit,
+    _of_user: OwnedSemaphorePermit,
+}
+
+impl Room {
+    /// Takes a place, if there is one.
+    #[must_use]
+    pub fn take(published: &Published, known: &Known) -> Option<Self> {
+        let of_user = known.room.clone().try_acquire_owned().ok()?;
+        let of_server = published.room.clone().try_acquire_owned().ok()?;
+        Some(Self { _of_server: of_server, _of_user: of_user })
+    }
 }
 
 impl Known {
@@ -36,6 +61,21 @@ impl Known {
                 let principal = Arc::new(engine.principal(&self.caller));
                 *slot = Some((version, principal.clone()));
                 principal
+            }
+        }
+    }
+    /// Which columns may be shown to this caller, looked at anew each second.
+    pub fn disclosure(&self, engine: &Arc<Engine>, context: &Context<'_>) -> Arc<Disclosure> {
+        let era = if context.era == "modern" { Era::Modern } else { Era::Legacy };
+        let key = (Arc::as_ptr(engine) as usize, context.now.as_secs(), context.source, era);
+        let mut slot = self.disclosure.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some((made_for, disclosure)) if *made_for == key => disclosure.clone(),
+            _ => {
+                let principal = self.principal(engine);
+                let disclosure = Arc::new(engine.disclosure(&principal, &self.caller.server, context));
+                *slot = Some((key, disclosure.clone()));
+                disclosure
             }
         }
     }
@@ -54,22 +94,23 @@ impl Known {
 }
 
 /// The warm callers.
-#[derive(Default)]
 pub struct Callers {
     warm: RwLock<Warm>,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Default)]
 struct Warm {
     by_token: HashMap<Digest, Arc<Known>>,
+    rooms: HashMap<UserName, Arc<Semaphore>>,
     /// Grows whenever something was dropped: a caller loaded before that may be stale and is not kept.
     epoch: u64,
 }
 
 impl Callers {
     /// An empty cache that follows the store's changes.
-    pub fn new(store: &dyn Store) -> Arc<Self> {
-        let callers = Arc::new(Self::default());
+    pub fn new(store: &dyn Store, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let callers = Arc::new(Self { warm: RwLock::default(), clock });
         let weak = Arc::downgrade(&callers);
         store.observe(Box::new(move |changes| {
             if let Some(callers) = weak.upgrade() {
@@ -128,11 +169,14 @@ impl Callers {
             }
             // Live streams may still listen to the entry that this one replaces: they share its signal.
             let old_signal = warm.by_token.get(&digest).map(|old| old.revoked.clone());
+            let room = warm.room(&resolved.caller.user);
             let known = Arc::new(Known {
+                room,
                 caller: resolved.caller,
                 expires_at: resolved.expires_at,
                 loaded_at: now,
                 principal: Mutex::new(None),
+                disclosure: Mutex::new(None),
                 revoked: old_signal.unwrap_or_else(|| Arc::new(watch::Sender::new(false))),
             });
             warm.make_room(now);
@@ -146,19 +190,16 @@ impl Callers {
             return;
         }
         let mut warm = self.warm.write().unwrap_or_else(PoisonError::into_inner);
-        let before = warm.by_token.len();
         for change in changes {
             match change.kind {
                 Kind::Grant => warm.drop_where(|known| known.caller.grant.as_str() == change.id),
                 Kind::User => warm.drop_where(|known| known.caller.user.as_str() == change.id),
-                Kind::Access => warm.drop_token(&change.id),
+                Kind::Access => warm.drop_token(&change.id, self.clock.now()),
                 _ => {}
             }
         }
-        let relevant = changes.iter().any(|c| matches!(c.kind, Kind::Grant | Kind::User));
-        if relevant || warm.by_token.len() != before {
-            warm.epoch += 1;
-        }
+        // Also when nothing was dropped: a look-up under way may hold what has just been revoked.
+        warm.epoch += 1;
     }
 }
 
@@ -172,11 +213,22 @@ impl Warm {
             !dropped
         });
     }
-    fn drop_token(&mut self, hex: &str) {
+    /// A token that was removed before its end was revoked; one that is purged after it only ends: calls that it started
+    /// may finish.
+    fn drop_token(&mut self, hex: &str, now: Timestamp) {
         let digest = Digest::try_from(hex.to_owned()).ok();
-        if let Some(known) = digest.and_then(|digest| self.by_token.remove(&digest)) {
+        if let Some(known) = digest.and_then(|digest| self.by_token.remove(&digest))
+            && !known.expires_at.is_past(now)
+        {
             known.revoked.send_replace(true);
         }
+    }
+    fn room(&mut self, user: &UserName) -> Arc<Semaphore> {
+        if self.rooms.len() >= limits::CACHED_CALLERS {
+            self.rooms.retain(|_, room| Arc::strong_count(room) > 1);
+        }
+        let fresh = || Arc::new(Semaphore::new(limits::CALLS_PER_USER));
+        self.rooms.entry(user.clone()).or_insert_with(fresh).clone()
     }
     fn make_room(&mut self, now: Timestamp) {
         if self.by_token.len() >= limits::CACHED_CALLERS {

@@ -31,6 +31,14 @@ pub struct Case<'a> {
     pub trace: &'a TraceContext,
 }
 
+impl Case<'_> {
+    /// What metrics call it: the tool, or the method. Other targets are clients' own texts.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        self.asked.tool().unwrap_or_else(|| self.asked.method())
+    }
+}
+
 /// Decides.
 ///
 /// # Errors
@@ -38,7 +46,7 @@ pub struct Case<'a> {
 pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
     let engine = &case.snapshot.engine;
     let principal = case.known.principal(engine);
-    let sql = case.asked.call().and_then(facts::facts);
+    let sql = case.asked.call().and_then(|call| facts::facts(call, case.published.dialect));
     let mut request = Request {
         decision: id::mint("dec", case.now, &*edge.rng),
         server: &case.published.server.name,
@@ -67,6 +75,11 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         Decision::Refused(refused) => return Err(refuse(edge, case, refused).await),
         Decision::ApprovalNeeded(needed) => needed,
     };
+    if case.asked.call().is_some_and(|call| call.input_responses.is_some() || call.request_state.is_some()) {
+        // An approval is bound to the arguments; what else steers the tool would slip in unseen.
+        let reasons = vec![String::from("A call that needs approval cannot carry answers to questions.")];
+        return Err(refuse(edge, case, Refused { reasons, ..needed.refused }).await);
+    }
     let server = &case.published.server.name;
     match approval::find_or_ask(edge, case.known, server, case.asked, &needed, case.now).await? {
         Standing::Approved(approved) => {
@@ -129,8 +142,7 @@ async fn note(
     reasons: &[String],
     (verdict, policies, approval): (Verdict, Vec<String>, Option<Id>),
 ) -> Result<(), Refusal> {
-    let label = case.asked.target().unwrap_or_else(|| case.asked.method());
-    edge.metrics.decided(case.published.server.name.as_str(), label, verdict);
+    edge.metrics.decided(case.published.server.name.as_str(), case.label(), verdict);
     let mut intent = record::intent(edge, case, decision.clone(), verdict, policies);
     intent.reason = Some(reasons.join(" "));
     intent.approval = approval;

@@ -1,46 +1,61 @@
 //! SQL text in a call's arguments → facts for the policy. Pure.
 
+use portunus_mcp::json::{self, Bounds, Part};
 use portunus_mcp::message::{Call, Method};
 use portunus_policy::sql::{self, Dialect, SqlFacts};
-use serde::Deserialize;
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// Arguments that hold SQL, by the names in common use.
-#[derive(Deserialize)]
-struct SqlArguments<'a> {
-    #[serde(borrow, default)]
-    sql: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    query: Option<Cow<'a, str>>,
-}
+/// Names of arguments that hold SQL, as servers commonly call them.
+const SQL_NAMES: [&str; 3] = ["sql", "query", "statement"];
 
-/// Facts about the SQL that a tool call carries, if its arguments have a `sql` or `query` text. Text that is no SQL gives
-/// incomplete facts, which policies must treat as the worst case.
+/// Facts about the SQL that a tool call carries, if its arguments have a text called `sql`, `query` or `statement`. A name
+/// in other letters, two such names, or a value that is no text give incomplete facts, which policies must treat as the
+/// worst case: some server may read them.
 #[must_use]
-pub fn facts(call: &Call) -> Option<SqlFacts> {
+pub fn facts(call: &Call, dialect: Dialect) -> Option<SqlFacts> {
     if call.method != Method::ToolsCall {
         return None;
     }
-    of_arguments(call.arguments.as_ref()?)
+    of_arguments(call.arguments.as_ref()?, dialect)
 }
 
 /// The same, from the raw JSON object of the arguments.
 #[must_use]
-pub fn of_arguments(arguments: &[u8]) -> Option<SqlFacts> {
-    // Cheap test first: most tools have neither name in their arguments. A backslash may hide one (`"s\u0071l"`).
-    let mentions = |word: &[u8]| arguments.windows(word.len()).any(|w| w == word);
-    if !mentions(b"sql") && !mentions(b"query") && !mentions(b"\\") {
-        return None;
+pub fn of_arguments(arguments: &[u8], dialect: Dialect) -> Option<SqlFacts> {
+    let unknown =
+        || Some(SqlFacts { kinds: BTreeSet::from([String::from("unknown")]), ..SqlFacts::default() });
+    let Ok(scan) = json::scan(arguments, &Bounds::of_bytes(arguments.len())) else { return unknown() };
+    let mut found = scan.members(Part::Root).filter(|(key, _)| SQL_NAMES.contains(&&*json::fold(key)));
+    let (key, value) = found.next()?;
+    match value.string() {
+        Some(text) if found.next().is_none() && SQL_NAMES.contains(&key) => Some(sql::facts(&text, dialect)),
+        _ => unknown(),
     }
-    match serde_json::from_slice::<SqlArguments<'_>>(arguments) {
-        Ok(SqlArguments { sql: Some(text), query: None } | SqlArguments { sql: None, query: Some(text) }) => {
-            Some(sql::facts(&text, Dialect::Generic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sql_is_seen_however_its_key_is_written() {
+        let drop = "DROP TABLE t";
+        for arguments in [
+            format!(r#"{{"sql":"{drop}"}}"#),
+            format!(r#"{{"s\u0071l":"{drop}"}}"#),
+            format!(r#"{{"query":"{drop}"}}"#),
+        ] {
+            let facts = of_arguments(arguments.as_bytes(), Dialect::Sqlite).expect("SQL is there");
+            assert!(facts.kinds.contains("drop"), "{arguments}: {facts:?}");
         }
-        Ok(SqlArguments { sql: None, query: None }) => None,
-        // Both, or not text: nothing is known, so everything must be assumed.
-        Ok(_) | Err(_) => {
-            Some(SqlFacts { kinds: BTreeSet::from([String::from("unknown")]), ..SqlFacts::default() })
-        }
+        let both = of_arguments(br#"{"sql":"SELECT 1","query":"DROP TABLE t"}"#, Dialect::Sqlite)
+            .expect("SQL is there");
+        assert!(!both.complete && both.kinds.contains("unknown"));
+        let shouted =
+            of_arguments(br#"{"SQL":"DROP TABLE t"}"#, Dialect::Sqlite).expect("some server reads it");
+        assert!(!shouted.complete && shouted.kinds.contains("unknown"));
+        let odd = of_arguments(br#"{"sql":{"a":1}}"#, Dialect::Sqlite).expect("something is there");
+        assert!(!odd.complete && odd.kinds.contains("unknown"));
+        assert_eq!(of_arguments(br#"{"table":"orders"}"#, Dialect::Sqlite), None);
     }
 }

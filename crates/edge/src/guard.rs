@@ -79,16 +79,14 @@ pub fn check<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), BadHead> {
     Ok(())
 }
 
-/// Checks the `Origin` of a request to an MCP endpoint: absent, our own, or one the operator named.
+/// Checks the `Origin` of a request to an MCP endpoint: absent or our own.
 ///
 /// # Errors
 /// [`BadHead::Origin`].
-pub fn check_origin(headers: &HeaderMap, own: &str, allowed: &[String]) -> Result<(), BadHead> {
+pub fn check_origin(headers: &HeaderMap, own: &str) -> Result<(), BadHead> {
     match single(headers, &header::ORIGIN) {
         Ok(None) => Ok(()),
-        Ok(Some(origin)) if origin == own.as_bytes() || allowed.iter().any(|a| a.as_bytes() == origin) => {
-            Ok(())
-        }
+        Ok(Some(origin)) if origin == own.as_bytes() => Ok(()),
         _ => Err(BadHead::Origin),
     }
 }
@@ -195,18 +193,18 @@ mod tests {
     }
 
     #[test]
-    fn only_known_origins_may_ask() {
+    fn only_our_own_origin_may_ask() {
         let headers = |origin: &str| HeaderMap::from_iter([(header::ORIGIN, origin.parse().unwrap())]);
-        let allowed = [String::from("https://app.test")];
-        assert_eq!(check_origin(&HeaderMap::new(), "https://edge.test", &allowed), Ok(()));
-        assert_eq!(check_origin(&headers("https://edge.test"), "https://edge.test", &allowed), Ok(()));
-        assert_eq!(check_origin(&headers("https://app.test"), "https://edge.test", &allowed), Ok(()));
-        for bad in ["null", "https://edge.test.evil.test", "http://edge.test", "https://edge.test/"] {
-            assert_eq!(
-                check_origin(&headers(bad), "https://edge.test", &allowed),
-                Err(BadHead::Origin),
-                "{bad}"
-            );
+        assert_eq!(check_origin(&HeaderMap::new(), "https://edge.test"), Ok(()));
+        assert_eq!(check_origin(&headers("https://edge.test"), "https://edge.test"), Ok(()));
+        for bad in [
+            "null",
+            "https://edge.test.evil.test",
+            "http://edge.test",
+            "https://edge.test/",
+            "https://app.test",
+        ] {
+            assert_eq!(check_origin(&headers(bad), "https://edge.test"), Err(BadHead::Origin), "{bad}");
         }
     }
 }

@@ -50,6 +50,7 @@ use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
 use portunus_ledger::redact::Redactor;
 use portunus_policy::Engine;
+use portunus_policy::sql::Dialect;
 use portunus_vault::Vault;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -89,8 +90,6 @@ pub struct Snapshot {
     pub public_url: String,
     /// Which hosts are ours.
     pub hosts: route::Hosts,
-    /// Web origins, besides our own, whose pages may call servers.
-    pub allowed_origins: Vec<String>,
     /// The policies.
     pub engine: Arc<Engine>,
     /// What is published.
@@ -105,6 +104,8 @@ pub struct Published {
     pub dialer: Arc<dyn Dialer>,
     /// Tools that an administrator confirmed to change nothing.
     pub read_only: HashSet<String>,
+    /// The SQL that its tools take.
+    pub dialect: Dialect,
     /// Room for calls in flight.
     pub room: Arc<Semaphore>,
 }

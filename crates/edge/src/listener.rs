@@ -5,15 +5,23 @@ use crate::ports::{Links, TlsStream};
 use crate::request;
 use crate::tls::{self, Accepted, TlsConfigs};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown, Watcher};
+use portunus_core::dialer::{Body, BodyError};
 use portunus_core::limits;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Serves until `stop` turns true, then drains: no new connections, calls in flight finish, streams get
@@ -26,7 +34,9 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    let sources = Arc::new(Sources::default());
     let graceful = GracefulShutdown::new();
+    let mut running = JoinSet::new();
     loop {
         // Room first: when there is none, the kernel's queue holds newcomers back.
         let permit = tokio::select! {
@@ -46,18 +56,22 @@ pub async fn serve(
                 continue;
             }
         };
+        while running.try_join_next().is_some() {}
+        let Some(source) = sources.admit(peer.ip()) else { continue };
         let connection =
             Connection { edge: edge.clone(), links: links.clone(), peer, watcher: graceful.watcher() };
         let tls = tls.load_full();
-        tokio::spawn(async move {
+        running.spawn(async move {
             edge_connection(connection, stream, tls).await;
-            drop(permit);
+            drop((permit, source));
         });
     }
     drop(listener);
     if timeout(limits::DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some streams did not end in time and were cut");
+        tracing::warn!("some streams did not end in time and are cut");
     }
+    // Each is sealed by its record before the ledger closes.
+    running.shutdown().await;
 }
 
 struct Connection {
@@ -86,9 +100,12 @@ async fn edge_connection(connection: Connection, stream: TcpStream, tls: Arc<Tls
         Accepted::Http1(stream) => serve_http1(connection, stream).await,
         Accepted::Http2(stream) => serve_http2(connection, stream).await,
         Accepted::Link(stream) => {
+            // Links are closed by the registry, after the calls that came through them.
+            let Connection { links, peer, watcher, .. } = connection;
+            drop(watcher);
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let certificates = certificates.iter().map(|c| c.clone().into_owned()).collect();
-            connection.links.run(stream, certificates, connection.peer).await;
+            links.run(stream, certificates, peer).await;
         }
     }
     metrics.connections.dec();
@@ -120,8 +137,20 @@ async fn serve_http2(connection: Connection, stream: TlsStream) {
         .max_send_buf_size(256 * 1024)
         .keep_alive_interval(limits::KEEP_ALIVE)
         .keep_alive_timeout(limits::HEADER_TIMEOUT);
-    let service = service_fn(move |request| request::handle(edge.clone(), peer, request));
-    finish(peer, watcher, builder.serve_connection(TokioIo::new(stream), service)).await;
+    // hyper answers pings for ever: a connection without streams is ended here.
+    let activity = Activity::default();
+    let active = activity.clone();
+    let service = service_fn(move |request| {
+        let (edge, stream) = (edge.clone(), active.stream());
+        async move {
+            let answer = request::handle(edge, peer, request).await?;
+            Ok::<_, Infallible>(answer.map(|body| Body::new(Counted { body, _stream: stream })))
+        }
+    });
+    tokio::select! {
+        () = finish(peer, watcher, builder.serve_connection(TokioIo::new(stream), service)) => {}
+        () = activity.idle() => tracing::debug!(%peer, "an idle connection was closed"),
+    }
 }
 
 async fn finish<C>(peer: SocketAddr, watcher: Watcher, connection: C)
@@ -130,5 +159,95 @@ where
 {
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%peer, %error, "connection ended with an error");
+    }
+}
+
+/// Connections by source address; IPv6 addresses of one /64 count as one.
+#[derive(Default)]
+struct Sources(Mutex<HashMap<IpAddr, usize>>);
+
+/// One connection's place; given back when dropped.
+struct Source {
+    sources: Arc<Sources>,
+    address: IpAddr,
+}
+
+impl Sources {
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Source> {
+        let address = match address.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+            v4 => v4,
+        };
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if *count >= limits::CONNECTIONS_PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Source { sources: self.clone(), address })
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let mut open = self.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// How many streams a connection has: as many as there are receivers.
+#[derive(Clone)]
+struct Activity(Arc<watch::Sender<()>>);
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(())))
+    }
+}
+
+impl Activity {
+    fn stream(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
+    }
+    /// Resolves when there were no streams at two looks in a row.
+    async fn idle(&self) {
+        let mut was_idle = false;
+        loop {
+            tokio::time::sleep(limits::IDLE_TIMEOUT / 2).await;
+            let is_idle = self.0.receiver_count() == 0;
+            if was_idle && is_idle {
+                return;
+            }
+            was_idle = is_idle;
+        }
+    }
+}
+
+/// An answer's body that counts as a stream for as long as it lives.
+struct Counted {
+    body: Body,
+    _stream: watch::Receiver<()>,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -1,5 +1,6 @@
 //! Rate, errors and duration by server, tool and decision; connections, streams and ledger lag.
 
+use crate::caller::Room;
 use portunus_core::record::{End, Verdict};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
 use prometheus_client::metrics::counter::Counter;
@@ -11,7 +12,6 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// Tools told apart in labels, per edge; further ones are counted as `other`, so that a stranger cannot grow the table.
 const TOOL_LABELS: usize = 1000;
@@ -129,7 +129,7 @@ impl Metrics {
     }
     /// An admitted call begins.
     #[must_use]
-    pub fn begin(self: &Arc<Self>, server: &str, tool: &str, room: OwnedSemaphorePermit) -> InFlight {
+    pub fn begin(self: &Arc<Self>, server: &str, tool: &str, room: Room) -> InFlight {
         self.streams.inc();
         let labels = ToolLabels { server: server.into(), tool: self.tool(tool) };
         InFlight { metrics: self.clone(), labels, _room: room }
@@ -158,7 +158,7 @@ impl Metrics {
 pub struct InFlight {
     metrics: Arc<Metrics>,
     labels: ToolLabels,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 impl InFlight {

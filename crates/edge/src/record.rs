@@ -19,7 +19,7 @@ pub fn intent(edge: &Edge, case: &Case<'_>, decision: Id, verdict: Verdict, poli
         verdict,
         server: case.published.server.name.clone(),
         method: case.asked.method().to_owned(),
-        target: case.asked.target().map(str::to_owned),
+        target: case.asked.target().map(|target| edge.redactor.text(target).into_owned()),
         user: caller.user.clone(),
         client: caller.client.clone(),
         grant: caller.grant.clone(),

@@ -73,6 +73,12 @@ pub enum Refusal {
     /// The ledger failed: nothing is admitted.
     #[error("the ledger is not available")]
     Ledger(#[from] LedgerError),
+    /// The call was sent, but its record did not become durable: the answer is not released.
+    #[error("the call could not be recorded")]
+    Unrecorded {
+        /// The call's id.
+        id: Bytes,
+    },
     /// The grant was revoked while the request was under way.
     #[error("the grant was revoked")]
     Revoked,
@@ -143,6 +149,7 @@ impl Refusal {
             Self::Upstream(_) => "upstream",
             Self::Store(_) => "store",
             Self::Ledger(_) => "ledger",
+            Self::Unrecorded { .. } => "ledger",
             Self::Revoked => "revoked",
             Self::Internal(_) => "internal",
         }

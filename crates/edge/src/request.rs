@@ -3,6 +3,7 @@
 
 use crate::asked::{self, Asked};
 use crate::caller::Known;
+use crate::caller::Room;
 use crate::decide::{self, Case};
 use crate::inspect;
 use crate::record;
@@ -12,10 +13,10 @@ use crate::route::{self, Route};
 use crate::send;
 use crate::stream::{Bounds, Seal, Sealed};
 use crate::{Edge, Published, Snapshot, body, guard};
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use portunus_core::dialer::{Body, DialError};
+use portunus_core::dialer::{Body, BodyError, DialError};
 use portunus_core::id::ServerName;
 use portunus_core::record::{End, Verdict};
 use portunus_core::trace::{Span, SpanKind, TraceContext};
@@ -30,11 +31,15 @@ use std::time::Instant;
 ///
 /// # Errors
 /// Never: every failure is an answer.
-pub async fn handle(
+pub async fn handle<B>(
     edge: Arc<Edge>,
     peer: SocketAddr,
-    mut request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+    mut request: Request<B>,
+) -> Result<Response<Body>, Infallible>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BodyError>,
+{
     let snapshot = edge.snapshot.load_full();
     if let Err(bad) = guard::check(&request, &snapshot.hosts) {
         return Ok(refuse(&edge, &snapshot, None, &bad.into()));
@@ -53,29 +58,33 @@ pub async fn handle(
 }
 
 /// One request to a published server.
-async fn serve(
+async fn serve<B>(
     edge: Arc<Edge>,
     snapshot: &Snapshot,
     name: &ServerName,
     peer: SocketAddr,
-    request: &mut Request<Incoming>,
-) -> Result<Response<Body>, Refusal> {
+    request: &mut Request<B>,
+) -> Result<Response<Body>, Refusal>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     let started = Instant::now();
-    let now = edge.clock.now();
-    guard::check_origin(request.headers(), &snapshot.public_url, &snapshot.allowed_origins)?;
+    guard::check_origin(request.headers(), &snapshot.public_url)?;
     let published = snapshot.servers.get(name).ok_or_else(|| Refusal::NoServer(name.clone()))?;
-    let known = edge.callers.identify(&*edge.store, name, request, now).await?;
+    let known = edge.callers.identify(&*edge.store, name, request, edge.clock.now()).await?;
     let asked = asked::read(request, published).await?;
 
-    let parent = asked.trace();
+    // A slow body took its time: everything is decided as of now.
+    let (now, parent) = (edge.clock.now(), asked.trace());
     let trace = parent.map_or_else(|| TraceContext::start(&*edge.rng), |parent| parent.child(&*edge.rng));
     let case =
         Case { snapshot, published, known: &known, asked: &asked, source: peer.ip(), now, trace: &trace };
-    let permit = decide::decide(&edge, &case).await?;
+    // Before the decision, which may use up an approval: nothing that is known to fail afterwards.
+    let room = Room::take(published, &known).ok_or_else(|| Refusal::Busy { id: asked.id() })?;
     let credential = credential(&edge, &case).await?;
-    let room = published.room.clone().try_acquire_owned().map_err(|_| Refusal::Busy { id: asked.id() })?;
+    let permit = decide::decide(&edge, &case).await?;
 
-    let label = asked.target().unwrap_or_else(|| asked.method());
+    let label = case.label();
     edge.metrics.decided(name.as_str(), label, Verdict::Permit);
     let in_flight = edge.metrics.begin(name.as_str(), label, room);
     let mut seal = Seal::new(&edge, started, permit.decision().clone(), in_flight);
@@ -106,7 +115,7 @@ async fn exchange(
         send.await?
     } else {
         let (recorded, answer) = tokio::join!(record::durable(receipt), send);
-        recorded?;
+        recorded.map_err(|_| Refusal::Unrecorded { id: case.asked.id() })?;
         answer?
     };
     let withheld =
@@ -136,12 +145,12 @@ fn release(
         pause: (!asked.may_rest()).then_some(limits.timeout),
         events: inspect::is_event_stream(answer.headers()).then(|| asked.id()),
     };
-    answer.map(|body| Body::new(Sealed::new(body, seal, bounds, known.revocation())))
+    answer.map(|body| Sealed::new(body, seal, bounds, known.revocation()).into_body())
 }
 
 /// The span of this request, to be finished by its seal.
 fn span(case: &Case<'_>, parent: Option<TraceContext>) -> Span {
-    let target = case.asked.target().unwrap_or_default();
+    let target = case.asked.tool().unwrap_or_default();
     Span {
         context: *case.trace,
         parent: parent.map(|parent| parent.span),
@@ -163,7 +172,7 @@ const fn how_it_ended(refusal: &Refusal) -> End {
     match refusal {
         Refusal::Upstream(UpstreamFailure::Dial { error: DialError::Broken(_), .. }) => End::Broken,
         Refusal::Upstream(UpstreamFailure::TimedOut { .. }) => End::TimedOut,
-        Refusal::Upstream(UpstreamFailure::Withheld { .. }) => End::Withheld,
+        Refusal::Upstream(UpstreamFailure::Withheld { .. }) | Refusal::Unrecorded { .. } => End::Withheld,
         Refusal::Revoked => End::Revoked,
         _ => End::Unreachable,
     }

@@ -94,6 +94,10 @@ fn decided(refusal: &Refusal) -> Bytes {
                 "The credential for this server cannot be used; its owner must look at it. Nothing was sent";
             answer::error(Some(id), code::UNAVAILABLE, text, None)
         }
+        Refusal::Unrecorded { id } => {
+            let text = "The call was sent, but it could not be recorded, so its answer is not released";
+            answer::error(Some(id), code::UNCERTAIN, text, None)
+        }
         Refusal::Upstream(failure) => upstream(failure),
         other => answer::error(None, -32603, &other.to_string(), None),
     }

@@ -60,8 +60,7 @@ async fn request(
         headers.insert("traceparent", value);
     }
     let engine = &case.snapshot.engine;
-    let principal = decide::principal(case);
-    let disclosure = engine.disclosure(&principal, &case.published.server.name, &decide::context(case));
+    let disclosure = case.known.disclosure(engine, &decide::context(case));
     let arguments = case.asked.arguments().map(|raw| sha256(&[raw]));
     let asserted = edge
         .signer
@@ -85,6 +84,10 @@ async fn inject(
 ) -> Result<(), Refusal> {
     let refused = |error| Refusal::Credential { id: case.asked.id(), error };
     let host = match &case.published.server.upstream {
+        Upstream::Http(url) if url.scheme() != "https" && !is_loopback(url) => {
+            let error = DialError::Unreachable(String::from("a credential is not sent without TLS"));
+            return Err(UpstreamFailure::Dial { id: case.asked.id(), error }.into());
+        }
         Upstream::Http(url) => authority(url),
         Upstream::Tunnel => {
             let error = DialError::Unreachable(String::from("credentials go to HTTP upstreams only"));
@@ -93,6 +96,15 @@ async fn inject(
     };
     let opened = edge.vault.open(permit, bound).await.map_err(refused)?;
     opened.inject(headers, &host).map_err(refused)
+}
+
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// `host`, or `host:port` where the port is not the scheme's own.

@@ -5,6 +5,7 @@ use crate::Edge;
 use crate::metrics::InFlight;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
 use portunus_core::dialer::{Body, BodyError};
 use portunus_core::id::Id;
 use portunus_core::limits;
@@ -16,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
 
 /// Appends the outcome record exactly once: explicitly at an end that is known, or as `Cancelled` when dropped.
@@ -87,7 +88,7 @@ pub struct Sealed {
 
 /// Made only once the upstream pauses, which an answer in one piece never does.
 struct Waiting {
-    since: Instant,
+    since: tokio::time::Instant,
     tick: Pin<Box<Sleep>>,
     revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -98,6 +99,18 @@ impl Sealed {
     /// Wraps an answer's body.
     pub fn new(inner: Body, seal: Seal, bounds: Bounds, revocation: watch::Receiver<bool>) -> Self {
         Self { inner, seal, bounds, revocation, waiting: None, between_events: true, over: false }
+    }
+
+    /// The body as it goes out. An event stream is read by a task of its own, so that a reader that stalls neither holds
+    /// the call open nor misses its revocation; anything else is short.
+    pub fn into_body(self) -> Body {
+        if self.bounds.events.is_none() {
+            return Body::new(self);
+        }
+        let (sender, mut receiver) = mpsc::channel(1);
+        tokio::spawn(pump(self, sender));
+        let frames = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
+        Body::new(http_body_util::StreamBody::new(frames))
     }
 
     fn finish(&mut self, end: End) {
@@ -156,6 +169,30 @@ impl Sealed {
     }
 }
 
+/// Reads a stream for a client, which must take each piece in time.
+async fn pump(mut stream: Sealed, client: mpsc::Sender<Result<Frame<Bytes>, BodyError>>) {
+    let mut revocation = stream.revocation.clone();
+    loop {
+        let next = tokio::select! {
+            next = stream.frame() => next,
+            () = client.closed() => None,
+        };
+        let Some(frame) = next else { return };
+        let taken = tokio::select! {
+            // First, so that a last event that says why still goes out.
+            biased;
+            taken = tokio::time::timeout(limits::READER_TIMEOUT, client.send(frame)) => matches!(taken, Ok(Ok(()))),
+            Ok(_) = revocation.wait_for(|revoked| *revoked) => {
+                stream.finish(End::Revoked);
+                false
+            }
+        };
+        if !taken {
+            return;
+        }
+    }
+}
+
 impl Bounds {
     /// Time until the next look at a silent upstream.
     fn tick(&self) -> Duration {
@@ -166,7 +203,7 @@ impl Bounds {
 impl Waiting {
     fn new(mut revocation: watch::Receiver<bool>, tick: Duration) -> Self {
         Self {
-            since: Instant::now(),
+            since: tokio::time::Instant::now(),
             tick: Box::pin(tokio::time::sleep(tick)),
             revoked: Box::pin(async move {
                 // An error means that the cache entry is gone, which is no revocation: wait on.

@@ -246,21 +246,25 @@ impl State {
         if self.closing || self.stopped {
             return Err(LedgerError::Stopped);
         }
-        if let Some(failure) = &self.stats.failure {
+        if let (Some(failure), Some(_)) = (&self.stats.failure, &receipt) {
             return Err(LedgerError::Io(failure.clone()));
         }
         let bytes = self.queue_bytes + self.writing_bytes + json.len();
         if self.queue.len() + self.writing >= LEDGER_QUEUE || bytes > LEDGER_QUEUE_BYTES {
             return Err(LedgerError::Full);
         }
+        self.keep(Waiting { json, receipt });
+        Ok(())
+    }
+
+    fn keep(&mut self, waiting: Waiting) {
         if self.queue.is_empty() {
             let now = Instant::now();
             self.oldest_queued = Some(now);
             self.oldest.get_or_insert(now);
         }
-        self.queue_bytes += json.len();
-        self.queue.push(Waiting { json, receipt });
-        Ok(())
+        self.queue_bytes += waiting.json.len();
+        self.queue.push(waiting);
     }
 
     /// Whether the queue should be written now.
@@ -405,11 +409,15 @@ impl Turn {
         state.stats.failure = Some(failure.clone());
         let queued = std::mem::take(&mut state.queue);
         (state.queue_bytes, state.awaited, state.oldest, state.oldest_queued) = (0, 0, None, None);
+        let (told, kept): (Vec<_>, Vec<_>) =
+            self.batch.drain(..).chain(queued).partition(|waiting| waiting.receipt.is_some());
+        // Nobody can ask again for these: they are written when the disk works.
+        for waiting in kept {
+            state.keep(waiting);
+        }
         drop(state);
-        for waiting in self.batch.drain(..).chain(queued) {
-            if let Some(receipt) = waiting.receipt {
-                let _ = receipt.send(Err(LedgerError::Io(failure.clone())));
-            }
+        for receipt in told.into_iter().filter_map(|waiting| waiting.receipt) {
+            let _ = receipt.send(Err(LedgerError::Io(failure.clone())));
         }
     }
 

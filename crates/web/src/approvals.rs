@@ -17,6 +17,9 @@ pub enum ApprovalError {
     /// Somebody decided before, or it was used.
     #[error("this was decided already")]
     Decided,
+    /// One's own call.
+    #[error("somebody else must allow your own call")]
+    Own,
     /// Its time is over.
     #[error("this has expired; the call must be made again")]
     Expired,
@@ -63,6 +66,9 @@ pub async fn decide(ports: &Ports<'_>, id: &Id, by: &str, allow: bool) -> Result
     }
     if found.value.expires_at.is_past(ports.now) {
         return Err(ApprovalError::Expired);
+    }
+    if allow && found.value.user.as_str() == by {
+        return Err(ApprovalError::Own);
     }
     let (state, action) = if allow {
         (ApprovalState::Allowed, "approval.allowed")

@@ -101,7 +101,7 @@ fn explain_call(asked: &Explain) -> Outcome {
     let bounds = portunus_mcp::json::Bounds::of_bytes(entry.server.limits.request_bytes);
     portunus_mcp::json::scan(asked.arguments.as_bytes(), &bounds)
         .map_err(|error| Failure::Usage(format!("--arguments: {error}")))?;
-    let sql = portunus_edge::facts::of_arguments(asked.arguments.as_bytes());
+    let sql = portunus_edge::facts::of_arguments(asked.arguments.as_bytes(), policies::dialect(entry));
     let mut request = Request {
         decision: id::mint("dec", now, &SystemRng),
         server: &server,

@@ -29,9 +29,6 @@ pub(crate) struct File {
     pub login: Login,
     /// The directory of `*.cedar` policies.
     pub policies: PathBuf,
-    /// Web origins, besides our own, whose pages may call servers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allowed_origins: Vec<String>,
     /// The published servers.
     pub servers: Vec<Server>,
 }

@@ -27,7 +27,6 @@ pub(crate) struct Config {
     pub admin_socket: PathBuf,
     pub ca_file: PathBuf,
     pub policies: PathBuf,
-    pub allowed_origins: Vec<String>,
     pub servers: Vec<ServerConfig>,
 }
 
@@ -95,7 +94,6 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         admin_socket: file.admin_socket.as_ref().map_or_else(|| state.join("admin.sock"), |s| base.join(s)),
         ca_file: state.join("ca.pem"),
         policies: base.join(&file.policies),
-        allowed_origins: file.allowed_origins,
         servers: servers(&file.servers, &at)?,
         store,
     })

@@ -1,25 +1,24 @@
 //! An upstream at an `http` or `https` URL: pooled connections, certificates checked against the given roots, no redirects.
 
+use super::pool::{Connector, Failed, Link, Pool};
 use async_trait::async_trait;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, header};
-use http_body_util::BodyExt;
-use hyper_util::client::legacy::Client;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, header};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use portunus_core::dialer::{Body, DialError, Dialer};
 use portunus_core::limits;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
-
-type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
+use tokio::time::timeout;
+use tower::Service;
 
 /// Reaches one URL.
 pub struct HttpDialer {
-    client: Client<Connector, Body>,
-    scheme: Scheme,
-    authority: Authority,
-    path: PathAndQuery,
+    connector: Connector,
+    pool: Arc<Pool>,
+    url: Uri,
+    host: HeaderValue,
+    path: Uri,
 }
 
 /// A URL that cannot be dialled.
@@ -36,56 +35,69 @@ impl HttpDialer {
     /// When the URL is not one that can be dialled.
     pub fn new(url: &url::Url, tls: Arc<rustls::ClientConfig>) -> Result<Self, BadUrl> {
         let bad = || BadUrl(url.to_string());
-        let uri: Uri = url.as_str().parse().map_err(|_| bad())?;
-        let parts = uri.into_parts();
-        let scheme = parts.scheme.filter(|s| *s == Scheme::HTTP || *s == Scheme::HTTPS).ok_or_else(bad)?;
+        let target: Uri = url.as_str().parse().map_err(|_| bad())?;
+        let parts = target.clone().into_parts();
+        let known = parts.scheme.is_some_and(|s| s == Scheme::HTTP || s == Scheme::HTTPS);
         let authority = parts.authority.filter(|a| !a.as_str().contains('@')).ok_or_else(bad)?;
-        let path = parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        if url.fragment().is_some() {
+        if !known || url.fragment().is_some() {
             return Err(bad());
         }
+        let mut path = http::uri::Parts::default();
+        path.path_and_query = Some(parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/")));
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
-        http.set_connect_timeout(Some(limits::LINK_TIMEOUT));
-        let https = hyper_rustls::HttpsConnectorBuilder::new()
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config((*tls).clone())
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(512)
-            .build(https);
-        Ok(Self { client, scheme, authority, path })
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| bad())?;
+        let path = Uri::from_parts(path).map_err(|_| bad())?;
+        Ok(Self { connector, pool: Arc::default(), url: target, host, path })
+    }
+
+    async fn connect(&self) -> Result<Link, DialError> {
+        let mut connector = self.connector.clone();
+        let opening = async {
+            poll_fn(|context| connector.poll_ready(context)).await.map_err(|error| innermost(&*error))?;
+            let stream = connector.call(self.url.clone()).await.map_err(|error| innermost(&*error))?;
+            Link::open(stream).await.map_err(|error| innermost(&error))
+        };
+        match timeout(limits::TARGET_TIMEOUT, opening).await {
+            Ok(opened) => opened.map_err(DialError::Unreachable),
+            Err(_) => Err(DialError::Unreachable(String::from("no connection in time"))),
+        }
     }
 }
 
 #[async_trait]
 impl Dialer for HttpDialer {
-    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, DialError> {
-        let (mut head, body) = request.into_parts();
-        let mut uri = http::uri::Parts::default();
-        uri.scheme = Some(self.scheme.clone());
-        uri.authority = Some(self.authority.clone());
-        uri.path_and_query = Some(self.path.clone());
-        head.uri = Uri::from_parts(uri).map_err(|e| DialError::Unreachable(e.to_string()))?;
-        head.version = http::Version::HTTP_11;
-        head.headers.remove(header::HOST);
-        let answer = self.client.request(Request::from_parts(head, body)).await.map_err(|error| {
-            if error.is_connect() {
-                DialError::Unreachable(source_text(&error))
-            } else {
-                DialError::Broken(source_text(&error))
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, DialError> {
+        *request.uri_mut() = self.path.clone();
+        *request.version_mut() = http::Version::HTTP_11;
+        request.headers_mut().insert(header::HOST, self.host.clone());
+        let broken = |error: hyper::Error| DialError::Broken(innermost(&error));
+        if let Some(link) = self.pool.take() {
+            match link.send(&self.pool, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::Broken(error)) => return Err(broken(error)),
+                // The upstream closed it while it was idle: nothing was sent, so a fresh one may have the request.
+                Err(Failed::Unsent(unsent)) => request = *unsent,
             }
-        })?;
-        Ok(answer.map(|body| Body::new(body.map_err(Into::into))))
+        }
+        match self.connect().await?.send(&self.pool, request).await {
+            Ok(answer) => Ok(answer),
+            Err(Failed::Broken(error)) => Err(broken(error)),
+            Err(Failed::Unsent(_)) => {
+                Err(DialError::Unreachable(String::from("the connection ended at once")))
+            }
+        }
     }
 }
 
 /// The innermost cause: what an operator can act on.
-fn source_text(error: &dyn std::error::Error) -> String {
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;

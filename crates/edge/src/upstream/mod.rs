@@ -1,3 +1,4 @@
 //! Upstreams that the edge reaches by itself.
 
 pub mod http;
+mod pool;

@@ -1,0 +1,282 @@
+//! An edge over in-memory ports, and an upstream that does as it is told.
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody};
+use portunus_core::caller::SignIn;
+use portunus_core::dialer::{Body, BodyError, DialError, Dialer};
+use portunus_core::document::{AccessToken, Approval, ApprovalState, Grant, User};
+use portunus_core::id::{self, ClientId, GroupName, Id, ServerName, UserName};
+use portunus_core::limits::ServerLimits;
+use portunus_core::record::Record;
+use portunus_core::secret::Secret;
+use portunus_core::server::{Actor, Server, Upstream};
+use portunus_core::store::{self, Batch, Store};
+use portunus_core::testing::{CountingRng, ManualClock, MemoryLedger, MemoryStore};
+use portunus_core::time::{Clock, Timestamp};
+use portunus_core::token::{self, TokenKind};
+use portunus_edge::metrics::Metrics;
+use portunus_edge::ports::ControlPlane;
+use portunus_edge::{Edge, Published, Snapshot, assertion, caller, request, route};
+use portunus_ledger::redact::Redactor;
+use portunus_policy::sql::Dialect;
+use portunus_policy::{Engine, ServerTools, Source, Tool, TrustGroups, defaults};
+use portunus_vault::{SealingKey, Vault};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+
+const POLICIES: &str = r#"
+permit (principal, action == Action::"sales/look", resource);
+permit (principal, action == Action::"sales/change", resource);
+@approvable("owner") @reason("Ask first.")
+forbid (principal, action == Action::"sales/change", resource) when { context.arguments has careful } unless { context has approval };
+permit (principal, action == Action::"subscribe", resource);
+"#;
+
+/// What the upstream does with a request.
+pub(crate) type Script = Box<dyn Fn(Request<Body>) -> Result<Response<Body>, DialError> + Send + Sync>;
+
+pub(crate) struct Scripted {
+    pub seen: Mutex<usize>,
+    script: Mutex<Script>,
+}
+
+#[async_trait]
+impl Dialer for Scripted {
+    async fn send(&self, request: Request<Body>) -> Result<Response<Body>, DialError> {
+        *self.seen.lock().unwrap() += 1;
+        (self.script.lock().unwrap())(request)
+    }
+}
+
+struct Nothing;
+
+#[async_trait]
+impl ControlPlane for Nothing {
+    async fn serve(&self, _request: Request<Body>, _peer: SocketAddr) -> Response<Body> {
+        let mut answer = Response::new(portunus_core::dialer::empty());
+        *answer.status_mut() = StatusCode::NOT_FOUND;
+        answer
+    }
+}
+
+pub(crate) struct World {
+    pub edge: Arc<Edge>,
+    pub store: Arc<MemoryStore>,
+    pub ledger: Arc<MemoryLedger>,
+    pub clock: Arc<ManualClock>,
+    pub upstream: Arc<Scripted>,
+    pub token: String,
+    pub grant: Id,
+}
+
+pub(crate) fn sales() -> ServerName {
+    ServerName::parse("sales").unwrap()
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with_actors(vec![Actor::Assistant, Actor::Autonomous]).await
+    }
+
+    pub(crate) async fn with_actors(actors: Vec<Actor>) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        let ledger = Arc::new(MemoryLedger::default());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
+        let rng = Arc::new(CountingRng::default());
+        let upstream =
+            Arc::new(Scripted { seen: Mutex::new(0), script: Mutex::new(Box::new(|_| Ok(result("done")))) });
+        let server = Server {
+            name: sales(),
+            title: "Sales".into(),
+            owner: "olga".into(),
+            purpose: "tests".into(),
+            environment: "test".into(),
+            actors,
+            upstream: Upstream::Tunnel,
+            credential: None,
+            limits: ServerLimits { timeout: Duration::from_secs(60), ..ServerLimits::default() },
+        };
+        let published = Published {
+            dialect: Dialect::Generic,
+            read_only: HashSet::from(["look".to_owned()]),
+            dialer: upstream.clone(),
+            room: Arc::new(Semaphore::new(8)),
+            server,
+        };
+        let snapshot = Snapshot {
+            public_url: "https://edge.test".into(),
+            hosts: route::Hosts::new(&"https://edge.test".parse().unwrap()),
+            engine: Arc::new(engine()),
+            servers: HashMap::from([(sales(), Arc::new(published))]),
+        };
+        let shared: Arc<dyn Store> = store.clone();
+        let edge = Arc::new(Edge {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            callers: caller::Callers::new(&*shared, clock.clone()),
+            store: shared.clone(),
+            ledger: ledger.clone(),
+            redactor: Redactor::new(&Secret::new([7; 32])),
+            vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
+            signer: assertion::Signer::new(&[3; 32], "https://edge.test").unwrap(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            metrics: Arc::new(Metrics::new()),
+            spans: None,
+            control: Arc::new(Nothing),
+        });
+        let (token, grant) = sign_in(&*store, &rng, clock.now()).await;
+        Self { edge, store, ledger, clock, upstream, token, grant }
+    }
+
+    pub(crate) fn upstream_does(
+        &self,
+        script: impl Fn(Request<Body>) -> Result<Response<Body>, DialError> + Send + Sync + 'static,
+    ) {
+        *self.upstream.script.lock().unwrap() = Box::new(script);
+    }
+    pub(crate) fn sent(&self) -> usize {
+        *self.upstream.seen.lock().unwrap()
+    }
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Answer {
+        self.message(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": tool, "arguments": arguments } }))
+            .await
+    }
+    pub(crate) async fn message(&self, message: Value) -> Answer {
+        Answer::read(self.send("/sales/mcp", &message).await).await
+    }
+    pub(crate) async fn send(&self, target: &str, message: &Value) -> Response<Body> {
+        let request = self.request("POST", target).body(Full::new(Bytes::from(message.to_string())));
+        self.handle(request.unwrap()).await
+    }
+    pub(crate) fn request(&self, method: &str, target: &str) -> http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(target)
+            .header("host", "edge.test")
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", "2025-11-25")
+    }
+    pub(crate) async fn handle(&self, request: Request<Full<Bytes>>) -> Response<Body> {
+        let peer = "127.0.0.1:9999".parse().unwrap();
+        request::handle(self.edge.clone(), peer, request).await.unwrap()
+    }
+    /// What `grant revoke` does, as far as the edge sees it.
+    pub(crate) async fn revoke(&self) {
+        let found = store::load::<Grant>(&*self.store, self.grant.as_str()).await.unwrap().unwrap();
+        let revoked = Grant { revoked_at: Some(self.clock.now()), ..found.value };
+        self.store.commit(Batch::new().update(&revoked, found.version)).await.unwrap();
+    }
+    pub(crate) async fn approve(&self, id: &str) {
+        let found = store::load::<Approval>(&*self.store, id).await.unwrap().unwrap();
+        let allowed =
+            Approval { state: ApprovalState::Allowed, decided_by: Some("olga".into()), ..found.value };
+        self.store.commit(Batch::new().update(&allowed, found.version)).await.unwrap();
+    }
+    pub(crate) fn ends(&self) -> Vec<String> {
+        let records = self.ledger.records();
+        let ends = records.iter().filter_map(|record| match record {
+            Record::Outcome(outcome) => Some(format!("{:?}", outcome.end)),
+            _ => None,
+        });
+        ends.collect()
+    }
+}
+
+fn engine() -> Engine {
+    let tool = |name: &str, groups| Tool { name: name.into(), groups, input_schema: None };
+    let tools = ServerTools {
+        server: sales(),
+        environment: "test".into(),
+        owner: "olga".into(),
+        tools: vec![tool("look", TrustGroups::READ), tool("change", TrustGroups::CAUTIOUS)],
+    };
+    let source = Source { path: "test.cedar".into(), text: POLICIES.into() };
+    Engine::load(&[defaults::source(), source], &[tools]).unwrap()
+}
+
+async fn sign_in(store: &dyn Store, rng: &CountingRng, now: Timestamp) -> (String, Id) {
+    let name = UserName::parse("ana").unwrap();
+    let user = User {
+        name: name.clone(),
+        display_name: "Ana".into(),
+        groups: vec![GroupName::parse("analysts").unwrap()],
+        password_hash: None,
+        one_time_password: false,
+        administrator: false,
+        disabled_at: None,
+        created_at: now,
+    };
+    let grant = Grant {
+        id: id::mint("grt", now, rng),
+        user: name,
+        client_id: ClientId::parse("test-client").unwrap(),
+        client_name: "Test".into(),
+        server: sales(),
+        scopes: vec!["mcp".into()],
+        sign_in: SignIn { method: "pwd".into(), at: now },
+        created_at: now,
+        revoked_at: None,
+        revoked_why: None,
+    };
+    let text = token::mint(TokenKind::Access, rng);
+    let access = AccessToken {
+        digest: token::digest(TokenKind::Access, text.expose()).unwrap(),
+        grant: grant.id.clone(),
+        server: sales(),
+        scopes: vec!["mcp".into()],
+        expires_at: now.plus(Duration::from_secs(900)),
+    };
+    store.commit(Batch::new().insert(&user).insert(&grant).insert(&access)).await.unwrap();
+    (text.expose().clone(), grant.id)
+}
+
+/// An answer read whole; `body` is null when the answer broke off.
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub body: Value,
+}
+
+impl Answer {
+    pub(crate) async fn read(response: Response<Body>) -> Self {
+        let status = response.status();
+        let body = match response.into_body().collect().await {
+            Ok(whole) => serde_json::from_slice(&whole.to_bytes()).unwrap_or(Value::Null),
+            Err(_) => Value::Null,
+        };
+        Self { status, body }
+    }
+    pub(crate) fn code(&self) -> i64 {
+        self.body["error"]["code"].as_i64().unwrap_or_default()
+    }
+}
+
+/// A JSON answer of this text.
+pub(crate) fn result(text: &str) -> Response<Body> {
+    json_answer(
+        &json!({ "jsonrpc": "2.0", "id": 1, "result": { "content": [{ "type": "text", "text": text }] } }),
+    )
+}
+
+pub(crate) fn json_answer(value: &Value) -> Response<Body> {
+    let body = portunus_core::dialer::full(Bytes::from(value.to_string()));
+    Response::builder().header("content-type", "application/json").body(body).unwrap()
+}
+
+/// An event stream fed from outside.
+pub(crate) fn events() -> (mpsc::UnboundedSender<Result<Bytes, BodyError>>, Response<Body>) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Result<Bytes, BodyError>>();
+    let frames = futures_util::stream::poll_fn(move |context| {
+        receiver.poll_recv(context).map(|next| next.map(|piece| piece.map(http_body::Frame::data)))
+    });
+    let body = Body::new(StreamBody::new(frames));
+    (sender, Response::builder().header("content-type", "text/event-stream").body(body).unwrap())
+}
