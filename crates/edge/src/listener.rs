@@ -251,3 +251,33 @@ impl http_body::Body for Counted {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_holds_only_so_many_connections_and_a_64_is_one_address() {
+        let sources = Arc::new(Sources::default());
+        let v6 = |last: &str| format!("2001:db8:1:2::{last}").parse::<IpAddr>().unwrap();
+        let held: Vec<_> =
+            (0..limits::CONNECTIONS_PER_ADDRESS).map_while(|_| sources.admit(v6("1"))).collect();
+        assert_eq!(held.len(), limits::CONNECTIONS_PER_ADDRESS);
+        assert!(sources.admit(v6("ffff")).is_none());
+        assert!(sources.admit("2001:db8:1:3::1".parse().unwrap()).is_some());
+        assert!(sources.admit("192.0.2.1".parse().unwrap()).is_some());
+        drop(held);
+        assert!(sources.admit(v6("ffff")).is_some());
+        assert!(sources.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_streams_is_idle_and_one_with_a_stream_is_not() {
+        let activity = Activity::default();
+        let stream = activity.stream();
+        let long = limits::IDLE_TIMEOUT * 4;
+        assert!(tokio::time::timeout(long, activity.idle()).await.is_err());
+        drop(stream);
+        assert!(tokio::time::timeout(long, activity.idle()).await.is_ok());
+    }
+}

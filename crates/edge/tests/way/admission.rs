@@ -73,7 +73,7 @@ async fn unknown_methods_and_notifications_are_refused() {
 
 #[tokio::test]
 async fn a_kind_of_actor_that_the_server_does_not_name_is_refused() {
-    let world = World::with_actors(vec![Actor::Workload]).await;
+    let world = World::build(vec![Actor::Workload], 8).await;
     let answer = world.call("look", json!({})).await;
     assert_eq!((answer.code(), world.sent()), (-32010, 0));
 }
@@ -121,4 +121,31 @@ async fn a_server_with_too_many_calls_in_flight_says_so() {
     drop(held);
     world.upstream_does(|_| Ok(result("done")));
     assert_eq!(world.call("look", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_user_cannot_fill_a_server_alone() {
+    let world = World::build(vec![Actor::Assistant], 10_000).await;
+    world.upstream_does(|_| {
+        let (sender, answer) = crate::support::events();
+        std::mem::forget(sender); // a stream that never ends
+        Ok(answer)
+    });
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "look" } });
+    let mut held = Vec::new();
+    for _ in 0..portunus_core::limits::CALLS_PER_USER {
+        held.push(world.send("/sales/mcp", &message).await);
+    }
+    let more = Answer::read(world.send("/sales/mcp", &message).await).await;
+    assert_eq!(more.code(), -32012);
+}
+
+#[tokio::test]
+async fn mirrors_of_arguments_are_refused() {
+    let world = World::new().await;
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "look", "arguments": { "region": "eu" } } });
+    let request = world.request("POST", "/sales/mcp").header("mcp-param-region", "us");
+    let answer = world.handle(request.body(body.to_string().into_bytes().into()).unwrap()).await;
+    assert_eq!(answer.status(), 400);
+    assert_eq!(world.sent(), 0);
 }

@@ -163,3 +163,19 @@ async fn a_client_that_goes_away_is_recorded() {
     tokio::time::timeout(Duration::from_secs(5), sender.closed()).await.unwrap();
     assert_eq!(world.ends(), ["Cancelled"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_stalls_is_let_go() {
+    let world = World::new().await;
+    let (sender, answer) = events();
+    let answer = std::sync::Mutex::new(Some(answer));
+    world.upstream_does(move |_| Ok(answer.lock().unwrap().take().unwrap()));
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "look" } });
+    let unread = world.send("/sales/mcp", &message).await;
+    for _ in 0..3 {
+        sender.send(Ok(Bytes::from_static(b"data: 1\n\n"))).unwrap();
+    }
+    sender.closed().await;
+    assert_eq!(world.ends(), ["Cancelled"]);
+    drop(unread);
+}

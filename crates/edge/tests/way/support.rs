@@ -82,10 +82,10 @@ pub(crate) fn sales() -> ServerName {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with_actors(vec![Actor::Assistant, Actor::Autonomous]).await
+        Self::build(vec![Actor::Assistant, Actor::Autonomous], 8).await
     }
 
-    pub(crate) async fn with_actors(actors: Vec<Actor>) -> Self {
+    pub(crate) async fn build(actors: Vec<Actor>, room: usize) -> Self {
         let store = Arc::new(MemoryStore::default());
         let ledger = Arc::new(MemoryLedger::default());
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_800_000_000)));
@@ -107,7 +107,7 @@ impl World {
             dialect: Dialect::Generic,
             read_only: HashSet::from(["look".to_owned()]),
             dialer: upstream.clone(),
-            room: Arc::new(Semaphore::new(8)),
+            room: Arc::new(Semaphore::new(room)),
             server,
         };
         let snapshot = Snapshot {

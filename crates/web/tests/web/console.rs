@@ -114,6 +114,12 @@ async fn administrators_decide_about_waiting_calls_once() {
     assert_eq!(app.ledger.count("approval.allowed"), 1);
 
     ask_for_approval(&app).await;
+    let own = Approval { user: UserName::parse("olga").unwrap(), ..approval(&app).await };
+    app.store.commit(Batch::new().upsert(&own)).await.unwrap();
+    assert!(olga.post("/console/approvals", &fields).await.body.contains("somebody else must allow"));
+    assert_eq!(approval(&app).await.state, ApprovalState::Pending);
+
+    ask_for_approval(&app).await;
     app.clock.advance(limits::APPROVAL_TTL);
     assert!(olga.post("/console/approvals", &fields).await.body.contains("has expired"));
     assert_eq!(approval(&app).await.state, ApprovalState::Pending);
