@@ -136,6 +136,8 @@ async fn refresh(
         let new = New::mint(ports, &grant.value, scopes, token.value.generation.saturating_add(1))?;
         let used = RefreshToken { used_at: Some(ports.now), ..token.value };
         let batch = new.batch(Batch::new().update(&used, token.version), &grant);
+        // Spending the token and then failing to record it would cost an honest client its grant at the next attempt.
+        grants::record(ports, "portunus", "token.refreshing", &grant.value, &[]).await?;
         match ports.store.commit(batch).await {
             Ok(_generation) => return new.release(ports, client, &grant.value, "token.refreshed").await,
             Err(StoreError::Conflict { kind }) if kind == RefreshToken::KIND.as_str() => {

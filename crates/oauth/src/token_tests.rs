@@ -247,6 +247,17 @@ async fn tokens_leave_only_when_they_are_recorded() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_cannot_be_recorded_costs_nothing() {
+    let world = World::new().await;
+    let first = world.tokens().await;
+    let refreshing = world.refreshing(first.refresh_token.unwrap().expose());
+    world.ledger.set_failing(true);
+    assert_eq!(world.token(&refreshing).await.unwrap_err().code, ErrorCode::ServerError);
+    world.ledger.set_failing(false);
+    assert!(world.token(&refreshing).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_family_ends_at_reuse_even_when_nothing_can_be_recorded() {
     let world = World::new().await;
     let first = world.tokens().await;
