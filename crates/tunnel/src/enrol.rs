@@ -122,9 +122,10 @@ impl Desk {
     /// # Errors
     /// See [`EnrolError`]. The token stays unused unless a connector was made.
     pub async fn enrol(&self, request: EnrolRequest, now: Timestamp) -> Result<EnrolReply, EnrolError> {
+        // The token first: a stranger without one costs a look-up, not a signature check.
+        let token = self.usable_token(&request, now).await?;
         let key =
             ProvenKey::from_csr(&request.csr_pem).map_err(|error| EnrolError::Csr(error.to_string()))?;
-        let token = self.usable_token(&request, now).await?;
         let server = token.value.server.clone();
         let connectors = store::list_all::<Connector>(&*self.store, Some(server.as_str())).await?;
         if connectors.iter().filter(|found| found.value.revoked_at.is_none()).count()
