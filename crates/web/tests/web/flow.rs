@@ -62,6 +62,7 @@ async fn a_client_gets_from_one_url_to_tokens_and_the_user_can_end_it() {
         "user.password_changed",
         "grant.created",
         "token.issued",
+        "token.refreshing",
         "token.refreshed",
         "grant.revoked",
     ];
