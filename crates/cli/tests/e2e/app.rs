@@ -35,6 +35,11 @@ pub(crate) struct Person {
 impl App {
     /// `portunus demo`: server `sales` with the sample shop behind a real connector.
     pub(crate) async fn demo() -> Self {
+        Self::demo_in(&[]).await
+    }
+
+    /// The same with these environment variables.
+    pub(crate) async fn demo_in(environment: &[(&str, &str)]) -> Self {
         let dir = directory();
         let (port, admin_port) = (free_port(), free_port());
         let state = dir.path().join("state");
@@ -49,7 +54,7 @@ impl App {
             "--json",
         ];
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let mut child = spawn(&words, dir.path(), Stdio::piped());
+        let mut child = spawn(&words, dir.path(), Stdio::piped(), environment);
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line)
@@ -70,7 +75,7 @@ impl App {
         let config = dir.path().join("portunus.yaml");
         std::fs::write(&config, configuration(port, admin_port, servers)).unwrap();
         let words = vec!["serve".to_owned(), "-c".to_owned(), config.to_str().unwrap().to_owned()];
-        let child = spawn(&words, dir.path(), Stdio::null());
+        let child = spawn(&words, dir.path(), Stdio::null(), &[]);
         let url = format!("https://localhost:{port}");
         let person = Person { user: "ana".to_owned(), password: String::new() };
         let mut app = Self { child, words, url, port, admin_port, person, dir };
@@ -121,7 +126,7 @@ impl App {
 
     /// Starts it again with the same state and ports.
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(&self.words, self.dir.path(), Stdio::null());
+        self.child = spawn(&self.words, self.dir.path(), Stdio::null(), &[]);
         self.ready().await;
     }
 
@@ -323,9 +328,14 @@ fn directory() -> TempDir {
     tempfile::Builder::new().prefix("portunus-e2e-").tempdir().unwrap()
 }
 
-fn spawn(words: &[impl AsRef<OsStr>], dir: &Path, stdout: Stdio) -> Child {
+fn spawn(words: &[impl AsRef<OsStr>], dir: &Path, stdout: Stdio, environment: &[(&str, &str)]) -> Child {
     let mut command = Command::new(BINARY);
-    command.args(words).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(stdout);
+    command
+        .args(words)
+        .env("NO_COLOR", "1")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(stdout);
     command.stderr(append(&dir.join("portunus.log"))).spawn().unwrap()
 }
 

@@ -22,4 +22,5 @@ mod sql;
 mod sqlite;
 mod story;
 mod tokens;
+mod traces;
 mod tunnel;
