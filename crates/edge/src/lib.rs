@@ -8,6 +8,7 @@
 //! | [`route`] | host and path → server |
 //! | [`caller`] | token → user, client, grant |
 //! | [`body`], [`asked`] | bounded read, strict parse |
+//! | [`session`] | legacy session ids belong to one caller |
 //! | [`facts`] | SQL text → facts |
 //! | [`decide`], [`approval`] | policy → permit or refusal |
 //! | [`record`] | intent and outcome records |
@@ -36,6 +37,7 @@ pub mod request;
 pub mod respond;
 pub mod route;
 pub mod send;
+pub mod session;
 pub mod stream;
 pub mod tls;
 pub mod upstream;
@@ -70,6 +72,8 @@ pub struct Edge {
     pub redactor: Redactor,
     /// Upstream credentials.
     pub vault: Arc<Vault>,
+    /// Binds legacy session ids to callers.
+    pub sessions: session::Sessions,
     /// Signs assertions.
     pub signer: assertion::Signer,
     /// The present moment.

@@ -28,6 +28,9 @@ pub enum Refusal {
     /// The body is not one unambiguous message.
     #[error("{}", .0.message)]
     Message(Box<portunus_mcp::message::Reject>),
+    /// The session is not this caller's, or not known.
+    #[error("this session is not known; start a new one")]
+    NoSession,
     /// A policy said no.
     #[error("refused by policy")]
     Policy {
@@ -142,6 +145,7 @@ impl Refusal {
             Self::Unauthorized(_) => "unauthorized",
             Self::Body(_) => "body",
             Self::Message(_) => "message",
+            Self::NoSession => "session",
             Self::Policy { .. } => "policy",
             Self::ApprovalNeeded { .. } => "approval",
             Self::Busy { .. } => "busy",

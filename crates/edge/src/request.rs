@@ -72,7 +72,8 @@ where
     guard::check_origin(request.headers(), &snapshot.public_url)?;
     let published = snapshot.servers.get(name).ok_or_else(|| Refusal::NoServer(name.clone()))?;
     let known = edge.callers.identify(&*edge.store, name, request, edge.clock.now()).await?;
-    let asked = asked::read(request, published).await?;
+    let mut asked = asked::read(request, published).await?;
+    edge.sessions.check(&mut asked.headers, &known)?;
 
     // A slow body took its time: everything is decided as of now.
     let (now, parent) = (edge.clock.now(), asked.trace());
@@ -120,7 +121,9 @@ async fn exchange(
     };
     let withheld =
         |why: inspect::Withheld| UpstreamFailure::Withheld { id: case.asked.id(), why: why.to_string() };
-    Ok(inspect::inspect(case, answer).await.map_err(withheld)?)
+    let mut answer = inspect::inspect(case, answer).await.map_err(withheld)?;
+    edge.sessions.bind(answer.headers_mut(), case.known);
+    Ok(answer)
 }
 
 /// The credential version that this server's calls carry, if it needs one.

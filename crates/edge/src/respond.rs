@@ -55,6 +55,10 @@ pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
             rpc(status, answer::error(None, -32600, &bad.to_string(), None))
         }
         Refusal::Message(reject) => rpc(reject.status, reject.to_body()),
+        // The legacy era's word for: initialize again.
+        Refusal::NoSession => {
+            rpc(StatusCode::NOT_FOUND, answer::error(None, -32600, &refusal.to_string(), None))
+        }
         Refusal::Store(_) | Refusal::Ledger(_) | Refusal::Internal(_) => {
             let text = "the gateway cannot decide this request now; nothing was sent. Try again shortly";
             retry_later(rpc(

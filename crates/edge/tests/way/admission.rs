@@ -149,3 +149,40 @@ async fn mirrors_of_arguments_are_refused() {
     assert_eq!(answer.status(), 400);
     assert_eq!(world.sent(), 0);
 }
+
+#[tokio::test]
+async fn a_session_belongs_to_the_caller_it_was_given_to() {
+    let (mine, other) = (World::new().await, World::new().await);
+    let given = |world: &World| {
+        world.upstream_does(|request| {
+            let mut answer = result("done");
+            let asked = request.headers().get("mcp-session-id").cloned();
+            answer.headers_mut().insert("mcp-session-id", asked.unwrap_or("upstream-1".parse().unwrap()));
+            Ok(answer)
+        });
+    };
+    given(&mine);
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string();
+    let ask = async |world: &World, session: Option<&str>| {
+        let mut request = world.request("POST", "/sales/mcp");
+        if let Some(session) = session {
+            request = request.header("mcp-session-id", session);
+        }
+        let answer = world.handle(request.body(ping.clone().into_bytes().into()).unwrap()).await;
+        let session = answer.headers().get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), session)
+    };
+    let (_, session) = ask(&mine, None).await;
+    let session = session.unwrap();
+    assert!(session.starts_with("upstream-1."));
+    // The upstream saw its own id again, so the same proof comes back.
+    assert_eq!(ask(&mine, Some(&session)).await, (200, Some(session.clone())));
+    other.rename_user("eve").await;
+    for stolen in
+        [session.as_str(), "upstream-1", "upstream-1.", &session.replace("upstream-1", "upstream-2")]
+    {
+        let before = other.sent();
+        assert_eq!(ask(&other, Some(stolen)).await.0, 404, "{stolen}");
+        assert_eq!(other.sent(), before);
+    }
+}

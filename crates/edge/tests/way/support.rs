@@ -19,7 +19,7 @@ use portunus_core::time::{Clock, Timestamp};
 use portunus_core::token::{self, TokenKind};
 use portunus_edge::metrics::Metrics;
 use portunus_edge::ports::ControlPlane;
-use portunus_edge::{Edge, Published, Snapshot, assertion, caller, request, route};
+use portunus_edge::{Edge, Published, Snapshot, assertion, caller, request, route, session};
 use portunus_ledger::redact::Redactor;
 use portunus_policy::sql::Dialect;
 use portunus_policy::{Engine, ServerTools, Source, Tool, TrustGroups, defaults};
@@ -124,6 +124,7 @@ impl World {
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
+            sessions: session::Sessions::new(&[5; 32]),
             signer: assertion::Signer::new(&[3; 32], "https://edge.test").unwrap(),
             clock: clock.clone(),
             rng: rng.clone(),
@@ -174,6 +175,14 @@ impl World {
         let found = store::load::<Grant>(&*self.store, self.grant.as_str()).await.unwrap().unwrap();
         let revoked = Grant { revoked_at: Some(self.clock.now()), ..found.value };
         self.store.commit(Batch::new().update(&revoked, found.version)).await.unwrap();
+    }
+    /// Makes the caller somebody else.
+    pub(crate) async fn rename_user(&self, name: &str) {
+        let user = store::load::<User>(&*self.store, "ana").await.unwrap().unwrap().value;
+        let grant = store::load::<Grant>(&*self.store, self.grant.as_str()).await.unwrap().unwrap();
+        let user = User { name: UserName::parse(name).unwrap(), ..user };
+        let changed = Grant { user: user.name.clone(), ..grant.value };
+        self.store.commit(Batch::new().insert(&user).update(&changed, grant.version)).await.unwrap();
     }
     pub(crate) async fn approve(&self, id: &str) {
         let found = store::load::<Approval>(&*self.store, id).await.unwrap().unwrap();
