@@ -5,6 +5,7 @@ STATE ?= .demo
 LISTEN ?= 127.0.0.1:8443
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
+.NOTPARALLEL:
 .PHONY: demo test lint bench packages clients unit doc
 
 ## Builds, then runs everything in one process with embedded defaults; leaves it running (Ctrl-C ends it).
@@ -15,7 +16,7 @@ demo:
 	@exec target/demo/portunus demo --state $(STATE) --listen $(LISTEN)
 
 ## Installs what the tests need, then runs every test.
-test: packages clients lint unit doc
+test: packages clients lint doc unit
 
 packages:
 	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core
