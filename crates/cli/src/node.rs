@@ -28,6 +28,7 @@ use portunus_web::fetch::PublicFetcher;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -134,9 +135,10 @@ impl Node {
     /// Drains and ends: calls in flight finish, streams get their time, the ledger is closed with a checkpoint.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
+        // A peer of the admin listener that never ends its request must not hold the stop up.
+        let end = tokio::time::Instant::now() + limits::DRAIN_TIMEOUT + Duration::from_secs(5);
         for mut task in self.tasks {
-            // A peer of the admin listener that never ends its request must not hold the stop up.
-            if tokio::time::timeout(limits::DRAIN_TIMEOUT * 2, &mut task).await.is_err() {
+            if tokio::time::timeout_at(end, &mut task).await.is_err() {
                 task.abort();
             }
         }

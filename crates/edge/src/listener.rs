@@ -70,8 +70,16 @@ pub async fn serve(
     if timeout(limits::DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("some streams did not end in time and are cut");
     }
-    // Each is sealed by its record before the ledger closes.
+    // Each is sealed by its record before the ledger closes; the streams' own tasks need a moment to notice.
     running.shutdown().await;
+    let sealed = async {
+        while edge.metrics.in_flight() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if timeout(Duration::from_secs(1), sealed).await.is_err() {
+        tracing::warn!("some calls are recorded without their end");
+    }
 }
 
 struct Connection {
@@ -200,30 +208,31 @@ impl Drop for Source {
     }
 }
 
-/// How many streams a connection has: as many as there are receivers.
+/// How many streams a connection has (as many as there are receivers), and how many it has begun.
 #[derive(Clone)]
-struct Activity(Arc<watch::Sender<()>>);
+struct Activity(Arc<watch::Sender<u64>>);
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(())))
+        Self(Arc::new(watch::Sender::new(0)))
     }
 }
 
 impl Activity {
-    fn stream(&self) -> watch::Receiver<()> {
+    fn stream(&self) -> watch::Receiver<u64> {
+        self.0.send_modify(|begun| *begun += 1);
         self.0.subscribe()
     }
-    /// Resolves when there were no streams at two looks in a row.
+    /// Resolves when there was no stream at two looks in a row, nor in between.
     async fn idle(&self) {
-        let mut was_idle = false;
+        let mut last = None;
         loop {
             tokio::time::sleep(limits::IDLE_TIMEOUT / 2).await;
-            let is_idle = self.0.receiver_count() == 0;
-            if was_idle && is_idle {
+            let now = (self.0.receiver_count() == 0).then(|| *self.0.borrow());
+            if now.is_some() && now == last {
                 return;
             }
-            was_idle = is_idle;
+            last = now;
         }
     }
 }
@@ -231,7 +240,7 @@ impl Activity {
 /// An answer's body that counts as a stream for as long as it lives.
 struct Counted {
     body: Body,
-    _stream: watch::Receiver<()>,
+    _stream: watch::Receiver<u64>,
 }
 
 impl http_body::Body for Counted {
@@ -279,5 +288,16 @@ mod tests {
         assert!(tokio::time::timeout(long, activity.idle()).await.is_err());
         drop(stream);
         assert!(tokio::time::timeout(long, activity.idle()).await.is_ok());
+        let short_ones = async {
+            loop {
+                drop(activity.stream());
+                tokio::time::sleep(limits::IDLE_TIMEOUT / 8).await;
+            }
+        };
+        tokio::select! {
+            () = activity.idle() => panic!("short streams count too"),
+            () = short_ones => {}
+            () = tokio::time::sleep(long) => {}
+        }
     }
 }

@@ -127,6 +127,11 @@ impl Metrics {
     pub fn refused(&self, reason: &'static str) {
         self.unread.get_or_create(&ReasonLabels { reason }).inc();
     }
+    /// Calls in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.streams.get()
+    }
     /// An admitted call begins.
     #[must_use]
     pub fn begin(self: &Arc<Self>, server: &str, tool: &str, room: Room) -> InFlight {

@@ -116,8 +116,9 @@ async fn exchange(
         send.await?
     } else {
         let (recorded, answer) = tokio::join!(record::durable(receipt), send);
+        let answer = answer?;
         recorded.map_err(|_| Refusal::Unrecorded { id: case.asked.id() })?;
-        answer?
+        answer
     };
     let withheld =
         |why: inspect::Withheld| UpstreamFailure::Withheld { id: case.asked.id(), why: why.to_string() };

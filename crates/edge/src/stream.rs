@@ -15,6 +15,7 @@ use portunus_mcp::answer;
 use portunus_mcp::sse::Event;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -64,6 +65,9 @@ impl Drop for Seal {
     }
 }
 
+/// An answer of so many bytes fits into the buffers on its way, whether it is read or not.
+const SHORT_BYTES: u64 = 16 * 1024;
+
 /// What bounds one answer.
 pub struct Bounds {
     /// Bytes of the whole answer.
@@ -101,15 +105,29 @@ impl Sealed {
         Self { inner, seal, bounds, revocation, waiting: None, between_events: true, over: false }
     }
 
-    /// The body as it goes out. An event stream is read by a task of its own, so that a reader that stalls neither holds
-    /// the call open nor misses its revocation; anything else is short.
-    pub fn into_body(self) -> Body {
-        if self.bounds.events.is_none() {
+    /// The body as it goes out. A short answer goes as it is; anything else is read by a task of its own, so that a reader
+    /// that stalls neither holds the call open nor misses its revocation.
+    pub fn into_body(mut self) -> Body {
+        if self.inner.is_end_stream() {
+            // HTTP/1.1 never asks for the end of a body that has none.
+            self.finish(End::Done);
+        }
+        let short = self.size_hint().upper().is_some_and(|bytes| bytes <= SHORT_BYTES);
+        if self.bounds.events.is_none() && short {
             return Body::new(self);
         }
+        let whole = Arc::new(AtomicBool::new(false));
         let (sender, mut receiver) = mpsc::channel(1);
-        tokio::spawn(pump(self, sender));
-        let frames = futures_util::stream::poll_fn(move |context| receiver.poll_recv(context));
+        tokio::spawn(pump(self, sender, whole.clone()));
+        let frames = futures_util::stream::poll_fn(move |context| {
+            Poll::Ready(match ready!(receiver.poll_recv(context)) {
+                // A stream that was cut must not look complete.
+                None if !whole.swap(true, Ordering::AcqRel) => {
+                    Some(Err(BodyError::from("the stream was cut")))
+                }
+                next => next,
+            })
+        });
         Body::new(http_body_util::StreamBody::new(frames))
     }
 
@@ -170,14 +188,21 @@ impl Sealed {
 }
 
 /// Reads a stream for a client, which must take each piece in time.
-async fn pump(mut stream: Sealed, client: mpsc::Sender<Result<Frame<Bytes>, BodyError>>) {
+async fn pump(
+    mut stream: Sealed,
+    client: mpsc::Sender<Result<Frame<Bytes>, BodyError>>,
+    whole: Arc<AtomicBool>,
+) {
     let mut revocation = stream.revocation.clone();
     loop {
         let next = tokio::select! {
             next = stream.frame() => next,
             () = client.closed() => None,
         };
-        let Some(frame) = next else { return };
+        let Some(frame) = next else {
+            whole.store(true, Ordering::Release);
+            return;
+        };
         let taken = tokio::select! {
             // First, so that a last event that says why still goes out.
             biased;

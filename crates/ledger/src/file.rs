@@ -412,8 +412,10 @@ impl Turn {
         let (told, kept): (Vec<_>, Vec<_>) =
             self.batch.drain(..).chain(queued).partition(|waiting| waiting.receipt.is_some());
         // Nobody can ask again for these: they are written when the disk works.
-        for waiting in kept {
-            state.keep(waiting);
+        if !state.closing {
+            for waiting in kept {
+                state.keep(waiting);
+            }
         }
         drop(state);
         for receipt in told.into_iter().filter_map(|waiting| waiting.receipt) {

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 
 /// Idle connections to one upstream.
 const IDLE: usize = 256;
-/// Idle connections are closed after that; less than what common servers keep.
+/// Idle connections are not used after that, and closed at the next use of the pool; less than what common servers keep.
 const IDLE_LIFE: Duration = Duration::from_secs(20);
 
 pub(super) type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
@@ -64,6 +64,8 @@ impl Pool {
             return;
         }
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = idle.partition_point(|(since, _)| since.elapsed() >= IDLE_LIFE);
+        idle.drain(..old);
         if idle.len() >= IDLE {
             idle.remove(0);
         }

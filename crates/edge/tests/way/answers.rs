@@ -177,5 +177,18 @@ async fn a_reader_that_stalls_is_let_go() {
     }
     sender.closed().await;
     assert_eq!(world.ends(), ["Cancelled"]);
-    drop(unread);
+    assert!(unread.into_body().collect().await.is_err(), "what was cut does not look complete");
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_done_without_being_asked_for_its_end() {
+    let world = World::new().await;
+    world.upstream_does(|_| {
+        let mut accepted = http::Response::new(portunus_core::dialer::empty());
+        *accepted.status_mut() = http::StatusCode::ACCEPTED;
+        Ok(accepted)
+    });
+    let note = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    drop(world.send("/sales/mcp", &note).await);
+    assert_eq!(world.ends(), ["Done"]);
 }
