@@ -12,8 +12,8 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 demo:
 	@tests/packages.sh gcc libc6-dev
 	@echo "Building Portunus (a few minutes the first time) …"
-	$(CARGO) build --locked --profile demo -p portunus-cli
-	@exec target/demo/portunus demo --state $(STATE) --listen $(LISTEN)
+	$(CARGO) build --locked -p portunus-cli
+	@exec target/debug/portunus demo --state $(STATE) --listen $(LISTEN)
 
 ## Installs what the tests need, then runs every test.
 test: packages clients lint doc unit
