@@ -2,6 +2,7 @@
 //! but its id, with its secret in the Authorization header, or with its secret in the form; as it registered.
 
 use crate::client;
+use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
 use crate::ports::Ports;
@@ -33,22 +34,19 @@ struct Presented {
     secret: Option<Secret<String>>,
 }
 
-/// Authenticates the client of a request; `authorization` is the value of its Authorization header.
+/// Authenticates the client of a request.
 ///
 /// # Errors
 /// `invalid_client` when it is unknown or proves itself otherwise than it registered, `invalid_request` when it uses two
 /// ways at once.
-pub async fn authenticate(
-    ports: &Ports<'_>,
-    form: &Form,
-    authorization: Option<&str>,
-) -> Result<Authenticated, OAuthError> {
+pub async fn authenticate(ports: &Ports<'_>, request: &Request<'_>) -> Result<Authenticated, OAuthError> {
+    let form = request.form;
     if form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some() {
         return Err(refused(
             "client assertions are not supported; use none, client_secret_basic or client_secret_post",
         ));
     }
-    let presented = match authorization {
+    let presented = match request.authorization {
         Some(header) => basic(header, form)?,
         None => in_form(form)?,
     };

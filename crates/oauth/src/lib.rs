@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`config`] | the issuer and the servers it gives tokens for |
 //! | [`ports`] | what every operation is given |
+//! | [`endpoint`] | what a request to an endpoint brings |
 //! | [`error`] | OAuth errors and what they look like to a client |
 //! | [`metadata`] | the discovery documents (RFC 9728, RFC 8414, OpenID Connect Discovery) |
 //! | [`form`] | forms and queries, read strictly |
@@ -33,6 +34,7 @@ pub mod client;
 pub mod client_auth;
 pub mod config;
 pub mod csrf;
+pub mod endpoint;
 pub mod error;
 pub mod form;
 pub mod grants;

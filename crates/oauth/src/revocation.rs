@@ -1,9 +1,8 @@
 //! Token revocation (RFC 7009) and introspection (RFC 7662).
 
 use crate::client_auth::{self, Authenticated};
-use crate::config::Issuer;
+use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
-use crate::form::Form;
 use crate::grants;
 use crate::ports::Ports;
 use crate::resolve::{ResolveError, resolve};
@@ -18,9 +17,9 @@ use serde::Serialize;
 ///
 /// # Errors
 /// When the client does not prove itself, or the token is another client's.
-pub async fn revoke(ports: &Ports<'_>, form: &Form, authorization: Option<&str>) -> Result<(), OAuthError> {
-    let client = client_auth::authenticate(ports, form, authorization).await?;
-    let text = form.require("token")?;
+pub async fn revoke(ports: &Ports<'_>, request: &Request<'_>) -> Result<(), OAuthError> {
+    let client = client_auth::authenticate(ports, request).await?;
+    let text = request.form.require("token")?;
     let by = client.client().client_id.as_str();
     // `token_type_hint` is not needed: the form of a token says what it is.
     if let Some(digest) = token::digest(TokenKind::Refresh, text)
@@ -77,18 +76,13 @@ pub struct Active {
 ///
 /// # Errors
 /// When the client does not prove itself with a secret.
-pub async fn introspect(
-    ports: &Ports<'_>,
-    issuer: &Issuer,
-    form: &Form,
-    authorization: Option<&str>,
-) -> Result<Introspection, OAuthError> {
-    let client = client_auth::authenticate(ports, form, authorization).await?;
+pub async fn introspect(ports: &Ports<'_>, request: &Request<'_>) -> Result<Introspection, OAuthError> {
+    let client = client_auth::authenticate(ports, request).await?;
     if !client.is_confidential() {
         let description = "introspection is for clients that authenticate with a secret";
         return Err(OAuthError::new(ErrorCode::InvalidClient, description));
     }
-    let resolved = match resolve(ports.store, ports.now, form.require("token")?).await {
+    let resolved = match resolve(ports.store, ports.now, request.form.require("token")?).await {
         Ok(resolved) if resolved.caller.client == client.client().client_id => resolved,
         Err(ResolveError::Store(error)) => return Err(error.into()),
         _ => return Ok(Introspection::Inactive { active: false }),
@@ -100,8 +94,8 @@ pub async fn introspect(
         client_id: caller.client.to_string(),
         username: caller.user.to_string(),
         sub: caller.user.to_string(),
-        aud: issuer.resource(&caller.server),
-        iss: issuer.as_str().to_owned(),
+        aud: request.issuer.resource(&caller.server),
+        iss: request.issuer.as_str().to_owned(),
         token_type: "Bearer",
         exp: resolved.expires_at.as_secs(),
     }))

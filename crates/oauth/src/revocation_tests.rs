@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::client;
+use crate::form::Form;
 use crate::testing::{REDIRECT, World, encode};
 
 async fn ask_to_revoke(world: &World, client: &str, token: &str) -> Result<(), ErrorCode> {
     let form = encode(&[("client_id", client.to_owned()), ("token", token.to_owned())]);
-    revoke(&world.ports(), &Form::parse(form.as_bytes()).unwrap(), None).await.map_err(|error| error.code)
+    let form = Form::parse(form.as_bytes()).unwrap();
+    revoke(&world.ports(), &world.request_of(&form, None)).await.map_err(|error| error.code)
 }
 
 #[tokio::test]
@@ -64,7 +66,7 @@ async fn introspection_tells_a_client_with_a_secret_about_its_own_tokens_only() 
         let fields = [("client_id", client), ("client_secret", secret), ("token", token)];
         let form = encode(&fields.map(|(name, value)| (name, value.to_owned())));
         let form = Form::parse(form.as_bytes()).unwrap();
-        introspect(&world.ports(), &world.issuer, &form, None)
+        introspect(&world.ports(), &world.request_of(&form, None))
             .await
             .map(|said| serde_json::to_value(said).unwrap())
             .map_err(|error| error.code)

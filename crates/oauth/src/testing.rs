@@ -4,6 +4,7 @@
 use crate::authorize;
 use crate::client::{self, DocumentFetcher, FetchError, Fetched};
 use crate::config::Issuer;
+use crate::endpoint;
 use crate::error::OAuthError;
 use crate::form::Form;
 use crate::password;
@@ -193,7 +194,16 @@ impl World {
 
     pub(crate) async fn token(&self, parameters: &[(&str, String)]) -> Result<Issued, OAuthError> {
         let form = Form::parse(encode(parameters).as_bytes()).unwrap();
-        token::respond(&self.ports(), &self.issuer, &form, None).await
+        token::respond(&self.ports(), &self.request_of(&form, None)).await
+    }
+
+    /// A request of a client to an endpoint.
+    pub(crate) fn request_of<'a>(
+        &'a self,
+        form: &'a Form,
+        authorization: Option<&'a str>,
+    ) -> endpoint::Request<'a> {
+        endpoint::Request { issuer: &self.issuer, fetcher: &self.documents, form, authorization }
     }
 
     /// Tokens that the user agreed to just now.

@@ -280,7 +280,7 @@ async fn a_client_with_a_secret_must_show_it_the_way_it_registered() {
     let authenticate = async |fields: &[(&str, &str)], header: Option<String>| {
         let fields: Vec<_> = fields.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
         let form = Form::parse(encode(&fields).as_bytes()).unwrap();
-        client_auth::authenticate(&world.ports(), &form, header.as_deref())
+        client_auth::authenticate(&world.ports(), &world.request_of(&form, header.as_deref()))
             .await
             .map(drop)
             .map_err(|e| e.code)

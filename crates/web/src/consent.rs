@@ -2,22 +2,19 @@
 //! is asked for every time: a grant from before never answers for the user.
 
 use crate::answer::{self, Answer, Refusal, page, see_other};
+use crate::endpoints::Counted;
 use crate::headers;
 use crate::input;
 use crate::sign_in::{self, Visitor, Who};
 use crate::state::State;
 use askama::Template;
-use async_trait::async_trait;
 use axum::extract::{Request, State as Shared};
 use http::{StatusCode, header};
 use portunus_core::document::{Client, ClientSource};
 use portunus_core::limits;
 use portunus_oauth::authorize::{self, Rejected};
-use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
 use portunus_oauth::redirect;
-use portunus_oauth::throttle::Key;
 use std::net::IpAddr;
-use url::Url;
 
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -128,19 +125,4 @@ async fn read(state: &State, peer: IpAddr, query: &str) -> Result<authorize::Req
         Rejected::Page(error) => answer::oauth_page(state, &error),
         Rejected::Redirect { location, .. } => Refusal::new(see_other(&location)),
     })
-}
-
-/// Counts fetches like registrations: one address cannot make us fetch without end.
-struct Counted<'a> {
-    state: &'a State,
-    peer: IpAddr,
-}
-
-#[async_trait]
-impl DocumentFetcher for Counted<'_> {
-    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
-        let attempt = self.state.registrations().attempt(Key::address(self.peer), self.state.now());
-        attempt.map_err(|_too_many| FetchError::Busy)?;
-        self.state.fetcher().fetch(url).await
-    }
 }

@@ -3,13 +3,19 @@
 use crate::answer::{json, oauth_json, secret_json};
 use crate::input::{self, Head};
 use crate::state::State;
+use async_trait::async_trait;
 use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
+use portunus_oauth::config::Issuer;
 use portunus_oauth::error::{ErrorCode, OAuthError};
 use portunus_oauth::form::Form;
 use portunus_oauth::throttle::{Key, TooMany};
-use portunus_oauth::{client, revocation, token};
+use portunus_oauth::{client, endpoint, revocation, token};
+use std::net::IpAddr;
+use std::sync::Arc;
+use url::Url;
 
 /// `POST /oauth/token` (RFC 6749 section 3.2).
 pub(crate) async fn token(Shared(state): Shared<State>, request: Request) -> Response {
@@ -17,13 +23,14 @@ pub(crate) async fn token(Shared(state): Shared<State>, request: Request) -> Res
         Ok(read) => read,
         Err(error) => return oauth_json(&error, false),
     };
-    let issued = match authorization(&head) {
-        Ok(header) => token::respond(&state.ports(), &state.issuer(), &form, header).await,
+    let asked = Asked::new(&state, head, form);
+    let issued = match asked.request() {
+        Ok(request) => token::respond(&state.ports(), &request).await,
         Err(error) => Err(error),
     };
     match issued {
         Ok(issued) => secret_json(StatusCode::OK, &issued.body()),
-        Err(error) => oauth_json(&error, head.headers.contains_key(header::AUTHORIZATION)),
+        Err(error) => asked.refuse(&error),
     }
 }
 
@@ -54,13 +61,14 @@ pub(crate) async fn revoke(Shared(state): Shared<State>, request: Request) -> Re
         Ok(read) => read,
         Err(error) => return oauth_json(&error, false),
     };
-    let revoked = match authorization(&head) {
-        Ok(header) => revocation::revoke(&state.ports(), &form, header).await,
+    let asked = Asked::new(&state, head, form);
+    let revoked = match asked.request() {
+        Ok(request) => revocation::revoke(&state.ports(), &request).await,
         Err(error) => Err(error),
     };
     match revoked {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => oauth_json(&error, head.headers.contains_key(header::AUTHORIZATION)),
+        Err(error) => asked.refuse(&error),
     }
 }
 
@@ -70,16 +78,54 @@ pub(crate) async fn introspect(Shared(state): Shared<State>, request: Request) -
         Ok(read) => read,
         Err(error) => return oauth_json(&error, false),
     };
-    match introspection(&state, &head, &form).await {
+    let asked = Asked::new(&state, head, form);
+    match introspection(&state, &asked).await {
         Ok(body) => json(StatusCode::OK, body),
-        Err(error) => oauth_json(&error, head.headers.contains_key(header::AUTHORIZATION)),
+        Err(error) => asked.refuse(&error),
     }
 }
 
-async fn introspection(state: &State, head: &Head, form: &Form) -> Result<String, OAuthError> {
-    let header = authorization(head)?;
-    let said = revocation::introspect(&state.ports(), &state.issuer(), form, header).await?;
+async fn introspection(state: &State, asked: &Asked<'_>) -> Result<String, OAuthError> {
+    let said = revocation::introspect(&state.ports(), &asked.request()?).await?;
     Ok(serde_json::to_string(&said).unwrap_or_default())
+}
+
+/// A client's request to an endpoint, with all that answering it takes.
+struct Asked<'a> {
+    head: Head,
+    form: Form,
+    issuer: Arc<Issuer>,
+    fetcher: Counted<'a>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(state: &'a State, head: Head, form: Form) -> Self {
+        let fetcher = Counted { state, peer: head.peer };
+        Self { head, form, issuer: state.issuer(), fetcher }
+    }
+    fn request(&self) -> Result<endpoint::Request<'_>, OAuthError> {
+        let authorization = authorization(&self.head)?;
+        let Self { form, issuer, fetcher, .. } = self;
+        Ok(endpoint::Request { issuer, fetcher, form, authorization })
+    }
+    fn refuse(&self, error: &OAuthError) -> Response {
+        oauth_json(error, self.head.headers.contains_key(header::AUTHORIZATION))
+    }
+}
+
+/// Counts fetches like registrations: one address cannot make us fetch without end.
+pub(crate) struct Counted<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) peer: IpAddr,
+}
+
+#[async_trait]
+impl DocumentFetcher for Counted<'_> {
+    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
+        let attempt = self.state.registrations().attempt(Key::address(self.peer), self.state.now());
+        attempt.map_err(|_too_many| FetchError::Busy)?;
+        self.state.fetcher().fetch(url).await
+    }
 }
 
 /// The Authorization header, if there is one; two of them are ambiguous.
