@@ -30,8 +30,27 @@ pub struct Caller {
 /// How and when a user proved who they are.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SignIn {
-    /// Authentication method reference (RFC 8176): `pwd`, `otp`, `hwk` …; `local` for a token issued by an administrator.
+    /// `pwd`: the password of a built-in account; `passkey`; `oidc`: an identity provider; `local`: not at all, the token
+    /// was issued by an administrator.
     pub method: String,
-    /// When.
+    /// When: for an identity provider the moment it names (`auth_time`), if it names one.
     pub at: Timestamp,
+    /// Authentication method references (RFC 8176), as the provider or the passkey says; at most
+    /// [`crate::limits::AMR_VALUES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// Authentication context class, as the provider says (OpenID Connect Core section 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// The identity provider's issuer; `None`: a built-in account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+}
+
+impl SignIn {
+    /// A sign-in about which no more is known than how and when.
+    #[must_use]
+    pub fn new(method: &str, at: Timestamp) -> Self {
+        Self { method: method.to_owned(), at, amr: Vec::new(), acr: None, issuer: None }
+    }
 }

@@ -148,6 +148,11 @@ pub const CACHED_CALLERS: usize = 100_000;
 /// Longest time a warm caller is trusted without looking at the store again.
 pub const CALLER_TTL: Duration = Duration::from_secs(30);
 
+/// Authentication method references kept of one sign-in, and the bytes of each, and of the context class.
+pub const AMR_VALUES: usize = 16;
+/// See [`AMR_VALUES`].
+pub const AMR_BYTES: usize = 128;
+
 // --- tunnel ---
 
 /// Links that one connector may hold.

@@ -191,7 +191,7 @@ async fn a_flood_of_registrations_stays_bounded_and_spares_clients_in_use() {
         client_name: String::new(),
         server: ServerName::parse("sales").unwrap(),
         scopes: vec![],
-        sign_in: SignIn { method: "pwd".to_owned(), at: ports.now },
+        sign_in: SignIn::new("pwd", ports.now),
         created_at: ports.now,
         revoked_at: None,
         revoked_why: None,

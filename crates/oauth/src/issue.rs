@@ -103,7 +103,7 @@ async fn script_grant(ports: &Ports<'_>, order: &Order) -> Result<(Grant, Batch)
         client_id,
         server: order.server.clone(),
         scopes: vec![SCOPE.to_owned()],
-        sign_in: SignIn { method: ISSUED.to_owned(), at: ports.now },
+        sign_in: SignIn::new(ISSUED, ports.now),
         created_at: ports.now,
         revoked_at: None,
         revoked_why: None,

@@ -73,7 +73,7 @@ pub async fn finish(ports: &Ports<'_>, verified: Verified) -> Result<Proven, Sig
                 .record(user.name.as_str(), "user.signed_in", user.name.as_str(), &detail)
                 .await
                 .map_err(Trouble::from)?;
-            Ok(Proven { user, sign_in: SignIn { method: METHOD.to_owned(), at: ports.now } })
+            Ok(Proven { user, sign_in: SignIn::new(METHOD, ports.now) })
         }
         Verified { user, .. } => {
             // What was typed as a name of nobody may be a password in the wrong field: it is not recorded.

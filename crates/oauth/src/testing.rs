@@ -140,7 +140,7 @@ impl World {
     }
 
     pub(crate) fn sign_in(&self) -> SignIn {
-        SignIn { method: "pwd".to_owned(), at: self.now() }
+        SignIn::new("pwd", self.now())
     }
 
     /// The parameters of a sound authorization request.

@@ -71,7 +71,7 @@ fn caller() -> Caller {
         server: ServerName::parse("s0").unwrap(),
         scopes: vec!["tools".to_owned()],
         actor: Actor::Assistant,
-        sign_in: SignIn { method: "pwd".to_owned(), at: Timestamp::from_secs(1_795_000_000) },
+        sign_in: SignIn::new("pwd", Timestamp::from_secs(1_795_000_000)),
     }
 }
 

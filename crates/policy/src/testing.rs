@@ -173,7 +173,7 @@ fn caller(case: &Case, now: Timestamp) -> Result<Caller, String> {
         server: case.server.clone(),
         scopes: case.scopes.clone(),
         actor: case.actor.unwrap_or(Actor::Assistant),
-        sign_in: SignIn { method: case.sign_in.clone().unwrap_or_else(|| "pwd".to_owned()), at },
+        sign_in: SignIn::new(case.sign_in.as_deref().unwrap_or("pwd"), at),
     })
 }
 

@@ -150,7 +150,7 @@ fn caller(explain: &Explain, server: &ServerName, now: Timestamp) -> Result<Call
         server: server.clone(),
         scopes: vec![portunus_oauth::config::SCOPE.to_owned()],
         actor: Actor::Assistant,
-        sign_in: SignIn { method: String::from("pwd"), at: now },
+        sign_in: SignIn::new("pwd", now),
     })
 }
 

@@ -231,7 +231,7 @@ async fn sign_in(store: &dyn Store, rng: &CountingRng, now: Timestamp) -> (Strin
         client_name: "Test".into(),
         server: sales(),
         scopes: vec!["mcp".into()],
-        sign_in: SignIn { method: "pwd".into(), at: now },
+        sign_in: SignIn::new("pwd", now),
         created_at: now,
         revoked_at: None,
         revoked_why: None,

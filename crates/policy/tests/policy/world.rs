@@ -62,7 +62,7 @@ pub(crate) fn caller(user: &str, groups: &[&str], server: &str) -> Caller {
         server: ServerName::parse(server).unwrap(),
         scopes: vec!["tools".to_owned()],
         actor: Actor::Assistant,
-        sign_in: SignIn { method: "pwd".to_owned(), at: Timestamp::from_secs(now().as_secs() - 600) },
+        sign_in: SignIn::new("pwd", Timestamp::from_secs(now().as_secs() - 600)),
     }
 }
 

@@ -123,7 +123,7 @@ pub(crate) fn permit(of: &str) -> Permit {
         server: server.clone(),
         scopes: Vec::new(),
         actor: Actor::Assistant,
-        sign_in: SignIn { method: "pwd".to_owned(), at: NOW },
+        sign_in: SignIn::new("pwd", NOW),
     };
     let request = Request {
         decision: mint("dec", NOW, &Os),
