@@ -1,8 +1,9 @@
 //! The durable documents. Plain data: what may happen to them is decided in `oauth`, `vault`, `policy` and `tunnel`.
 
-use crate::caller::SignIn;
+use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;
 use crate::id::{ClientId, CredentialName, GroupName, Id, ServerName, UserName};
+use crate::server::Actor;
 use crate::store::{Document, Kind};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,9 @@ pub struct Grant {
     pub revoked_at: Option<Timestamp>,
     /// Why it was revoked, for people: `by ana`, `refresh token reused` …
     pub revoked_why: Option<String>,
+    /// What kind of actor drives the client; `None`: what the way of signing in says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
 }
 
 impl Document for Grant {
@@ -159,6 +163,9 @@ pub struct AccessToken {
     pub scopes: Vec<String>,
     /// End of its life.
     pub expires_at: Timestamp,
+    /// How its client came by it, and what it must show with it.
+    #[serde(default)]
+    pub holding: Holding,
 }
 
 impl Document for AccessToken {
@@ -187,6 +194,9 @@ pub struct RefreshToken {
     pub used_at: Option<Timestamp>,
     /// End of its life.
     pub expires_at: Timestamp,
+    /// The key that a public client must prove to hold when it exchanges it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Confirmation>,
 }
 
 impl Document for RefreshToken {

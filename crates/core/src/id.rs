@@ -16,6 +16,10 @@ pub struct InvalidName {
 /// A text newtype whose only way in is a checked parse.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $check:expr) => {
+        name!($(#[$doc])* $type, $what, $rule, $check, $check);
+    };
+    // `$written` is for text that our own side wrote: stored documents, configuration, commands.
+    ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $check:expr, $written:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -27,7 +31,9 @@ macro_rules! name {
             /// # Errors
             /// When the text breaks the rule the error states.
             pub fn parse(text: &str) -> Result<Self, InvalidName> {
-                let check: fn(&str) -> bool = $check;
+                Self::checked(text, $check)
+            }
+            fn checked(text: &str, check: fn(&str) -> bool) -> Result<Self, InvalidName> {
                 if check(text) {
                     Ok(Self(text.into()))
                 } else {
@@ -54,7 +60,7 @@ macro_rules! name {
         impl TryFrom<String> for $type {
             type Error = InvalidName;
             fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
+                Self::checked(&text, $written)
             }
         }
         impl From<$type> for String {
@@ -65,7 +71,7 @@ macro_rules! name {
         impl std::str::FromStr for $type {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
-                Self::parse(text)
+                Self::checked(text, $written)
             }
         }
     };
@@ -79,12 +85,21 @@ name!(
     |t| is_label(t, 63)
 );
 name!(
-    /// A user's name as they type it at sign-in; an e-mail address or a short name.
+    /// A user's name as they type it at sign-in (an e-mail address or a short name), or `workload:NAME`. [`UserName::parse`]
+    /// takes people's names only, so that nobody can become a workload by choosing a name; what Portunus itself or its
+    /// administrator wrote (`FromStr`, stored documents) may be either.
     UserName,
     "user name",
     "1 to 254 of a-z, A-Z, 0-9 and `@ . _ + -`",
-    |t| (1..=254).contains(&t.len())
-        && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._+-".contains(&b))
+    is_person,
+    |t| is_person(t) || t.strip_prefix(WORKLOAD).is_some_and(|name| is_label(name, 63))
+);
+name!(
+    /// The name of a workload: a service or job with an identity of its own.
+    WorkloadName,
+    "workload name",
+    "1 to 63 of a-z, 0-9 and `-`, starting with a letter, not ending with `-`",
+    |t| is_label(t, 63)
 );
 name!(
     /// A group's name.
@@ -144,6 +159,27 @@ pub fn mint(prefix: &str, now: Timestamp, rng: &dyn Rng) -> Id {
     Id(text.into())
 }
 
+/// What a workload's name begins with where it stands for a user; no person's name can hold a colon.
+const WORKLOAD: &str = "workload:";
+
+impl UserName {
+    /// The principal that a workload is.
+    #[must_use]
+    pub fn of_workload(name: &WorkloadName) -> Self {
+        Self(format!("{WORKLOAD}{name}").into())
+    }
+    /// The workload's own name, if this is not a person.
+    #[must_use]
+    pub fn workload(&self) -> Option<&str> {
+        self.as_str().strip_prefix(WORKLOAD)
+    }
+}
+
+fn is_person(text: &str) -> bool {
+    (1..=254).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"@._+-".contains(&b))
+}
+
 fn is_label(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -175,6 +211,16 @@ mod tests {
         }
         assert!(UserName::parse("ana@example.com").is_ok());
         assert!(UserName::parse("ana\n").is_err());
+    }
+
+    #[test]
+    fn a_person_cannot_take_the_name_of_a_workload() {
+        let workload = UserName::of_workload(&WorkloadName::parse("ci-build").unwrap());
+        assert_eq!((workload.as_str(), workload.workload()), ("workload:ci-build", Some("ci-build")));
+        assert!(UserName::parse(workload.as_str()).is_err());
+        assert_eq!(UserName::try_from(workload.to_string()), Ok(workload));
+        assert!(UserName::try_from("workload:a:b".to_owned()).is_err());
+        assert_eq!(UserName::parse("workload").unwrap().workload(), None);
     }
 
     #[test]

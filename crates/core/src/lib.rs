@@ -8,6 +8,7 @@
 //! | [`limits`] | every bound with its unit, on one page |
 //! | [`server`] | a published MCP server and its upstream |
 //! | [`caller`] | who is asking: user × client × how they signed in |
+//! | [`peer`] | what the peer of a TLS connection proved |
 //! | [`document`] | the durable documents: user, client, grant, tokens, credentials, approvals … |
 //! | [`store`] | the narrow port to durable state |
 //! | [`record`] | audit records and the port to the ledger |
@@ -25,6 +26,7 @@ pub mod digest;
 pub mod document;
 pub mod id;
 pub mod limits;
+pub mod peer;
 pub mod record;
 pub mod secret;
 pub mod server;

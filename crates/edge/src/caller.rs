@@ -31,8 +31,8 @@ pub struct Known {
     room: Arc<Semaphore>,
 }
 
-/// Policy version, second, source and era.
-type DisclosureKey = (usize, u64, IpAddr, Era);
+/// Policy version, second, source, era and certificate.
+type DisclosureKey = (usize, u64, IpAddr, Era, Option<Digest>);
 
 /// A place among the calls in flight, of the server and of the user.
 pub struct Room {
@@ -67,7 +67,8 @@ impl Known {
     /// Which columns may be shown to this caller, looked at anew each second.
     pub fn disclosure(&self, engine: &Arc<Engine>, context: &Context<'_>) -> Arc<Disclosure> {
         let era = if context.era == "modern" { Era::Modern } else { Era::Legacy };
-        let key = (Arc::as_ptr(engine) as usize, context.now.as_secs(), context.source, era);
+        let certificate = context.certificate.map(|certificate| certificate.thumbprint);
+        let key = (Arc::as_ptr(engine) as usize, context.now.as_secs(), context.source, era, certificate);
         let mut slot = self.disclosure.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
             Some((made_for, disclosure)) if *made_for == key => disclosure.clone(),

@@ -6,6 +6,7 @@ use crate::caller::Known;
 use crate::refusal::Refusal;
 use crate::{Edge, Published, Snapshot, facts, record};
 use portunus_core::id::{self, Id};
+use portunus_core::peer::ClientCertificate;
 use portunus_core::record::Verdict;
 use portunus_core::time::Timestamp;
 use portunus_core::trace::TraceContext;
@@ -21,6 +22,8 @@ pub struct Case<'a> {
     pub published: &'a Published,
     /// Who is asking.
     pub known: &'a Known,
+    /// The certificate of the client's connection.
+    pub certificate: Option<&'a Arc<ClientCertificate>>,
     /// What.
     pub asked: &'a Asked,
     /// From where.
@@ -108,6 +111,7 @@ pub fn context<'a>(case: &Case<'a>) -> Context<'a> {
         source: case.source,
         environment: &case.published.server.environment,
         era: asked::era_word(case.asked.era()),
+        certificate: case.certificate.map(|certificate| &**certificate),
     }
 }
 

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, StreamBody};
 use portunus_core::dialer::{self, Body, BodyError};
 use portunus_core::id::ServerName;
 use portunus_core::limits;
+use portunus_core::peer::ClientCertificate;
 use portunus_core::time::Timestamp;
 use portunus_mcp::list;
 use portunus_mcp::message::{Era, List, TargetKind};
@@ -107,6 +108,7 @@ struct Filter {
     environment: String,
     era: Era,
     source: IpAddr,
+    certificate: Option<Arc<ClientCertificate>>,
     now: Timestamp,
     /// The lists that may come: the one that was asked for, or any on a stream that may be a resumed one.
     lists: Vec<List>,
@@ -122,6 +124,7 @@ impl Filter {
             environment: case.published.server.environment.clone(),
             era: case.asked.era(),
             source: case.source,
+            certificate: case.certificate.cloned(),
             now: case.now,
             lists: case.asked.call().and_then(|call| call.method.list()).map_or_else(all, |list| vec![list]),
         }
@@ -150,6 +153,7 @@ impl Filter {
             source: self.source,
             environment: &self.environment,
             era: asked::era_word(self.era),
+            certificate: self.certificate.as_deref(),
         };
         self.engine.visible(&self.principal, &View { server: &self.server, operation, context })
     }

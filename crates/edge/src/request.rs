@@ -18,6 +18,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use portunus_core::dialer::{Body, BodyError, DialError};
 use portunus_core::id::ServerName;
+use portunus_core::peer::ClientCertificate;
 use portunus_core::record::{End, Verdict};
 use portunus_core::trace::{Span, SpanKind, TraceContext};
 use portunus_policy::Permit;
@@ -72,16 +73,17 @@ where
     guard::check_origin(request.headers(), &snapshot.public_url)?;
     let published = snapshot.servers.get(name).ok_or_else(|| Refusal::NoServer(name.clone()))?;
     let known = edge.callers.identify(&*edge.store, name, request, edge.clock.now()).await?;
+    let certificate = ClientCertificate::of(request.extensions()).cloned();
     let mut asked = asked::read(request, published).await?;
     edge.sessions.check(&mut asked.headers, &known)?;
 
     // A slow body took its time: everything is decided as of now.
     let (now, parent) = (edge.clock.now(), asked.trace());
     let trace = parent.map_or_else(|| TraceContext::start(&*edge.rng), |parent| parent.child(&*edge.rng));
-    let case =
-        Case { snapshot, published, known: &known, asked: &asked, source: peer.ip(), now, trace: &trace };
+    let (known, asked, certificate) = (&known, &asked, certificate.as_ref());
+    let case = Case { snapshot, published, known, certificate, asked, source: peer.ip(), now, trace: &trace };
     // Before the decision, which may use up an approval: nothing that is known to fail afterwards.
-    let room = Room::take(published, &known).ok_or_else(|| Refusal::Busy { id: asked.id() })?;
+    let room = Room::take(published, known).ok_or_else(|| Refusal::Busy { id: asked.id() })?;
     let credential = credential(&edge, &case).await?;
     let permit = decide::decide(&edge, &case).await?;
 
@@ -93,7 +95,7 @@ where
     let answer = exchange(&edge, &case, &permit, credential.as_ref(), &mut seal).await;
     let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
     seal.answered(answer.status());
-    Ok(release(answer, seal, published, &known, &asked))
+    Ok(release(answer, seal, published, known, asked))
 }
 
 /// Record, send, inspect. A call that may change something is recorded before it is sent; any other while it is under

@@ -99,6 +99,7 @@ pub async fn approve(
                 created_at: ports.now,
                 revoked_at: None,
                 revoked_why: None,
+                actor: None,
             };
             let batch = Batch::new().insert(&grant);
             (grant, "grant.created", batch)

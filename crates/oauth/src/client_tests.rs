@@ -195,6 +195,7 @@ async fn a_flood_of_registrations_stays_bounded_and_spares_clients_in_use() {
         created_at: ports.now,
         revoked_at: None,
         revoked_why: None,
+        actor: None,
     };
     let mut batch = Batch::new().insert(&grant);
     for n in 1..limits::REGISTERED_CLIENTS {

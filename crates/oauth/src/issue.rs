@@ -107,6 +107,7 @@ async fn script_grant(ports: &Ports<'_>, order: &Order) -> Result<(Grant, Batch)
         created_at: ports.now,
         revoked_at: None,
         revoked_why: None,
+        actor: None,
     };
     let batch = Batch::new().insert(&grant);
     Ok((grant, batch))

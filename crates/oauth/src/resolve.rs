@@ -3,6 +3,7 @@
 
 use portunus_core::caller::Caller;
 use portunus_core::document::{AccessToken, Grant, User};
+use portunus_core::id::{GroupName, UserName};
 use portunus_core::server::Actor;
 use portunus_core::store::{Store, StoreError, load};
 use portunus_core::time::Timestamp;
@@ -57,22 +58,31 @@ pub async fn resolve(store: &dyn Store, now: Timestamp, text: &str) -> Result<Re
     if grant.revoked_at.is_some() {
         return Err(ResolveError::Revoked);
     }
-    let user = load::<User>(store, grant.user.as_str()).await?.ok_or(ResolveError::Disabled)?.value;
-    if user.disabled_at.is_some() {
-        return Err(ResolveError::Disabled);
-    }
+    let groups = groups(store, &grant.user).await?;
     let caller = Caller {
-        user: user.name,
-        groups: user.groups,
-        client: grant.client_id,
+        user: grant.user,
+        groups,
+        // The last of the clients that handed it on by exchange is the one that holds it.
+        client: token.holding.via.first().cloned().unwrap_or(grant.client_id),
         client_name: grant.client_name,
         grant: grant.id,
         server: token.server,
         scopes: token.scopes,
-        actor: actor(&grant.sign_in.method),
+        actor: grant.actor.unwrap_or_else(|| actor(&grant.sign_in.method)),
         sign_in: grant.sign_in,
+        holding: token.holding,
     };
     Ok(Resolved { caller, expires_at: token.expires_at })
+}
+
+/// The groups of a user in force. A workload has no account: its identity is in its own token, and what it may do is in
+/// policy.
+async fn groups(store: &dyn Store, name: &UserName) -> Result<Vec<GroupName>, ResolveError> {
+    if name.workload().is_some() {
+        return Ok(Vec::new());
+    }
+    let user = load::<User>(store, name.as_str()).await?.ok_or(ResolveError::Disabled)?.value;
+    if user.disabled_at.is_some() { Err(ResolveError::Disabled) } else { Ok(user.groups) }
 }
 
 /// A token that came through the consent page is held by something a person sits in front of; one that an administrator

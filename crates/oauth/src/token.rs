@@ -9,6 +9,7 @@ use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
 use crate::grants;
 use crate::ports::{ATTEMPTS, Ports};
+use portunus_core::caller::Holding;
 use portunus_core::digest::{Digest, equal, sha256};
 use portunus_core::document::{AccessToken, Code, Grant, RefreshToken, User};
 use portunus_core::id::Id;
@@ -165,8 +166,14 @@ impl New {
         let mut new = Self::mint_access(ports, grant, scopes, limits::ACCESS_TTL)?;
         let (text, digest) = mint(ports, TokenKind::Refresh)?;
         let expires_at = ports.now.plus(limits::REFRESH_TTL);
-        let document =
-            RefreshToken { digest, grant: grant.id.clone(), generation, used_at: None, expires_at };
+        let document = RefreshToken {
+            digest,
+            grant: grant.id.clone(),
+            generation,
+            used_at: None,
+            expires_at,
+            bound: None,
+        };
         new.refresh = Some((text, document));
         Ok(new)
     }
@@ -185,6 +192,7 @@ impl New {
             server: grant.server.clone(),
             scopes,
             expires_at: ports.now.plus(ttl),
+            holding: Holding::default(),
         };
         Ok(Self { access, access_document, refresh: None, expires_in: ttl })
     }
@@ -238,8 +246,9 @@ fn mint(ports: &Ports<'_>, kind: TokenKind) -> Result<(Secret<String>, Digest), 
 async fn live_grant(ports: &Ports<'_>, id: &Id) -> Result<Versioned<Grant>, OAuthError> {
     let revoked = || OAuthError::new(ErrorCode::InvalidGrant, "this access was revoked; sign in again");
     let grant = load::<Grant>(ports.store, id.as_str()).await?.ok_or_else(revoked)?;
+    let workload = grant.value.user.workload().is_some();
     let user = load::<User>(ports.store, grant.value.user.as_str()).await?;
-    let enabled = user.is_some_and(|user| user.value.disabled_at.is_none());
+    let enabled = workload || user.is_some_and(|user| user.value.disabled_at.is_none());
     if grant.value.revoked_at.is_none() && enabled { Ok(grant) } else { Err(revoked()) }
 }
 

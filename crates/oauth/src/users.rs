@@ -29,6 +29,9 @@ pub enum UserError {
     /// Nobody has this name.
     #[error("there is no user `{0}`; see `portunus user list`")]
     Unknown(UserName),
+    /// The name of a workload.
+    #[error("`{0}` names a workload; an account cannot have such a name")]
+    Workload(UserName),
     /// Something failed on our side.
     #[error(transparent)]
     Trouble(#[from] Trouble),
@@ -55,6 +58,9 @@ pub async fn add(
     password_hash: String,
     by: &str,
 ) -> Result<User, UserError> {
+    if new.name.workload().is_some() {
+        return Err(UserError::Workload(new.name));
+    }
     if load::<User>(ports.store, new.name.as_str()).await?.is_some() {
         return Err(UserError::Exists(new.name));
     }

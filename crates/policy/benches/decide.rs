@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use portunus_core::caller::{Caller, SignIn};
+use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::id::{ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
@@ -72,6 +72,7 @@ fn caller() -> Caller {
         scopes: vec!["tools".to_owned()],
         actor: Actor::Assistant,
         sign_in: SignIn::new("pwd", Timestamp::from_secs(1_795_000_000)),
+        holding: Holding::default(),
     }
 }
 
@@ -81,7 +82,13 @@ fn id(prefix: &str) -> Id {
 
 fn context() -> Context<'static> {
     let now = Timestamp::from_secs(1_795_000_600);
-    Context { now, source: "10.1.2.3".parse().unwrap(), environment: "production", era: "modern" }
+    Context {
+        now,
+        source: "10.1.2.3".parse().unwrap(),
+        environment: "production",
+        era: "modern",
+        certificate: None,
+    }
 }
 
 fn decide(engine: &Engine, principal: &Principal, tool: &str, sql: Option<&SqlFacts>) -> Decision {

@@ -5,6 +5,7 @@ use crate::model::Context;
 use crate::principal::Prepared;
 use crate::sql::SqlFacts;
 use cedar_policy::{EntityUid, RestrictedExpression};
+use portunus_core::peer::ClientCertificate;
 use portunus_core::time::Timestamp;
 
 /// What a context is built of besides the caller and the circumstances.
@@ -45,6 +46,10 @@ pub(crate) fn build(
     add(Looks::WEEKDAY, "weekday", &mut || Some(text(weekday(now))));
     add(Looks::ENVIRONMENT, "environment", &mut || Some(text(circumstances.environment)));
     add(Looks::ERA, "era", &mut || Some(text(circumstances.era)));
+    add(Looks::CLIENT_PROOF, "client_proof", &mut || Some(text(caller.caller.holding.word())));
+    add(Looks::CLIENT_CERTIFICATE, "client_certificate", &mut || {
+        circumstances.certificate.and_then(certificate)
+    });
     add(Looks::METHOD, "method", &mut || parts.method.map(text));
     add(Looks::TARGET, "target", &mut || parts.target.map(text));
     let mut arguments = parts.arguments;
@@ -58,6 +63,17 @@ fn sign_in(caller: &Prepared, now: Timestamp) -> Option<RestrictedExpression> {
     let age = long(now.since(caller.caller.sign_in.at).as_secs())?;
     let method = caller.sign_in_method.clone();
     RestrictedExpression::new_record([("method".to_owned(), method), ("age_seconds".to_owned(), age)]).ok()
+}
+
+/// A certificate that only vouches for itself says nothing about anyone.
+fn certificate(shown: &ClientCertificate) -> Option<RestrictedExpression> {
+    let verified_by = text(shown.verified_by.as_deref()?);
+    let members = [
+        ("dns_names".to_owned(), set(&shown.dns_sans)),
+        ("verified_by".to_owned(), verified_by),
+        ("thumbprint".to_owned(), text(&shown.thumbprint.hex())),
+    ];
+    RestrictedExpression::new_record(members).ok()
 }
 
 /// What is not known of SQL could be anything. Instead of a set that may lack something, a policy that looks at it finds

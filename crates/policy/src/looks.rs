@@ -24,7 +24,9 @@ impl Looks {
     pub(crate) const ARGUMENTS: Self = Self(1 << 12);
     pub(crate) const SQL: Self = Self(1 << 13);
     pub(crate) const APPROVAL: Self = Self(1 << 14);
-    pub(crate) const EVERYTHING: Self = Self((1 << 15) - 1);
+    pub(crate) const CLIENT_PROOF: Self = Self(1 << 15);
+    pub(crate) const CLIENT_CERTIFICATE: Self = Self(1 << 16);
+    pub(crate) const EVERYTHING: Self = Self((1 << 17) - 1);
 
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -53,6 +55,8 @@ impl Looks {
             "arguments" => Self::ARGUMENTS,
             "sql" => Self::SQL,
             "approval" => Self::APPROVAL,
+            "client_proof" => Self::CLIENT_PROOF,
+            "client_certificate" => Self::CLIENT_CERTIFICATE,
             _ => Self::NOTHING,
         }
     }

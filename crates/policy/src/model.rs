@@ -3,6 +3,7 @@
 use crate::sql::SqlFacts;
 use portunus_core::digest::Digest;
 use portunus_core::id::{Id, ServerName, UserName};
+use portunus_core::peer::ClientCertificate;
 use portunus_core::time::Timestamp;
 use std::net::IpAddr;
 
@@ -126,6 +127,8 @@ pub struct Context<'a> {
     pub environment: &'a str,
     /// The protocol's era: `legacy` or `modern`.
     pub era: &'a str,
+    /// The certificate of the client's connection. Policies see it only when its chain was verified.
+    pub certificate: Option<&'a ClientCertificate>,
 }
 
 /// Something whose place in a listing is to be decided.

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 #[derive(Debug)]
 pub(crate) struct Types {
     pub(crate) user: EntityTypeName,
+    pub(crate) workload: EntityTypeName,
     pub(crate) group: EntityTypeName,
     pub(crate) server: EntityTypeName,
     pub(crate) resource: EntityTypeName,
@@ -23,6 +24,7 @@ pub(crate) struct Types {
 /// See [`Types`].
 pub(crate) static TYPES: LazyLock<Types> = LazyLock::new(|| Types {
     user: type_name("User"),
+    workload: type_name("Workload"),
     group: type_name("Group"),
     server: type_name("Server"),
     resource: type_name("Resource"),

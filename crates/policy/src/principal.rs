@@ -36,7 +36,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(caller: &Caller, server: Option<&Entity>, version: Digest) -> Self {
         Self {
-            uid: uid(&TYPES.user, caller.user.as_str()),
+            uid: who(caller).0,
             entities: entities(caller, server),
             version,
             client: text(caller.client.as_str()),
@@ -52,7 +52,16 @@ impl Prepared {
 pub(crate) fn entities(caller: &Caller, server: Option<&Entity>) -> Option<Entities> {
     let groups: HashSet<EntityUid> =
         caller.groups.iter().map(|group| uid(&TYPES.group, group.as_str())).collect();
-    let attributes = HashMap::from([("name".to_owned(), text(caller.user.as_str()))]);
-    let user = Entity::new(uid(&TYPES.user, caller.user.as_str()), attributes, groups).ok()?;
+    let (uid, name) = who(caller);
+    let attributes = HashMap::from([("name".to_owned(), text(name))]);
+    let user = Entity::new(uid, attributes, groups).ok()?;
     Entities::from_entities([user, server?.clone()], None).ok()
+}
+
+/// The entity that the caller is, and its name: a workload is never a `User`, whatever it is called.
+fn who(caller: &Caller) -> (EntityUid, &str) {
+    match caller.user.workload() {
+        Some(name) => (uid(&TYPES.workload, name), name),
+        None => (uid(&TYPES.user, caller.user.as_str()), caller.user.as_str()),
+    }
 }

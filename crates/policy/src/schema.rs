@@ -28,6 +28,7 @@ pub(crate) fn is_reserved(server: &str) -> bool {
 
 const ENTITIES: &str = r"entity Group;
 entity User in [Group] { name: String };
+entity Workload in [Group] { name: String };
 entity Server { environment: String, owner: User };
 entity Resource in [Server];
 entity Prompt in [Server];
@@ -37,7 +38,8 @@ entity Column in [Table, Server];
 
 const COMMON: &str = "client: String, actor: String, scopes: Set<String>, \
 sign_in: { method: String, age_seconds: Long }, source: ipaddr, now: datetime, hour: Long, weekday: String, \
-environment: String, era: String";
+environment: String, era: String, client_proof: String, \
+client_certificate?: { dns_names: Set<String>, verified_by: String, thumbprint: String }";
 
 const OF_CALLS: &str = "approval?: { by: User, id: String }, sql?: { complete: Bool, kinds: Set<String>, \
 reads: Set<String>, writes: Set<String>, functions: Set<String> }";
@@ -72,7 +74,7 @@ pub(crate) fn text(
         add(
             &mut text,
             format_args!(
-                "action {name:?} appliesTo {{ principal: User, resource: {resource}, context: {context} }};\n"
+                "action {name:?} appliesTo {{ principal: [User, Workload], resource: {resource}, context: {context} }};\n"
             ),
         );
     }
@@ -96,7 +98,12 @@ fn tool_action(text: &mut String, server: &str, tool: &Tool, shape: Option<&Shap
     add(text, format_args!("action {id} in [{}]", groups.join(", ")));
     if let Some(arguments) = shape.and_then(Shape::cedar_type) {
         let context = format_args!("{{ {COMMON}, {OF_CALLS}, arguments: {arguments} }}");
-        add(text, format_args!(" appliesTo {{ principal: User, resource: Server, context: {context} }}"));
+        add(
+            text,
+            format_args!(
+                " appliesTo {{ principal: [User, Workload], resource: Server, context: {context} }}"
+            ),
+        );
     }
     text.push_str(";\n");
 }

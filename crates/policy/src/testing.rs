@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::explain::Outcome;
 use crate::model::{Approved, Context, Operation, Request};
 use crate::sql::{self, Dialect};
-use portunus_core::caller::{Caller, SignIn};
+use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::id::{ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
@@ -144,6 +144,7 @@ fn decide(engine: &Engine, case: &Case, now: Timestamp) -> Result<Decision, Stri
             source: case.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             environment: case.environment.as_deref().unwrap_or("production"),
             era: "modern",
+            certificate: None,
         },
     };
     let principal = engine.principal(&caller(case, now)?);
@@ -174,6 +175,7 @@ fn caller(case: &Case, now: Timestamp) -> Result<Caller, String> {
         scopes: case.scopes.clone(),
         actor: case.actor.unwrap_or(Actor::Assistant),
         sign_in: SignIn::new(case.sign_in.as_deref().unwrap_or("pwd"), at),
+        holding: Holding::default(),
     })
 }
 

@@ -273,6 +273,7 @@ impl From<UserError> for Problem {
         let status = match &error {
             UserError::Exists(_) => StatusCode::CONFLICT,
             UserError::Unknown(_) => StatusCode::NOT_FOUND,
+            UserError::Workload(_) => StatusCode::UNPROCESSABLE_ENTITY,
             UserError::Trouble(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self(status, error.to_string())

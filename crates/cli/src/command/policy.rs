@@ -5,7 +5,7 @@ use crate::args::{Explain, Policy, PolicyFiles};
 use crate::config::{self, Config};
 use crate::policies::{self, PolicyError};
 use crate::system::{SystemClock, SystemRng};
-use portunus_core::caller::{Caller, SignIn};
+use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::id::{self, ClientId, GroupName, ServerName, UserName};
 use portunus_core::server::Actor;
 use portunus_core::time::{Clock, Timestamp};
@@ -114,6 +114,7 @@ fn explain_call(asked: &Explain) -> Outcome {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             environment: &entry.server.environment,
             era: "modern",
+            certificate: None,
         },
     };
     let approved = approved(&engine, &principal, &request, asked, now)?;
@@ -151,6 +152,7 @@ fn caller(explain: &Explain, server: &ServerName, now: Timestamp) -> Result<Call
         scopes: vec![portunus_oauth::config::SCOPE.to_owned()],
         actor: Actor::Assistant,
         sign_in: SignIn::new("pwd", now),
+        holding: Holding::default(),
     })
 }
 

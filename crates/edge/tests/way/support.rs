@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
-use portunus_core::caller::SignIn;
+use portunus_core::caller::{Holding, SignIn};
 use portunus_core::dialer::{Body, BodyError, DialError, Dialer};
 use portunus_core::document::{AccessToken, Approval, ApprovalState, Grant, User};
 use portunus_core::id::{self, ClientId, GroupName, Id, ServerName, UserName};
@@ -235,6 +235,7 @@ async fn sign_in(store: &dyn Store, rng: &CountingRng, now: Timestamp) -> (Strin
         created_at: now,
         revoked_at: None,
         revoked_why: None,
+        actor: None,
     };
     let text = token::mint(TokenKind::Access, rng);
     let access = AccessToken {
@@ -243,6 +244,7 @@ async fn sign_in(store: &dyn Store, rng: &CountingRng, now: Timestamp) -> (Strin
         server: sales(),
         scopes: vec!["mcp".into()],
         expires_at: now.plus(Duration::from_secs(900)),
+        holding: Holding::default(),
     };
     store.commit(Batch::new().insert(&user).insert(&grant).insert(&access)).await.unwrap();
     (text.expose().clone(), grant.id)

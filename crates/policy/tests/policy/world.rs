@@ -1,6 +1,6 @@
 //! A small world: the servers `sales` and `hr`, and callers of them.
 
-use portunus_core::caller::{Caller, SignIn};
+use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::id::{ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
@@ -63,6 +63,7 @@ pub(crate) fn caller(user: &str, groups: &[&str], server: &str) -> Caller {
         scopes: vec!["tools".to_owned()],
         actor: Actor::Assistant,
         sign_in: SignIn::new("pwd", Timestamp::from_secs(now().as_secs() - 600)),
+        holding: Holding::default(),
     }
 }
 
@@ -71,7 +72,13 @@ pub(crate) fn id(prefix: &str) -> Id {
 }
 
 pub(crate) fn context() -> Context<'static> {
-    Context { now: now(), source: "10.1.2.3".parse().unwrap(), environment: "production", era: "modern" }
+    Context {
+        now: now(),
+        source: "10.1.2.3".parse().unwrap(),
+        environment: "production",
+        era: "modern",
+        certificate: None,
+    }
 }
 
 /// One call, to be changed and made.

@@ -1,6 +1,6 @@
 //! What the vault's tests share: a store on disk, a ledger in memory, and real permits from a real engine.
 
-use portunus_core::caller::{Caller, SignIn};
+use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::document::CredentialKind;
 use portunus_core::id::{ClientId, CredentialName, ServerName, UserName, mint};
 use portunus_core::record::{Event, Ledger, LedgerError, Receipt, Record};
@@ -124,6 +124,7 @@ pub(crate) fn permit(of: &str) -> Permit {
         scopes: Vec::new(),
         actor: Actor::Assistant,
         sign_in: SignIn::new("pwd", NOW),
+        holding: Holding::default(),
     };
     let request = Request {
         decision: mint("dec", NOW, &Os),
@@ -137,6 +138,7 @@ pub(crate) fn permit(of: &str) -> Permit {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             environment: "test",
             era: "modern",
+            certificate: None,
         },
     };
     match engine.decide(&engine.principal(&caller), &request) {
