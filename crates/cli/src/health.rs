@@ -20,6 +20,7 @@ struct Gauges {
     ledger_lag: Gauge<f64, AtomicU64>,
     ledger_queue: Gauge,
     ledger_records: Gauge,
+    certificate_end: Gauge,
     stopped: watch::Receiver<bool>,
 }
 
@@ -30,6 +31,7 @@ pub(crate) async fn serve(listener: TcpListener, parts: Arc<Parts>, stopped: wat
         ledger_lag: Gauge::default(),
         ledger_queue: Gauge::default(),
         ledger_records: Gauge::default(),
+        certificate_end: Gauge::default(),
         stopped: stopped.clone(),
         parts,
     };
@@ -42,6 +44,11 @@ pub(crate) async fn serve(listener: TcpListener, parts: Arc<Parts>, stopped: wat
         );
         registry.register("ledger_queue", "Records not yet durable", gauges.ledger_queue.clone());
         registry.register("ledger_records", "Records durable", gauges.ledger_records.clone());
+        registry.register(
+            "certificate_not_after_seconds",
+            "End of the certificate's life, seconds since 1970; 0 before the first one",
+            gauges.certificate_end.clone(),
+        );
     });
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -57,7 +64,7 @@ pub(crate) async fn serve(listener: TcpListener, parts: Arc<Parts>, stopped: wat
     }
 }
 
-/// Ready: not draining, the store answers, the ledger admits.
+/// Ready: not draining, the store answers, the ledger admits, and there is a certificate that clients can accept.
 async fn ready(State(gauges): State<Arc<Gauges>>) -> (StatusCode, String) {
     let unready = |why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n"));
     if *gauges.stopped.borrow() {
@@ -67,9 +74,20 @@ async fn ready(State(gauges): State<Arc<Gauges>>) -> (StatusCode, String) {
     if let Err(error) = gauges.parts.store.get(Kind::Setting, "link-ca").await {
         return unready(format!("store: {error}"));
     }
-    match gauges.parts.file_ledger.stats().failure {
-        Some(failure) => unready(format!("ledger: {failure}")),
-        None => (StatusCode::OK, String::from("ready\n")),
+    if let Some(failure) = gauges.parts.file_ledger.stats().failure {
+        return unready(format!("ledger: {failure}"));
+    }
+    let now = gauges.parts.clock.now();
+    match gauges.parts.certificates.slot.get() {
+        None => unready(String::from("there is no certificate yet; the log says what it waits for")),
+        Some(served) if served.not_after.is_past(now) => {
+            unready(format!("the certificate ended at {}", served.not_after))
+        }
+        Some(served) if served.is_overdue(now) => {
+            let warning = format!("ready\nwarning: the certificate ends at {}\n", served.not_after);
+            (StatusCode::OK, warning)
+        }
+        Some(_) => (StatusCode::OK, String::from("ready\n")),
     }
 }
 
@@ -80,6 +98,8 @@ async fn metrics(State(gauges): State<Arc<Gauges>>) -> impl IntoResponse {
     gauges.ledger_lag.set(stats.lag.as_secs_f64());
     gauges.ledger_queue.set(count(stats.queued));
     gauges.ledger_records.set(i64::try_from(stats.records).unwrap_or(i64::MAX));
+    let end = gauges.parts.certificates.slot.get().map_or(0, |served| served.not_after.as_secs());
+    gauges.certificate_end.set(i64::try_from(end).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], gauges.parts.edge.metrics.encode())
 }

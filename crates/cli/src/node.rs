@@ -1,6 +1,6 @@
 //! One edge, wired together: store, ledger, keys, tunnel, control plane, data plane, administration.
 
-use crate::config::{Config, Tls};
+use crate::config::Config;
 use crate::control::Control;
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
@@ -71,6 +71,7 @@ pub(crate) struct Parts {
     pub registry: Registry,
     pub edge: Arc<Edge>,
     pub issuer: Arc<ArcSwap<Issuer>>,
+    pub certificates: tls::Certificates,
     pub tls: Arc<ArcSwap<portunus_edge::tls::TlsConfigs>>,
     pub upstream_tls: Arc<rustls::ClientConfig>,
     pub web: portunus_web::State,
@@ -120,6 +121,7 @@ impl Node {
         let web_admin = portunus_web::admin_router(parts.web.clone());
         tasks.push(tokio::spawn(control::serve_admin(socket, web_admin, parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::watch(config.clone(), loaded, parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(tls::keep(parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
         let links = Arc::new(LinkPort(parts.registry.clone()));
         let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
@@ -166,8 +168,8 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let seed = settings.assertion_seed().await?;
     let issuer_text = config.public_url.as_str().trim_end_matches('/');
     let signer = assertion::Signer::new(seed.expose(), issuer_text).map_err(|e| StartError(e.to_string()))?;
-    let authority = if config.tls == Tls::LocalCa { Some(settings.server_authority().await?) } else { None };
-    let tls = tls::configs(config, authority.as_ref(), &link_authority, clock.now(), &*rng)?;
+    let certificates = tls::Certificates::open(config, &settings).await?;
+    let tls = certificates.configs(&link_authority)?;
     let desk = Desk {
         store: store.clone(),
         ledger: ledger.clone(),
@@ -216,6 +218,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         registry,
         edge,
         issuer,
+        certificates,
         tls,
         upstream_tls,
         web,

@@ -67,15 +67,25 @@ impl App {
 
     /// `portunus serve` with these servers (YAML list items) and this policy; adds the user `ana`.
     pub(crate) async fn serve(servers: &str, policy: &str) -> Self {
+        Self::serve_as(servers, policy, |_, configuration| configuration, &[]).await
+    }
+
+    /// The same with an edited configuration, whose directory can be filled first, and these environment variables.
+    pub(crate) async fn serve_as(
+        servers: &str,
+        policy: &str,
+        edit: impl FnOnce(&Path, String) -> String,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let dir = directory();
         let (port, admin_port) = (free_port(), free_port());
         let policies = dir.path().join("policies");
         std::fs::create_dir(&policies).unwrap();
         std::fs::write(policies.join("test.cedar"), policy).unwrap();
         let config = dir.path().join("portunus.yaml");
-        std::fs::write(&config, configuration(port, admin_port, servers)).unwrap();
+        std::fs::write(&config, edit(dir.path(), configuration(port, admin_port, servers))).unwrap();
         let words = vec!["serve".to_owned(), "-c".to_owned(), config.to_str().unwrap().to_owned()];
-        let child = spawn(&words, dir.path(), Stdio::null(), &[]);
+        let child = spawn(&words, dir.path(), Stdio::null(), environment);
         let url = format!("https://localhost:{port}");
         let person = Person { user: "ana".to_owned(), password: String::new() };
         let mut app = Self { child, words, url, port, admin_port, person, dir };

@@ -11,6 +11,7 @@ mod oauth;
 mod upstream;
 
 mod bad_input;
+mod certificates;
 mod clients;
 mod crash;
 mod edge_limits;

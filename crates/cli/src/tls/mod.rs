@@ -1,0 +1,142 @@
+//! The edge's certificate: where it comes from, and how it is replaced under running connections.
+//!
+//! | module | |
+//! |---|---|
+//! | [`served`] | the certificate in use, and how long it lives |
+//! | [`files`] | from a pair of PEM files, read again when they change |
+//! | [`local`] | from Portunus' own CA, renewed in time |
+
+mod files;
+mod local;
+mod served;
+
+pub(crate) use served::{Served, Slot};
+
+use crate::config::{Config, Tls};
+use crate::node::{Parts, StartError};
+use crate::settings::Settings;
+use portunus_edge::tls::{TlsConfigs, client_config};
+use portunus_tunnel::authority::LinkAuthority;
+use rustls::server::ResolvesServerCert;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Interval of a look at what may have changed: files, the clock.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Where the certificate comes from, and the one in use.
+pub(crate) struct Certificates {
+    pub(crate) slot: Arc<Slot>,
+    source: Source,
+    /// The host of the public URL, as records name it.
+    host: String,
+}
+
+enum Source {
+    Files(files::Pair),
+    Local(local::Local),
+}
+
+impl Certificates {
+    /// Gets the certificate to start with. With a local CA its certificate is written for clients to trust.
+    pub(crate) async fn open(config: &Config, settings: &Settings<'_>) -> Result<Self, StartError> {
+        let host = config.public_url.host_str().unwrap_or("localhost").to_owned();
+        let (source, first) = match &config.tls {
+            Tls::Files { cert, key } => {
+                let pair = files::Pair::new(cert, key);
+                let first = pair.load().map_err(StartError)?;
+                (Source::Files(pair), first)
+            }
+            Tls::LocalCa => {
+                let local = local::Local::open(config, settings, &host).await?;
+                let first = local.issue(settings.now, settings.rng).map_err(StartError)?;
+                (Source::Local(local), first)
+            }
+        };
+        first.warn_of_name(&host);
+        Ok(Self { slot: Arc::new(Slot::holding(first)), source, host })
+    }
+
+    /// The TLS configurations for clients and links, both with the certificate of the moment.
+    pub(crate) fn configs(&self, links: &LinkAuthority) -> Result<TlsConfigs, StartError> {
+        let resolver: Arc<dyn ResolvesServerCert> = self.slot.clone();
+        let link_config = portunus_tunnel::tls::link_server_config(links.root(), resolver.clone());
+        let clients = client_config(resolver).map_err(|e| StartError(format!("TLS: {e}")))?;
+        Ok(TlsConfigs {
+            clients: Arc::new(clients),
+            links: Some(link_config.map_err(|e| StartError(e.to_string()))?),
+        })
+    }
+}
+
+/// Keeps the certificate fresh until stopped.
+pub(crate) async fn keep(parts: Arc<Parts>, mut stopped: watch::Receiver<bool>) {
+    let certificates = &parts.certificates;
+    let mut files = match &certificates.source {
+        Source::Files(pair) => pair.watch(),
+        Source::Local(_) => files::Watch::default(),
+    };
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        match &certificates.source {
+            Source::Files(pair) => {
+                // What could not be recorded is tried again at the next look.
+                if let Some(new) = files.look(pair)
+                    && settle(&parts, new).await
+                {
+                    files.settled();
+                }
+            }
+            Source::Local(local) => {
+                let now = parts.clock.now();
+                if certificates.slot.get().is_none_or(|served| served.is_due(now)) {
+                    settle(&parts, local.issue(now, &*parts.rng)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Puts a new certificate into use once that is recorded, or records why not; false when it could not be recorded.
+async fn settle(parts: &Parts, new: Result<Served, String>) -> bool {
+    let host = parts.certificates.host.as_str();
+    let before = parts.certificates.slot.get();
+    let now = parts.clock.now();
+    // An expired certificate is never an improvement.
+    let new = new.and_then(|new| match new.not_after.is_past(now) {
+        true => Err(format!("the new certificate ended at {}", new.not_after)),
+        false => Ok(new),
+    });
+    match new {
+        Err(error) => {
+            tracing::error!(error, "the new certificate is refused; the old one stays in use");
+            parts.note("certificate.refused", host, &[("why", &error)]).await.is_ok()
+        }
+        Ok(new) if before.is_some_and(|before| before.is_same(&new)) => true,
+        Ok(new) => {
+            let (serial, end) = (new.serial.clone(), new.not_after.to_string());
+            let detail = [("serial", serial.as_str()), ("not_after", end.as_str())];
+            if let Err(error) = parts.note("certificate.replaced", host, &detail).await {
+                tracing::error!(%error, "the new certificate waits: it could not be recorded");
+                return false;
+            }
+            new.warn_of_name(host);
+            parts.certificates.slot.put(new);
+            tracing::info!(serial, not_after = end, "a new certificate is in use");
+            true
+        }
+    }
+}
+
+/// For HTTP upstreams: the system's roots.
+pub(crate) fn upstream_client() -> Result<Arc<rustls::ClientConfig>, StartError> {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (_, ignored) = roots.add_parsable_certificates(found.certs);
+    tracing::debug!(roots = roots.len(), ignored, "system roots loaded");
+    Ok(Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+}
