@@ -1,5 +1,9 @@
 //! The durable documents. Plain data: what may happen to them is decided in `oauth`, `vault`, `policy` and `tunnel`.
 
+mod client;
+
+pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAssertion};
+
 use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;
 use crate::id::{ClientId, CredentialName, GroupName, Id, ServerName, UserName};
@@ -34,48 +38,6 @@ impl Document for User {
     fn id(&self) -> String {
         self.name.to_string()
     }
-}
-
-/// An OAuth client that registered (RFC 7591) or whose metadata document was fetched (CIMD).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Client {
-    /// `client_id`; the id.
-    pub client_id: ClientId,
-    /// What it calls itself, already cleaned of control and formatting characters.
-    pub name: String,
-    /// Exact redirect URIs.
-    pub redirect_uris: Vec<String>,
-    /// Its home page, shown by host only.
-    pub client_uri: Option<String>,
-    /// Digest of its secret, if it authenticates with one.
-    pub secret_digest: Option<Digest>,
-    /// How it authenticates at the token endpoint: `none`, `client_secret_basic`, `client_secret_post`.
-    pub auth_method: String,
-    /// How it became known.
-    pub source: ClientSource,
-    /// When.
-    pub created_at: Timestamp,
-    /// A fetched document is used until then.
-    pub fresh_until: Option<Timestamp>,
-}
-
-impl Document for Client {
-    const KIND: Kind = Kind::Client;
-    fn id(&self) -> String {
-        self.client_id.to_string()
-    }
-}
-
-/// How a client became known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientSource {
-    /// It registered itself (RFC 7591).
-    Dynamic,
-    /// Its id is the URL of its metadata document.
-    Document,
-    /// An administrator entered it.
-    Administrator,
 }
 
 /// What a user agreed to: user × client × server × scopes. Parent of codes and tokens.

@@ -117,6 +117,22 @@ pub const CLIENT_DOCUMENT_FRESH: (Duration, Duration) =
     (Duration::from_secs(60), Duration::from_secs(24 * 3600));
 /// Time for which a client metadata document that could not be fetched is not asked for again.
 pub const CLIENT_DOCUMENT_RETRY: Duration = Duration::from_secs(60);
+/// Bytes of a JSON Web Key Set that a client publishes.
+pub const KEY_SET_BYTES: usize = 64 * KIB;
+/// Keys in it.
+pub const KEY_SET_KEYS: usize = 32;
+/// Bytes of an RSA modulus in it: the fewest, and the most.
+pub const RSA_MODULUS_BYTES: (usize, usize) = (256, 512);
+/// Bytes of a signed assertion that a client or workload proves itself with.
+pub const SIGNED_ASSERTION_BYTES: usize = 8 * KIB;
+/// Longest time until the end of such an assertion.
+pub const SIGNED_ASSERTION_TTL: Duration = Duration::from_secs(10 * 60);
+/// How far the clock of whoever signed it may be off.
+pub const SIGNED_ASSERTION_SKEW: Duration = Duration::from_secs(30);
+/// Assertions that one source address may present in [`LOGIN_WINDOW`]; each that is good is remembered until it ends.
+pub const SIGNED_ASSERTIONS: u32 = 200_000;
+/// Time after which a document or key set is fetched anew for a key that is not in it.
+pub const KEY_SET_RETRY: Duration = Duration::from_secs(60);
 /// Bytes of one redirect URI.
 pub const REDIRECT_URI_BYTES: usize = 2048;
 /// Bytes of the `state` of an authorization request.

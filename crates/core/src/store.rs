@@ -33,11 +33,15 @@ pub enum Kind {
     Approval,
     /// [`crate::document::Setting`]
     Setting,
+    /// [`crate::document::FetchedKeys`]
+    FetchedKeys,
+    /// [`crate::document::UsedAssertion`]
+    UsedAssertion,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -50,6 +54,8 @@ impl Kind {
         Self::Credential,
         Self::Approval,
         Self::Setting,
+        Self::FetchedKeys,
+        Self::UsedAssertion,
     ];
     /// The stored name.
     #[must_use]
@@ -67,6 +73,8 @@ impl Kind {
             Self::Credential => "credential",
             Self::Approval => "approval",
             Self::Setting => "setting",
+            Self::FetchedKeys => "fetched_keys",
+            Self::UsedAssertion => "used_assertion",
         }
     }
 }

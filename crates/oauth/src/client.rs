@@ -1,39 +1,36 @@
 //! OAuth clients: those that register themselves (RFC 7591) and those whose id is the URL of their metadata document
 //! (draft-ietf-oauth-client-id-metadata-document, "CIMD").
 
+use crate::client_metadata::{Metadata, invalid};
 use crate::config::SCOPE;
 use crate::error::{ErrorCode, OAuthError};
 use crate::ports::Ports;
-use crate::{redirect, text};
+use crate::redirect;
 use async_trait::async_trait;
-use portunus_core::document::{Client, ClientSource, Grant};
+use portunus_core::document::{Client, ClientKeys, ClientSource, Grant};
 use portunus_core::id::{self, ClientId};
 use portunus_core::limits;
 use portunus_core::secret::Secret;
 use portunus_core::store::{Batch, Document, Expect, Versioned, list_all, load};
 use portunus_core::time::Timestamp;
 use portunus_core::token::{self, TokenKind};
-use serde::Deserialize;
 use std::collections::HashSet;
 use std::time::Duration;
 use url::Url;
 
-/// What a client is called when it gave no readable name.
-const UNNAMED: &str = "An unnamed client";
 /// Room that is made at once: one look through all grants pays for this many registrations.
 const LOOK_EVERY: usize = 500;
 /// A client this young may be in the middle of its first sign-in.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(15 * 60);
 
-/// Fetches client metadata documents. Implementations must never reach into private networks.
+/// Fetches what clients publish about themselves: metadata documents and key sets. Implementations must never reach into private networks.
 #[async_trait]
 pub trait DocumentFetcher: Send + Sync {
-    /// One GET without redirects or credentials, within [`limits::CLIENT_DOCUMENT_TIMEOUT`] and
-    /// [`limits::CLIENT_DOCUMENT_BYTES`].
+    /// One GET without redirects or credentials, within [`limits::CLIENT_DOCUMENT_TIMEOUT`], of at most `longest` bytes.
     ///
     /// # Errors
     /// See [`FetchError`].
-    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError>;
+    async fn fetch(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError>;
 }
 
 /// A document that was fetched.
@@ -60,28 +57,15 @@ pub enum FetchError {
     /// Another status than 200.
     #[error("its host answered with status {0}")]
     Status(u16),
-    /// Longer than [`limits::CLIENT_DOCUMENT_BYTES`].
-    #[error("it is longer than {} bytes", limits::CLIENT_DOCUMENT_BYTES)]
-    TooLarge,
+    /// Longer than what was asked for; how many bytes that was.
+    #[error("it is longer than {0} bytes")]
+    TooLarge(usize),
     /// Not JSON by its content type.
     #[error("it is not served as JSON")]
     NotJson,
     /// Too many documents are being fetched.
     #[error("too many documents are being fetched at the moment")]
     Busy,
-}
-
-/// Client metadata as it comes in (RFC 7591 section 2); members not named here are ignored, as the RFC demands.
-#[derive(Deserialize)]
-struct Metadata {
-    client_id: Option<String>,
-    redirect_uris: Option<Vec<String>>,
-    client_name: Option<String>,
-    client_uri: Option<String>,
-    token_endpoint_auth_method: Option<String>,
-    grant_types: Option<Vec<String>>,
-    response_types: Option<Vec<String>>,
-    client_secret: Option<serde::de::IgnoredAny>,
 }
 
 /// A client that has just registered, with its secret if it has one.
@@ -106,9 +90,21 @@ impl Registered {
             "response_types": ["code"],
             "scope": SCOPE,
         });
-        if let (Some(secret), Some(members)) = (&self.secret, body.as_object_mut()) {
+        let Some(members) = body.as_object_mut() else { return Secret::new(body.to_string()) };
+        if let Some(secret) = &self.secret {
             members.insert("client_secret".to_owned(), secret.expose().as_str().into());
             members.insert("client_secret_expires_at".to_owned(), 0.into());
+        }
+        match &self.client.keys {
+            Some(ClientKeys::At(uri)) => drop(members.insert("jwks_uri".to_owned(), uri.as_str().into())),
+            Some(ClientKeys::Inline(keys)) => {
+                let keys = serde_json::from_str(keys).unwrap_or_default();
+                members.insert("jwks".to_owned(), keys);
+            }
+            None => {}
+        }
+        if let Some(alg) = &self.client.signing_alg {
+            members.insert("token_endpoint_auth_signing_alg".to_owned(), alg.as_str().into());
         }
         Secret::new(body.to_string())
     }
@@ -119,23 +115,15 @@ impl Registered {
 /// # Errors
 /// `invalid_redirect_uri`, `invalid_client_metadata`, or that there are too many clients.
 pub async fn register(ports: &Ports<'_>, body: &[u8]) -> Result<Registered, OAuthError> {
-    let metadata = read_metadata(body)?;
-    let auth_method = match metadata.token_endpoint_auth_method.as_deref() {
-        None => "client_secret_basic", // the default of RFC 7591 section 2
-        Some(method @ ("none" | "client_secret_basic" | "client_secret_post")) => method,
-        Some(_) => {
-            return Err(invalid(
-                "`token_endpoint_auth_method` must be none, client_secret_basic or client_secret_post",
-            ));
-        }
-    };
-    let secret = (auth_method != "none").then(|| token::mint(TokenKind::ClientSecret, ports.rng));
+    let metadata = Metadata::read(body)?;
+    let auth_method = metadata.registered_method()?;
+    let secret =
+        auth_method.starts_with("client_secret").then(|| token::mint(TokenKind::ClientSecret, ports.rng));
     let client_id = id::mint("cli", ports.now, ports.rng);
+    let client_id = ClientId::parse(client_id.as_str()).map_err(|error| invalid(error.to_string()))?;
     let client = Client {
-        client_id: ClientId::parse(client_id.as_str()).map_err(|error| invalid(error.to_string()))?,
         secret_digest: secret.as_ref().and_then(|s| token::digest(TokenKind::ClientSecret, s.expose())),
-        auth_method: auth_method.to_owned(),
-        ..metadata.into_client(ClientSource::Dynamic, ports.now)?
+        ..metadata.into_client(client_id, auth_method, ClientSource::Dynamic, ports.now)?
     };
     make_room(ports).await?;
     record_client(ports, "client.registered", &client).await?;
@@ -148,15 +136,7 @@ pub async fn register(ports: &Ports<'_>, body: &[u8]) -> Result<Registered, OAut
 /// # Errors
 /// `invalid_client_metadata` or `invalid_redirect_uri`, saying what is wrong with the document.
 pub fn from_document(url: &Url, bytes: &[u8], now: Timestamp) -> Result<Client, OAuthError> {
-    let metadata = read_metadata(bytes)?;
-    if metadata.client_id.as_deref() != Some(url.as_str()) {
-        return Err(invalid("the document's `client_id` is not the URL it was found at"));
-    }
-    let method = metadata.token_endpoint_auth_method.as_deref().unwrap_or("none");
-    if metadata.client_secret.is_some() || method.starts_with("client_secret") {
-        return Err(invalid("a public document cannot hold or use a client secret"));
-    }
-    metadata.into_client(ClientSource::Document, now)
+    Metadata::read(bytes)?.into_document_client(url, now)
 }
 
 /// The URL of a metadata document, if a client id has the form of one: `https`, in normal form, with a path, and without
@@ -203,8 +183,22 @@ pub async fn known(ports: &Ports<'_>, client_id: &str) -> Result<Client, OAuthEr
 }
 
 fn is_fresh(client: &Client, now: Timestamp) -> bool {
-    client.source == ClientSource::Administrator
+    matches!(client.source, ClientSource::Administrator | ClientSource::Configuration)
         || client.fresh_until.is_some_and(|until| !until.is_past(now))
+}
+
+/// A client's document, fetched again although it may be fresh.
+///
+/// # Errors
+/// `invalid_client` when it cannot be fetched, or is not in order any more.
+pub(crate) async fn fetch_anew(
+    ports: &Ports<'_>,
+    fetcher: &dyn DocumentFetcher,
+    client: &Client,
+) -> Result<Client, OAuthError> {
+    let url = document_url(&client.client_id).ok_or_else(unknown)?;
+    let known = load::<Client>(ports.store, client.client_id.as_str()).await?;
+    fetch(ports, fetcher, &url, known).await
 }
 
 async fn fetch(
@@ -213,20 +207,33 @@ async fn fetch(
     url: &Url,
     known: Option<Versioned<Client>>,
 ) -> Result<Client, OAuthError> {
-    let fetched = fetcher.fetch(url).await.map_err(|error| {
+    let fetched = fetcher.fetch(url, limits::CLIENT_DOCUMENT_BYTES).await.map_err(|error| {
         OAuthError::new(ErrorCode::InvalidClient, format!("the client's metadata document: {error}"))
     })?;
     let (shortest, longest) = limits::CLIENT_DOCUMENT_FRESH;
     let fresh = fetched.max_age.unwrap_or(shortest).clamp(shortest, longest);
     let client = Client {
+        fetched_at: Some(ports.now),
         fresh_until: Some(ports.now.plus(fresh)),
         ..from_document(url, &fetched.bytes, ports.now)
             .map_err(|error| OAuthError { code: ErrorCode::InvalidClient, ..error })?
     };
     match known {
         Some(known) => {
-            let client = Client { created_at: known.value.created_at, ..client };
-            if known.value.redirect_uris != client.redirect_uris || known.value.name != client.name {
+            let before = known.value;
+            let same = before.redirect_uris == client.redirect_uris
+                && before.name == client.name
+                && before.auth_method == client.auth_method
+                && before.keys == client.keys;
+            // What was decided and agreed to here is not the document's to change.
+            let client = Client {
+                created_at: before.created_at,
+                standing: before.standing,
+                decided_by: before.decided_by,
+                agreed_at: before.agreed_at,
+                ..client
+            };
+            if !same {
                 record_client(ports, "client.changed", &client).await?;
             }
             ports.store.commit(Batch::new().upsert(&client)).await?;
@@ -239,58 +246,6 @@ async fn fetch(
             Ok(client)
         }
     }
-}
-
-fn read_metadata(bytes: &[u8]) -> Result<Metadata, OAuthError> {
-    if bytes.len() > limits::CLIENT_DOCUMENT_BYTES {
-        return Err(invalid(format!(
-            "client metadata is longer than {} bytes",
-            limits::CLIENT_DOCUMENT_BYTES
-        )));
-    }
-    serde_json::from_slice(bytes)
-        .map_err(|error| invalid(format!("client metadata is not valid JSON: {error}")))
-}
-
-impl Metadata {
-    fn into_client(self, source: ClientSource, now: Timestamp) -> Result<Client, OAuthError> {
-        if self.grant_types.is_some_and(|types| !types.iter().any(|t| t == "authorization_code")) {
-            return Err(invalid("`grant_types` must include authorization_code"));
-        }
-        if self.response_types.is_some_and(|types| !types.iter().any(|t| t == "code")) {
-            return Err(invalid("`response_types` must include code"));
-        }
-        let redirect_uris = self.redirect_uris.unwrap_or_default();
-        if !(1..=limits::REDIRECT_URIS).contains(&redirect_uris.len()) {
-            let description = format!("`redirect_uris` must hold 1 to {} URIs", limits::REDIRECT_URIS);
-            return Err(OAuthError::new(ErrorCode::InvalidRedirectUri, description));
-        }
-        for uri in &redirect_uris {
-            redirect::validate(uri)
-                .map_err(|error| OAuthError::new(ErrorCode::InvalidRedirectUri, error.to_string()))?;
-        }
-        let client_id = self.client_id.filter(|_| source == ClientSource::Document);
-        Ok(Client {
-            // A registered client's id is ours to give; the caller replaces this one.
-            client_id: ClientId::parse(client_id.as_deref().unwrap_or("unset"))
-                .map_err(|error| invalid(error.to_string()))?,
-            name: self
-                .client_name
-                .and_then(|name| text::clean(&name, limits::CLIENT_NAME_CHARS))
-                .unwrap_or_else(|| UNNAMED.to_owned()),
-            redirect_uris,
-            client_uri: self.client_uri.filter(|uri| is_https(uri)),
-            secret_digest: None,
-            auth_method: "none".to_owned(),
-            source,
-            created_at: now,
-            fresh_until: None,
-        })
-    }
-}
-
-fn is_https(uri: &str) -> bool {
-    uri.len() <= limits::REDIRECT_URI_BYTES && Url::parse(uri).is_ok_and(|url| url.scheme() == "https")
 }
 
 /// Keeps the clients that nobody agreed to at [`limits::REGISTERED_CLIENTS`]: the oldest are forgotten, and can register
@@ -328,10 +283,6 @@ async fn record_client(ports: &Ports<'_>, action: &str, client: &Client) -> Resu
     let redirects = client.redirect_uris.iter().map(|uri| redirect::destination(uri)).collect::<Vec<_>>();
     let detail = [("name", client.name.as_str()), ("redirects_to", &redirects.join(" "))];
     Ok(ports.record("portunus", action, client.client_id.as_str(), &detail).await?)
-}
-
-fn invalid(description: impl Into<String>) -> OAuthError {
-    OAuthError::new(ErrorCode::InvalidClientMetadata, description)
 }
 
 fn unknown() -> OAuthError {

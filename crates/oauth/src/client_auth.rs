@@ -1,30 +1,46 @@
-//! How a client proves itself at the token, revocation and introspection endpoints (RFC 6749 section 2.3): with nothing
-//! but its id, with its secret in the Authorization header, or with its secret in the form; as it registered.
+//! How a client proves itself at the token, revocation and introspection endpoints (RFC 6749 section 2.3, RFC 7523): with
+//! nothing but its id, with its secret in the Authorization header or in the form, or with an assertion that it signed; as
+//! it registered.
 
-use crate::client;
+use crate::client_metadata::PRIVATE_KEY_JWT;
 use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
 use crate::ports::Ports;
-use portunus_core::digest::equal;
-use portunus_core::document::Client;
+use crate::signed::{self, Expected, Proven};
+use crate::{client, client_keys};
+use portunus_core::caller::ClientProof;
+use portunus_core::digest::{equal, sha256};
+use portunus_core::document::{Client, UsedAssertion};
 use portunus_core::secret::Secret;
+use portunus_core::store::{Batch, StoreError};
 use portunus_core::token::{self, TokenKind};
+
+/// The type of an assertion that is a JWT (RFC 7523 section 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A client that has proven itself. Only [`authenticate`] makes one.
 #[derive(Debug)]
-pub struct Authenticated(Client);
+pub struct Authenticated {
+    client: Client,
+    proof: ClientProof,
+}
 
 impl Authenticated {
     /// The client.
     #[must_use]
     pub fn client(&self) -> &Client {
-        &self.0
+        &self.client
     }
-    /// Whether it proved itself with a secret.
+    /// How it proved itself.
+    #[must_use]
+    pub fn proof(&self) -> ClientProof {
+        self.proof
+    }
+    /// Whether it proved itself with more than its id.
     #[must_use]
     pub fn is_confidential(&self) -> bool {
-        self.0.secret_digest.is_some()
+        self.proof != ClientProof::None
     }
 }
 
@@ -42,26 +58,87 @@ struct Presented {
 pub async fn authenticate(ports: &Ports<'_>, request: &Request<'_>) -> Result<Authenticated, OAuthError> {
     let form = request.form;
     if form.get("client_assertion").is_some() || form.get("client_assertion_type").is_some() {
-        return Err(refused(
-            "client assertions are not supported; use none, client_secret_basic or client_secret_post",
-        ));
+        return by_assertion(ports, request).await;
     }
     let presented = match request.authorization {
         Some(header) => basic(header, form)?,
         None => in_form(form)?,
     };
     let client = client::known(ports, &presented.client_id).await?;
-    if presented.method != client.auth_method {
-        let description = format!("this client must authenticate with `{}`", client.auth_method);
-        return Err(refused(description));
-    }
-    let proven = match (&client.secret_digest, &presented.secret) {
-        (None, None) => client.auth_method == "none",
+    let method = presented.method;
+    check_method(&client, method)?;
+    let proof = match (&client.secret_digest, &presented.secret) {
+        (None, None) => (method == "none").then_some(ClientProof::None),
         (Some(expected), Some(secret)) => token::digest(TokenKind::ClientSecret, secret.expose())
-            .is_some_and(|digest| equal(&digest.0, &expected.0)),
-        _ => false,
+            .is_some_and(|digest| equal(&digest.0, &expected.0))
+            .then_some(ClientProof::Secret),
+        _ => None,
     };
-    if proven { Ok(Authenticated(client)) } else { Err(refused("the client secret is wrong")) }
+    let proof = proof.ok_or_else(|| refused("the client secret is wrong"))?;
+    Ok(Authenticated { client, proof })
+}
+
+/// An assertion proves its client once (RFC 7523 section 3, item 7): it is remembered before anything else is done.
+async fn by_assertion(ports: &Ports<'_>, request: &Request<'_>) -> Result<Authenticated, OAuthError> {
+    let form = request.form;
+    if request.authorization.is_some() || form.get("client_secret").is_some() {
+        let description = "the client proves itself in two ways at once; send the assertion alone";
+        return Err(OAuthError::new(ErrorCode::InvalidRequest, description));
+    }
+    if form.require("client_assertion_type")? != ASSERTION_TYPE {
+        return Err(refused(format!("`client_assertion_type` must be {ASSERTION_TYPE}")));
+    }
+    let assertion = form.require("client_assertion")?;
+    let claimed = signed::claimed_subject(assertion).map_err(|error| refused(error.to_string()))?;
+    if form.get("client_id").is_some_and(|in_form| in_form != claimed) {
+        return Err(refused("`client_id` is not the client of the assertion"));
+    }
+    let client = client::known(ports, &claimed).await?;
+    check_method(&client, PRIVATE_KEY_JWT)?;
+    let proven = check_assertion(ports, request, &client, assertion).await?;
+    let digest = sha256(&[b"portunus client assertion\0", claimed.as_bytes(), b"\0", proven.id.as_bytes()]);
+    let used = UsedAssertion { digest, expires_at: proven.refused_from };
+    match ports.store.commit(Batch::new().insert(&used)).await {
+        Ok(_generation) => Ok(Authenticated { client, proof: ClientProof::Key }),
+        Err(StoreError::Conflict { .. }) => Err(refused(
+            "this assertion was used before; sign a new one, with another `jti`, for every request",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn check_assertion(
+    ports: &Ports<'_>,
+    request: &Request<'_>,
+    client: &Client,
+    assertion: &str,
+) -> Result<Proven, OAuthError> {
+    let token_endpoint = request.issuer.endpoint("/oauth/token");
+    let expected = Expected {
+        client_id: client.client_id.as_str(),
+        audiences: [request.issuer.as_str(), &token_endpoint],
+        algorithm: client.signing_alg.as_deref(),
+        now: ports.now,
+    };
+    let refuse = |error: signed::SignedError| refused(error.to_string());
+    let keys = client_keys::current(ports, request.fetcher, client).await?;
+    match signed::verify(assertion, &keys, &expected) {
+        Err(error) if error.may_be_a_new_key() => {
+            match client_keys::renewed(ports, request.fetcher, client).await? {
+                Some(keys) => signed::verify(assertion, &keys, &expected).map_err(refuse),
+                None => Err(refuse(error)),
+            }
+        }
+        verified => verified.map_err(refuse),
+    }
+}
+
+/// A client proves itself as it registered, and in no weaker way.
+fn check_method(client: &Client, method: &str) -> Result<(), OAuthError> {
+    if client.auth_method == method || client.other_auth_methods.iter().any(|other| other == method) {
+        return Ok(());
+    }
+    Err(refused(format!("this client must authenticate with `{}`", client.auth_method)))
 }
 
 fn in_form(form: &Form) -> Result<Presented, OAuthError> {
@@ -108,3 +185,7 @@ fn form_decode(text: &str) -> String {
 fn refused(description: impl Into<String>) -> OAuthError {
     OAuthError::new(ErrorCode::InvalidClient, description)
 }
+
+#[cfg(test)]
+#[path = "client_auth_tests.rs"]
+mod tests;

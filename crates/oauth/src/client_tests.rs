@@ -1,8 +1,10 @@
 //! Registration and metadata documents, as their attackers send them.
 
 use super::*;
+use crate::client_metadata::UNNAMED;
 use crate::testing::{Documents, World};
 use portunus_core::caller::SignIn;
+use portunus_core::document::Grant;
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::store::Store;
 use proptest::prelude::*;
@@ -161,6 +163,8 @@ async fn a_document_that_is_not_about_its_own_url_is_no_client() {
         ("client_id", serde_json::Value::Null),
         ("client_secret", serde_json::json!("s")),
         ("token_endpoint_auth_method", serde_json::json!("client_secret_post")),
+        ("token_endpoint_auth_method", serde_json::json!("tls_client_auth")),
+        ("token_endpoint_auth_method", serde_json::json!("private_key_jwt")), // without keys
         ("redirect_uris", serde_json::json!(["http://client.example/cb"])),
         ("redirect_uris", serde_json::json!([])),
     ] {
@@ -171,11 +175,15 @@ async fn a_document_that_is_not_about_its_own_url_is_no_client() {
         assert_eq!(refused.code, ErrorCode::InvalidClient, "{bad}");
     }
     assert_eq!(world.store.count(Client::KIND).await.unwrap(), 1);
-    // ChatGPT's says `private_key_jwt`; it negotiates `none`, which is all that our metadata offers to documents.
+    // ChatGPT's says `private_key_jwt` and is held to it.
     let mut chatgpt = good;
     chatgpt["token_endpoint_auth_method"] = "private_key_jwt".into();
+    chatgpt["token_endpoint_auth_signing_alg"] = "RS256".into();
+    chatgpt["jwks_uri"] = "https://chatgpt.com/oauth/jwks.json".into();
     serve(&world.documents, &chatgpt, None);
-    assert_eq!(find(&world.ports(), &world.documents, &id).await.unwrap().auth_method, "none");
+    let found = find(&world.ports(), &world.documents, &id).await.unwrap();
+    assert_eq!((found.auth_method.as_str(), found.other_auth_methods.len()), ("private_key_jwt", 0));
+    assert_eq!(found.signing_alg.as_deref(), Some("RS256"));
 }
 
 #[tokio::test]

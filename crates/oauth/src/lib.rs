@@ -12,6 +12,10 @@
 //! | [`form`] | forms and queries, read strictly |
 //! | [`redirect`] | redirect URIs: which may be registered, which match (RFC 8252) |
 //! | [`client`] | clients: registration (RFC 7591) and metadata documents (CIMD) |
+//! | [`client_metadata`] | reading what clients say about themselves |
+//! | [`client_keys`] | the keys of clients that sign: fetched, kept, rolled over |
+//! | [`keys`] | JSON Web Key Sets, read strictly |
+//! | [`signed`] | signed assertions (RFC 7523): text, keys, expectations → proof |
 //! | [`client_auth`] | how a client proves itself at the token endpoint |
 //! | [`authorize`] | the authorization endpoint: request, consent, code |
 //! | [`token`] | the token endpoint: code exchange and refresh |
@@ -32,6 +36,8 @@
 pub mod authorize;
 pub mod client;
 pub mod client_auth;
+pub mod client_keys;
+pub mod client_metadata;
 pub mod config;
 pub mod csrf;
 pub mod endpoint;
@@ -39,6 +45,7 @@ pub mod error;
 pub mod form;
 pub mod grants;
 pub mod issue;
+pub mod keys;
 pub mod login;
 pub mod metadata;
 pub mod password;
@@ -47,10 +54,13 @@ pub mod redirect;
 pub mod resolve;
 pub mod revocation;
 pub mod session;
+pub mod signed;
 pub mod text;
 pub mod throttle;
 pub mod token;
 pub mod users;
 
+#[cfg(test)]
+mod signer;
 #[cfg(test)]
 mod testing;

@@ -1,8 +1,14 @@
 //! The discovery documents: RFC 9728 for each server, RFC 8414 and OpenID Connect Discovery 1.0 for the issuer.
 
 use crate::config::{Issuer, OFFLINE_SCOPE, SCOPE};
+use crate::keys::ALGORITHMS;
 use portunus_core::server::Server;
 use serde::Serialize;
+
+/// How clients may prove themselves.
+const METHODS: [&str; 4] = ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"];
+/// Those among them that prove something.
+const CONFIDENTIAL_METHODS: [&str; 3] = ["private_key_jwt", "client_secret_basic", "client_secret_post"];
 
 /// Where the protected resource metadata of a server is, relative to the issuer: its resource's path behind the
 /// well-known prefix (RFC 9728 section 3.1).
@@ -48,9 +54,12 @@ pub fn authorization_server(issuer: &Issuer) -> AuthorizationServer<'_> {
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
         grant_types_supported: ["authorization_code", "refresh_token"],
-        token_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
-        revocation_endpoint_auth_methods_supported: ["none", "client_secret_basic", "client_secret_post"],
-        introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+        token_endpoint_auth_methods_supported: METHODS,
+        token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+        revocation_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+        introspection_endpoint_auth_methods_supported: CONFIDENTIAL_METHODS,
+        introspection_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
         code_challenge_methods_supported: ["S256"],
         client_id_metadata_document_supported: true,
         authorization_response_iss_parameter_supported: true,
@@ -83,9 +92,12 @@ pub struct AuthorizationServer<'a> {
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
     grant_types_supported: [&'static str; 2],
-    token_endpoint_auth_methods_supported: [&'static str; 3],
-    revocation_endpoint_auth_methods_supported: [&'static str; 3],
-    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    token_endpoint_auth_methods_supported: [&'static str; 4],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    revocation_endpoint_auth_methods_supported: [&'static str; 4],
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    introspection_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     code_challenge_methods_supported: [&'static str; 1],
     client_id_metadata_document_supported: bool,
     authorization_response_iss_parameter_supported: bool,
@@ -114,9 +126,15 @@ mod tests {
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
-            "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-            "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-            "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported":
+                ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
+            "revocation_endpoint_auth_methods_supported":
+                ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"],
+            "revocation_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
+            "introspection_endpoint_auth_methods_supported":
+                ["private_key_jwt", "client_secret_basic", "client_secret_post"],
+            "introspection_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
             "code_challenge_methods_supported": ["S256"],
             "client_id_metadata_document_supported": true,
             "authorization_response_iss_parameter_supported": true,

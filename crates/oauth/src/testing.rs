@@ -89,9 +89,10 @@ pub(crate) struct Documents {
 
 #[async_trait]
 impl DocumentFetcher for Documents {
-    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError> {
         *self.asked.lock().unwrap() += 1;
-        self.served.lock().unwrap().get(url.as_str()).cloned().ok_or(FetchError::Unreachable)
+        let served = self.served.lock().unwrap().get(url.as_str()).cloned();
+        served.filter(|fetched| fetched.bytes.len() <= longest).ok_or(FetchError::Unreachable)
     }
 }
 

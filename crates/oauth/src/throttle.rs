@@ -75,6 +75,12 @@ impl Throttle {
         Self::new(limits::REGISTRATIONS, limits::LOGIN_WINDOW)
     }
 
+    /// The throttle of signed assertions.
+    #[must_use]
+    pub fn assertions() -> Self {
+        Self::new(limits::SIGNED_ASSERTIONS, limits::LOGIN_WINDOW)
+    }
+
     /// Counts an attempt.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ async fn a_code_is_good_for_its_own_client_redirect_verifier_and_resource_only()
         ("grant_type", None, ErrorCode::InvalidRequest),
         ("grant_type", Some("password"), ErrorCode::UnsupportedGrantType),
         ("grant_type", Some("client_credentials"), ErrorCode::UnsupportedGrantType),
-        ("client_assertion", Some("eyJ"), ErrorCode::InvalidClient),
+        ("client_assertion", Some("eyJ"), ErrorCode::InvalidRequest), // without its type
         ("client_secret", Some("guess"), ErrorCode::InvalidClient),
     ] {
         let refused = world.token(&with(&good, name, value)).await.unwrap_err();

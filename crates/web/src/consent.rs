@@ -114,7 +114,9 @@ fn identified(client: &Client) -> String {
     match client.source {
         ClientSource::Dynamic => "It chose this name itself; nobody has checked it.".to_owned(),
         ClientSource::Document => format!("It is known by its address, {}.", client.client_id),
-        ClientSource::Administrator => "It was entered by an administrator of this site.".to_owned(),
+        ClientSource::Administrator | ClientSource::Configuration => {
+            "It was entered by an administrator of this site.".to_owned()
+        }
     }
 }
 

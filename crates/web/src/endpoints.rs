@@ -105,6 +105,15 @@ impl<'a> Asked<'a> {
     }
     fn request(&self) -> Result<endpoint::Request<'_>, OAuthError> {
         let authorization = authorization(&self.head)?;
+        // Each good assertion is remembered until it ends: one address cannot make us remember without end.
+        if self.form.get("client_assertion").is_some() {
+            let Counted { state, peer } = &self.fetcher;
+            state.assertions().attempt(Key::address(*peer), state.now()).map_err(|too_many| OAuthError {
+                code: ErrorCode::TemporarilyUnavailable,
+                description: too_many.to_string(),
+                trouble: None,
+            })?;
+        }
         let Self { form, issuer, fetcher, .. } = self;
         Ok(endpoint::Request { issuer, fetcher, form, authorization })
     }
@@ -121,10 +130,10 @@ pub(crate) struct Counted<'a> {
 
 #[async_trait]
 impl DocumentFetcher for Counted<'_> {
-    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError> {
         let attempt = self.state.registrations().attempt(Key::address(self.peer), self.state.now());
         attempt.map_err(|_too_many| FetchError::Busy)?;
-        self.state.fetcher().fetch(url).await
+        self.state.fetcher().fetch(url, longest).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Fetching client metadata documents from the public internet, and from nowhere else: `https` only, the name resolved
+//! Fetching client metadata documents and key sets from the public internet, and from nowhere else: `https` only, the name resolved
 //! once and that address connected to, every address checked to be public, no redirects, no cookies, no compression,
 //! bounds on size, time and number, and failures remembered so that nobody can make us ask again and again.
 
@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
@@ -36,7 +36,11 @@ pub struct PublicFetcher {
     timeout: Duration,
     turns: Semaphore,
     failures: Mutex<HashMap<Url, (Timestamp, FetchError)>>,
+    flights: Mutex<Flights>,
 }
+
+/// Fetches under way.
+type Flights = HashMap<(Url, usize), Arc<OnceCell<Result<Fetched, FetchError>>>>;
 
 /// Turns a host name into addresses.
 #[async_trait]
@@ -67,15 +71,27 @@ impl PublicFetcher {
             timeout: limits::CLIENT_DOCUMENT_TIMEOUT,
             turns: Semaphore::new(FETCHES),
             failures: Mutex::new(HashMap::new()),
+            flights: Mutex::new(HashMap::new()),
         }
     }
 
-    async fn fetch_within_bounds(&self, url: &Url) -> Result<Fetched, FetchError> {
-        let _turn = self.turns.try_acquire().map_err(|_| FetchError::Busy)?;
-        tokio::time::timeout(self.timeout, self.fetch_once(url)).await.map_err(|_| FetchError::TimedOut)?
+    async fn fetch_remembering(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError> {
+        let fetched = self.fetch_within_bounds(url, longest).await;
+        match &fetched {
+            // Being busy says nothing about the document.
+            Err(FetchError::Busy) | Ok(_) => {}
+            Err(error) => self.remember(url, error),
+        }
+        fetched
     }
 
-    async fn fetch_once(&self, url: &Url) -> Result<Fetched, FetchError> {
+    async fn fetch_within_bounds(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError> {
+        let _turn = self.turns.try_acquire().map_err(|_| FetchError::Busy)?;
+        let fetched = tokio::time::timeout(self.timeout, self.fetch_once(url, longest)).await;
+        fetched.map_err(|_| FetchError::TimedOut)?
+    }
+
+    async fn fetch_once(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError> {
         let (host, name, addresses) = self.addresses(url).await?;
         let stream = connect(&addresses).await.ok_or(FetchError::Unreachable)?;
         let stream = self.tls.connect(name, stream).await.map_err(|_| FetchError::Unreachable)?;
@@ -87,7 +103,7 @@ impl PublicFetcher {
         let request = document_request(url, &host).ok_or(FetchError::Unreachable)?;
         let exchange = async {
             let answer = sender.send_request(request).await.map_err(|_| FetchError::Unreachable)?;
-            read(answer).await
+            read(answer, longest).await
         };
         // The connection runs only as long as the exchange: nothing is left behind when either ends.
         tokio::pin!(exchange);
@@ -137,6 +153,10 @@ impl PublicFetcher {
         }
     }
 
+    fn flights(&self) -> MutexGuard<'_, Flights> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn failures(&self) -> MutexGuard<'_, HashMap<Url, (Timestamp, FetchError)>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,17 +164,38 @@ impl PublicFetcher {
 
 #[async_trait]
 impl DocumentFetcher for PublicFetcher {
-    async fn fetch(&self, url: &Url) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError> {
         if let Some(error) = self.remembered(url) {
             return Err(error);
         }
-        let fetched = self.fetch_within_bounds(url).await;
-        match &fetched {
-            // Being busy says nothing about the document.
-            Err(FetchError::Busy) | Ok(_) => {}
-            Err(error) => self.remember(url, error),
+        // Whoever asks while it is on its way gets the same answer: a crowd of one client's users is one request.
+        let flight = Flight::board(self, (url.clone(), longest));
+        flight.cell.get_or_init(|| self.fetch_remembering(url, longest)).await.clone()
+    }
+}
+
+/// A fetch under way, with everyone who waits for it. The last to leave takes it off the list.
+struct Flight<'a> {
+    fetcher: &'a PublicFetcher,
+    key: (Url, usize),
+    cell: Arc<OnceCell<Result<Fetched, FetchError>>>,
+}
+
+impl<'a> Flight<'a> {
+    fn board(fetcher: &'a PublicFetcher, key: (Url, usize)) -> Self {
+        let cell = fetcher.flights().entry(key.clone()).or_default().clone();
+        Self { fetcher, key, cell }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.fetcher.flights();
+        let ours = flights.get(&self.key).is_some_and(|cell| Arc::ptr_eq(cell, &self.cell));
+        // What has arrived serves nobody who comes later; and two are left when nobody else waits: the list's and this one.
+        if ours && (self.cell.initialized() || Arc::strong_count(&self.cell) == 2) {
+            flights.remove(&self.key);
         }
-        fetched
     }
 }
 
@@ -179,7 +220,7 @@ fn document_request(url: &Url, host: &str) -> Option<Request<Empty<Bytes>>> {
         .ok()
 }
 
-async fn read(answer: http::Response<hyper::body::Incoming>) -> Result<Fetched, FetchError> {
+async fn read(answer: http::Response<hyper::body::Incoming>, longest: usize) -> Result<Fetched, FetchError> {
     if answer.status() != StatusCode::OK {
         return Err(FetchError::Status(answer.status().as_u16()));
     }
@@ -189,11 +230,13 @@ async fn read(answer: http::Response<hyper::body::Incoming>) -> Result<Fetched, 
     if !is_json || answer.headers().contains_key(header::CONTENT_ENCODING) {
         return Err(FetchError::NotJson);
     }
-    let max_age = max_age(text(header::CACHE_CONTROL));
-    let body = Limited::new(answer.into_body(), limits::CLIENT_DOCUMENT_BYTES).collect().await;
+    // What a cache on the way has kept for a while is good for that much less (RFC 9111 section 4.2.3).
+    let age = Duration::from_secs(text(header::AGE).parse().unwrap_or_default());
+    let max_age = max_age(text(header::CACHE_CONTROL)).map(|longest| longest.saturating_sub(age));
+    let body = Limited::new(answer.into_body(), longest).collect().await;
     let bytes = body.map_err(|error| {
         let too_large = error.is::<http_body_util::LengthLimitError>();
-        if too_large { FetchError::TooLarge } else { FetchError::Unreachable }
+        if too_large { FetchError::TooLarge(longest) } else { FetchError::Unreachable }
     })?;
     Ok(Fetched { bytes: bytes.to_bytes().to_vec(), max_age })
 }

@@ -107,6 +107,7 @@ struct Site {
 }
 
 const NAME: &str = "client.example";
+const LONGEST: usize = limits::CLIENT_DOCUMENT_BYTES;
 
 /// A TLS site that answers each request with these bytes (and then, if told so, keeps the connection open).
 async fn site(answer: Vec<u8>, hang: bool) -> Site {
@@ -168,7 +169,7 @@ fn answer(head: &str, body: &str) -> Vec<u8> {
 async fn a_document_is_fetched_over_tls_with_its_freshness() {
     let head = "200 OK\r\nContent-Type: application/json; charset=utf-8\r\nCache-Control: max-age=600";
     let site = site(answer(head, "{\"a\":1}"), false).await;
-    let fetched = site.fetcher.fetch(&url()).await.unwrap();
+    let fetched = site.fetcher.fetch(&url(), LONGEST).await.unwrap();
     assert_eq!(
         (fetched.bytes.as_slice(), fetched.max_age),
         (&b"{\"a\":1}"[..], Some(Duration::from_secs(600)))
@@ -178,7 +179,7 @@ async fn a_document_is_fetched_over_tls_with_its_freshness() {
 #[tokio::test]
 async fn whatever_is_not_a_small_plain_json_document_is_refused() {
     let json = "Content-Type: application/json";
-    let large = "x".repeat(limits::CLIENT_DOCUMENT_BYTES + 1);
+    let large = "x".repeat(LONGEST + 1);
     for (bytes, error) in [
         (answer("302 Found\r\nLocation: https://client.example/other", ""), FetchError::Status(302)),
         (answer("404 Not Found", ""), FetchError::Status(404)),
@@ -186,7 +187,7 @@ async fn whatever_is_not_a_small_plain_json_document_is_refused() {
         (answer("200 OK\r\nContent-Type: text/html", "{}"), FetchError::NotJson),
         (answer("200 OK", "{}"), FetchError::NotJson),
         (answer(&format!("200 OK\r\n{json}\r\nContent-Encoding: gzip"), "x"), FetchError::NotJson),
-        (answer(&format!("200 OK\r\n{json}"), &large), FetchError::TooLarge),
+        (answer(&format!("200 OK\r\n{json}"), &large), FetchError::TooLarge(LONGEST)),
         (b"not http at all\r\n\r\n".to_vec(), FetchError::Unreachable),
         (
             format!("HTTP/1.1 200 OK\r\n{json}\r\nContent-Length: 9\r\n\r\nshort").into_bytes(),
@@ -196,7 +197,7 @@ async fn whatever_is_not_a_small_plain_json_document_is_refused() {
     ] {
         let shown = String::from_utf8_lossy(&bytes).chars().take(60).collect::<String>();
         let site = site(bytes, false).await;
-        assert_eq!(site.fetcher.fetch(&url()).await, Err(error), "{shown}");
+        assert_eq!(site.fetcher.fetch(&url(), LONGEST).await, Err(error), "{shown}");
         assert_eq!(site.connections.load(Ordering::SeqCst), 1, "no redirect is followed");
     }
 }
@@ -205,11 +206,11 @@ async fn whatever_is_not_a_small_plain_json_document_is_refused() {
 async fn a_failure_is_remembered_for_a_while() {
     let site = site(answer("500 No", ""), false).await;
     for _ in 0..5 {
-        assert_eq!(site.fetcher.fetch(&url()).await, Err(FetchError::Status(500)));
+        assert_eq!(site.fetcher.fetch(&url(), LONGEST).await, Err(FetchError::Status(500)));
     }
     assert_eq!(site.connections.load(Ordering::SeqCst), 1);
     site.clock.advance(limits::CLIENT_DOCUMENT_RETRY);
-    assert_eq!(site.fetcher.fetch(&url()).await, Err(FetchError::Status(500)));
+    assert_eq!(site.fetcher.fetch(&url(), LONGEST).await, Err(FetchError::Status(500)));
     assert_eq!(site.connections.load(Ordering::SeqCst), 2);
 }
 
@@ -219,7 +220,7 @@ async fn a_site_that_never_finishes_is_left_in_time() {
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{".to_vec();
     let mut site = site(dripping, true).await;
     site.fetcher.timeout = Duration::from_millis(500);
-    assert_eq!(site.fetcher.fetch(&url()).await, Err(FetchError::TimedOut));
+    assert_eq!(site.fetcher.fetch(&url(), LONGEST).await, Err(FetchError::TimedOut));
     assert_eq!(site.connections.load(Ordering::SeqCst), 1);
 }
 
@@ -232,7 +233,7 @@ async fn a_name_with_any_private_address_is_never_connected_to() {
     for addresses in [vec![private], vec![public, private], vec![private, public]] {
         site.fetcher.resolver = Arc::new(Fixed(addresses, AtomicUsize::new(0)));
         site.clock.advance(limits::CLIENT_DOCUMENT_RETRY);
-        assert_eq!(site.fetcher.fetch(&url()).await, Err(FetchError::Forbidden));
+        assert_eq!(site.fetcher.fetch(&url(), LONGEST).await, Err(FetchError::Forbidden));
     }
     for literal in [
         "https://127.0.0.1/c",
@@ -246,7 +247,7 @@ async fn a_name_with_any_private_address_is_never_connected_to() {
         "http://client.example/c",
     ] {
         assert_eq!(
-            site.fetcher.fetch(&Url::parse(literal).unwrap()).await,
+            site.fetcher.fetch(&Url::parse(literal).unwrap(), LONGEST).await,
             Err(FetchError::Forbidden),
             "{literal}"
         );
@@ -257,10 +258,28 @@ async fn a_name_with_any_private_address_is_never_connected_to() {
 #[tokio::test]
 async fn a_name_is_resolved_once_and_its_answer_is_where_we_connect() {
     let site = site(answer("200 OK\r\nContent-Type: application/json", "{}"), false).await;
-    site.fetcher.fetch(&url()).await.unwrap();
+    site.fetcher.fetch(&url(), LONGEST).await.unwrap();
     // A second look-up is what rebinding needs.
     assert_eq!(site.resolver.1.load(Ordering::SeqCst), 1);
     let other = Url::parse("https://other.example/c").unwrap();
-    let wrong_name = site.fetcher.fetch(&other).await;
+    let wrong_name = site.fetcher.fetch(&other, LONGEST).await;
     assert_eq!(wrong_name, Err(FetchError::Unreachable), "the certificate is for another name");
+}
+
+#[tokio::test]
+async fn a_crowd_that_asks_for_one_document_at_once_is_one_request() {
+    let head = "200 OK\r\nContent-Type: application/json\r\nCache-Control: max-age=600\r\nAge: 60";
+    let site = Arc::new(site(answer(head, "{}"), false).await);
+    let ask = |site: Arc<Site>| async move { site.fetcher.fetch(&url(), LONGEST).await };
+    // One of them leaves before the answer is there, which must not spoil it for the others.
+    let impatient = tokio::spawn(ask(site.clone()));
+    tokio::task::yield_now().await;
+    let crowd: Vec<_> = (0..3 * FETCHES).map(|_| tokio::spawn(ask(site.clone()))).collect();
+    impatient.abort();
+    for one in crowd {
+        let fetched = one.await.unwrap().unwrap();
+        assert_eq!(fetched.max_age, Some(Duration::from_secs(540)), "the time in a cache counts");
+    }
+    assert!(site.connections.load(Ordering::SeqCst) <= 2, "the one that left may have connected too");
+    assert!(site.fetcher.flights().is_empty());
 }

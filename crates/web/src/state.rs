@@ -38,6 +38,7 @@ struct Shared {
     parts: Parts,
     sign_ins: Mutex<Throttle>,
     registrations: Mutex<Throttle>,
+    assertions: Mutex<Throttle>,
     hashing: Semaphore,
 }
 
@@ -49,6 +50,7 @@ impl State {
             parts,
             sign_ins: Mutex::new(Throttle::sign_ins()),
             registrations: Mutex::new(Throttle::registrations()),
+            assertions: Mutex::new(Throttle::assertions()),
             hashing: Semaphore::new(limits::PASSWORD_HASHES),
         }))
     }
@@ -80,6 +82,10 @@ impl State {
     }
     pub(crate) fn registrations(&self) -> MutexGuard<'_, Throttle> {
         self.0.registrations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn assertions(&self) -> MutexGuard<'_, Throttle> {
+        self.0.assertions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs password hashing where it blocks nobody, a bounded number at a time. `None` when it could not be run.

@@ -34,7 +34,7 @@ struct Nowhere;
 
 #[async_trait]
 impl DocumentFetcher for Nowhere {
-    async fn fetch(&self, _url: &Url) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, _url: &Url, _longest: usize) -> Result<Fetched, FetchError> {
         Err(FetchError::Unreachable)
     }
 }
