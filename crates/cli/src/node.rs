@@ -14,7 +14,7 @@ use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
 use portunus_edge::metrics::Metrics;
 use portunus_edge::upstream::http::HttpDialer;
-use portunus_edge::{Edge, Published, Snapshot, assertion, caller, listener, ports, route, session};
+use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, listener, ports, route, session};
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::config::Issuer;
@@ -262,6 +262,7 @@ pub(crate) fn snapshot(
             dialer: dialer(&entry.server, registry, upstream_tls)?,
             read_only: policies::read_only(entry),
             dialect: policies::dialect(entry),
+            mirrors: Arc::default(),
             room: room(&entry.server, before),
             server: entry.server.clone(),
         };
@@ -270,6 +271,10 @@ pub(crate) fn snapshot(
     Ok(Snapshot {
         public_url: config.public_url.as_str().trim_end_matches('/').to_owned(),
         hosts: route::Hosts::new(&config.public_url),
+        origins: cors::Origins::new(
+            config.public_url.as_str().trim_end_matches('/'),
+            &config.allowed_origins,
+        ),
         engine: Arc::new(engine),
         servers,
     })

@@ -66,6 +66,12 @@ pub const NAME_BYTES: usize = 256;
 pub const SESSION_ID_BYTES: usize = 4 * KIB;
 /// Resources in one `subscriptions/listen`; each is decided by itself.
 pub const SUBSCRIPTIONS: usize = 256;
+/// Tools of one server whose mirrored arguments are remembered.
+pub const MIRRORED_TOOLS: usize = 4096;
+/// Pages of a list that the edge asks for by itself.
+pub const LIST_PAGES: usize = 16;
+/// Foreign web origins in the configuration.
+pub const ORIGINS: usize = 64;
 /// Bytes of a resource URI.
 pub const URI_BYTES: usize = 4 * KIB;
 /// Bytes of one server-sent event that must be held whole to be inspected.

@@ -4,12 +4,14 @@ use crate::Published;
 use crate::body;
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::{HeaderMap, Method as HttpMethod, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, StatusCode, header};
 use portunus_core::limits;
 use portunus_core::trace::TraceContext;
+use portunus_mcp::header::{MCP_METHOD, MCP_PROTOCOL_VERSION, meta};
 use portunus_mcp::json::Bounds;
-use portunus_mcp::message::{self, Era, Message, Method, Reject};
+use portunus_mcp::message::{self, Era, Message, Method, Reject, Version};
 use portunus_policy::Operation;
+use serde_json::json;
 
 /// One request to a server, understood.
 pub struct Asked {
@@ -62,7 +64,7 @@ where
     let headers = std::mem::take(request.headers_mut());
     let message = message::read(&headers, &body, &Bounds::of_bytes(longest))
         .map_err(|reject| Refusal::Message(Box::new(reject)))?;
-    if let Some(reject) = unknown_method(&message).or_else(|| undecidable(&headers, &message)) {
+    if let Some(reject) = unknown_method(&message).or_else(|| undecidable(&message)) {
         return Err(Refusal::Message(Box::new(reject)));
     }
     Ok(Asked { http, headers, body, what: What::Message(Box::new(message)) })
@@ -90,20 +92,40 @@ fn unknown_method(message: &Message) -> Option<Reject> {
     })
 }
 
-/// What cannot be decided soundly: mirrors of arguments without a schema to check them by, and endless subscriptions.
-fn undecidable(headers: &HeaderMap, message: &Message) -> Option<Reject> {
+/// Endless subscriptions cannot be decided one by one.
+fn undecidable(message: &Message) -> Option<Reject> {
     let Message::Call(call) = message else { return None };
-    let reject = |text: &str| Some(Reject::invalid_request(text).with_id(call.id.clone()));
-    if headers.keys().any(|name| name.as_str().starts_with("mcp-param-")) {
-        return reject(
-            "Mcp-Param headers are not accepted here: this server's tool schemas are not known to the gateway",
-        );
-    }
     let many = call.subscriptions.len() > limits::SUBSCRIPTIONS;
-    if many { reject("too many subscriptions in one request") } else { None }
+    many.then(|| Reject::invalid_request("too many subscriptions in one request").with_id(call.id.clone()))
 }
 
 impl Asked {
+    /// A `tools/list` of the edge's own, asked in the place of a modern call; a refusal of it answers that call.
+    ///
+    /// # Errors
+    /// When it is not a message after all.
+    pub fn tools_list(call: &Self, cursor: Option<&str>) -> Result<Self, Refusal> {
+        let version = Version::V20260728.as_str();
+        let meta = json!({ meta::PROTOCOL_VERSION: version, meta::CLIENT_CAPABILITIES: {} });
+        let mut params = json!({ "_meta": meta });
+        if let (Some(cursor), Some(params)) = (cursor, params.as_object_mut()) {
+            params.insert(String::from("cursor"), cursor.into());
+        }
+        let (id, bytes) = (call.id(), limits::EVENT_BYTES);
+        let id = String::from_utf8_lossy(&id);
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{params}}}"#);
+        let accept = "application/json, text/event-stream";
+        let headers = HeaderMap::from_iter([
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (header::ACCEPT, HeaderValue::from_static(accept)),
+            (MCP_PROTOCOL_VERSION, HeaderValue::from_static(version)),
+            (MCP_METHOD, HeaderValue::from_static("tools/list")),
+        ]);
+        let body = Bytes::from(body);
+        let message = message::read(&headers, &body, &Bounds::of_bytes(bytes))
+            .map_err(|reject| Refusal::Message(Box::new(reject)))?;
+        Ok(Self { http: HttpMethod::POST, headers, body, what: What::Message(Box::new(message)) })
+    }
     /// The method's name, as recorded.
     #[must_use]
     pub fn method(&self) -> &str {

@@ -13,6 +13,7 @@ use portunus_core::trace::TraceContext;
 use portunus_policy::{ApprovalNeeded, Context, Decision, Operation, Permit, Principal, Refused, Request};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// One request with everything that a decision about it looks at.
 pub struct Case<'a> {
@@ -28,7 +29,9 @@ pub struct Case<'a> {
     pub asked: &'a Asked,
     /// From where.
     pub source: IpAddr,
-    /// When.
+    /// Since when the edge has it.
+    pub started: Instant,
+    /// When it is decided.
     pub now: Timestamp,
     /// In which trace.
     pub trace: &'a TraceContext,

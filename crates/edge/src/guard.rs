@@ -1,6 +1,7 @@
 //! Checks on the HTTP head before anything else looks at the request. hyper lets several ambiguous forms through; a
 //! proxy that forwards them is a smuggling gadget, so they are refused here (RFC 9112 sections 3.2, 6.1 and 6.3).
 
+use crate::cors::Origins;
 use crate::route::Hosts;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Request, StatusCode, Version};
@@ -79,14 +80,14 @@ pub fn check<B>(request: &Request<B>, hosts: &Hosts) -> Result<(), BadHead> {
     Ok(())
 }
 
-/// Checks the `Origin` of a request to an MCP endpoint: absent or our own.
+/// Checks the `Origin` of a request to an MCP endpoint: absent, our own, or a configured one.
 ///
 /// # Errors
 /// [`BadHead::Origin`].
-pub fn check_origin(headers: &HeaderMap, own: &str) -> Result<(), BadHead> {
+pub fn check_origin(headers: &HeaderMap, origins: &Origins) -> Result<(), BadHead> {
     match single(headers, &header::ORIGIN) {
         Ok(None) => Ok(()),
-        Ok(Some(origin)) if origin == own.as_bytes() => Ok(()),
+        Ok(Some(origin)) if origins.accept(origin) => Ok(()),
         _ => Err(BadHead::Origin),
     }
 }
@@ -193,10 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_origin_may_ask() {
+    fn only_our_own_origin_and_configured_ones_may_ask() {
+        let origins = Origins::new("https://edge.test", &[String::from("https://page.test")]);
         let headers = |origin: &str| HeaderMap::from_iter([(header::ORIGIN, origin.parse().unwrap())]);
-        assert_eq!(check_origin(&HeaderMap::new(), "https://edge.test"), Ok(()));
-        assert_eq!(check_origin(&headers("https://edge.test"), "https://edge.test"), Ok(()));
+        assert_eq!(check_origin(&HeaderMap::new(), &origins), Ok(()));
+        assert_eq!(check_origin(&headers("https://edge.test"), &origins), Ok(()));
+        assert_eq!(check_origin(&headers("https://page.test"), &origins), Ok(()));
         for bad in [
             "null",
             "https://edge.test.evil.test",
@@ -204,7 +207,7 @@ mod tests {
             "https://edge.test/",
             "https://app.test",
         ] {
-            assert_eq!(check_origin(&headers(bad), "https://edge.test"), Err(BadHead::Origin), "{bad}");
+            assert_eq!(check_origin(&headers(bad), &origins), Err(BadHead::Origin), "{bad}");
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::asked::{self, What};
 use crate::decide::{self, Case};
+use crate::mirror::Mirrors;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -80,6 +81,26 @@ pub async fn inspect(case: &Case<'_>, answer: Response<Body>) -> Result<Response
     Ok(Response::from_parts(head, dialer::full(whole)))
 }
 
+/// The message with the result in an answer that was released: the answer itself, or one event of its stream.
+///
+/// # Errors
+/// When it is too long or breaks off.
+pub async fn answer(answer: Response<Body>) -> Result<Bytes, Withheld> {
+    let events = is_event_stream(answer.headers());
+    let whole = collect(answer.into_body()).await?;
+    if !events {
+        return Ok(whole);
+    }
+    let mut splitter = sse::Splitter::new(limits::EVENT_BYTES);
+    splitter.feed(&whole);
+    splitter.end();
+    let mut last = Bytes::new();
+    while let Some(event) = splitter.next_event().map_err(|_| Withheld::Broken)? {
+        last = event.data.filter(|data| !data.is_empty()).unwrap_or(last);
+    }
+    Ok(last)
+}
+
 /// The whole body. (`http_body_util::Limited` would do, but its error bound defeats the compiler's proof of `Send`.)
 async fn collect(mut body: Body) -> Result<Bytes, Withheld> {
     let mut whole = BytesMut::new();
@@ -107,6 +128,7 @@ struct Filter {
     server: ServerName,
     environment: String,
     era: Era,
+    mirrors: Arc<Mirrors>,
     source: IpAddr,
     certificate: Option<Arc<ClientCertificate>>,
     now: Timestamp,
@@ -123,6 +145,7 @@ impl Filter {
             server: case.published.server.name.clone(),
             environment: case.published.server.environment.clone(),
             era: case.asked.era(),
+            mirrors: case.published.mirrors.clone(),
             source: case.source,
             certificate: case.certificate.cloned(),
             now: case.now,
@@ -132,6 +155,9 @@ impl Filter {
 
     /// One JSON-RPC message with the refused entries taken out; anything that is no list is passed as it is.
     fn message(&self, body: &Bytes) -> Result<Bytes, Withheld> {
+        if self.era == Era::Modern && self.lists.contains(&List::Tools) {
+            self.mirrors.learn(body);
+        }
         let mut body = body.clone();
         for list in &self.lists {
             let rewritten = list::rewrite(*list, self.era, &body, &mut |target| self.shows(*list, target));

@@ -4,16 +4,17 @@
 //! |---|---|
 //! | [`listener`], [`tls`] | accept: TLS, limits, clients and links told apart, drain |
 //! | [`request`] | the way of a request |
-//! | [`guard`] | the HTTP head is unambiguous and for us |
+//! | [`guard`], [`cors`] | the HTTP head is unambiguous and for us; which pages may ask |
 //! | [`route`] | host and path → server |
 //! | [`caller`] | token → user, client, grant |
 //! | [`body`], [`asked`] | bounded read, strict parse |
 //! | [`session`] | legacy session ids belong to one caller |
+//! | [`mirror`] | headers that mirror arguments agree with them |
 //! | [`facts`] | SQL text → facts |
 //! | [`decide`], [`approval`] | policy → permit or refusal |
 //! | [`record`] | intent and outcome records |
 //! | [`send`], [`assertion`], [`upstream`] | credential, assertion, exchange with the upstream |
-//! | [`inspect`], [`stream`] | lists filtered, bounds kept, outcome sealed |
+//! | [`inspect`], [`stream`], [`seal`] | lists filtered, bounds kept, outcome sealed |
 //! | [`refusal`], [`respond`] | every reason to refuse, and what a client is told |
 //! | [`metrics`], [`ports`] | what is counted; what is wired from outside |
 
@@ -24,18 +25,21 @@ pub mod asked;
 pub mod assertion;
 pub mod body;
 pub mod caller;
+pub mod cors;
 pub mod decide;
 pub mod facts;
 pub mod guard;
 pub mod inspect;
 pub mod listener;
 pub mod metrics;
+pub mod mirror;
 pub mod ports;
 pub mod record;
 pub mod refusal;
 pub mod request;
 pub mod respond;
 pub mod route;
+pub mod seal;
 pub mod send;
 pub mod session;
 pub mod stream;
@@ -94,6 +98,8 @@ pub struct Snapshot {
     pub public_url: String,
     /// Which hosts are ours.
     pub hosts: route::Hosts,
+    /// Which web origins may ask.
+    pub origins: cors::Origins,
     /// The policies.
     pub engine: Arc<Engine>,
     /// What is published.
@@ -110,6 +116,8 @@ pub struct Published {
     pub read_only: HashSet<String>,
     /// The SQL that its tools take.
     pub dialect: Dialect,
+    /// Which arguments of its tools are mirrored into headers.
+    pub mirrors: Arc<mirror::Mirrors>,
     /// Room for calls in flight.
     pub room: Arc<Semaphore>,
 }

@@ -1,8 +1,7 @@
 //! The way of a request, top to bottom. Each step is a module; each `?` is a typed refusal; `respond` alone turns refusals
 //! into HTTP.
 
-use crate::asked::{self, Asked};
-use crate::caller::Known;
+use crate::asked;
 use crate::caller::Room;
 use crate::decide::{self, Case};
 use crate::inspect;
@@ -10,17 +9,18 @@ use crate::record;
 use crate::refusal::{Refusal, UpstreamFailure};
 use crate::respond::{self, Place};
 use crate::route::{self, Route};
+use crate::seal::{Seal, how_it_ended};
 use crate::send;
-use crate::stream::{Bounds, Seal, Sealed};
-use crate::{Edge, Published, Snapshot, body, guard};
+use crate::stream::{Bounds, Sealed};
+use crate::{Edge, Snapshot, body, cors, guard, mirror};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use portunus_core::dialer::{Body, BodyError, DialError};
+use portunus_core::dialer::{Body, BodyError};
 use portunus_core::id::ServerName;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::record::{End, Verdict};
-use portunus_core::trace::{Span, SpanKind, TraceContext};
+use portunus_core::trace::TraceContext;
 use portunus_policy::Permit;
 use portunus_vault::Bound;
 use std::convert::Infallible;
@@ -45,17 +45,22 @@ where
     if let Err(bad) = guard::check(&request, &snapshot.hosts) {
         return Ok(refuse(&edge, &snapshot, None, &bad.into()));
     }
+    let origin = snapshot.origins.foreign(request.headers());
+    if let Some(answer) = cors::preflight(&request, origin.as_ref()) {
+        return Ok(cors::release(answer, origin));
+    }
     let Route::Mcp(name) = route::route(request.uri().path()) else {
         let request = request.map(|body| Body::new(body.map_err(Into::into)));
-        return Ok(edge.control.serve(request, peer).await);
+        return Ok(cors::release(edge.control.serve(request, peer).await, origin));
     };
-    match serve(edge.clone(), &snapshot, &name, peer, &mut request).await {
-        Ok(answer) => Ok(answer),
+    let answer = match serve(edge.clone(), &snapshot, &name, peer, &mut request).await {
+        Ok(answer) => answer,
         Err(refusal) => {
             body::discard(request.body_mut()).await;
-            Ok(refuse(&edge, &snapshot, Some(&name), &refusal))
+            refuse(&edge, &snapshot, Some(&name), &refusal)
         }
-    }
+    };
+    Ok(cors::release(answer, origin))
 }
 
 /// One request to a published server.
@@ -70,7 +75,7 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let started = Instant::now();
-    guard::check_origin(request.headers(), &snapshot.public_url)?;
+    guard::check_origin(request.headers(), &snapshot.origins)?;
     let published = snapshot.servers.get(name).ok_or_else(|| Refusal::NoServer(name.clone()))?;
     let known = edge.callers.identify(&*edge.store, name, request, edge.clock.now()).await?;
     let certificate = ClientCertificate::of(request.extensions()).cloned();
@@ -78,24 +83,30 @@ where
     edge.sessions.check(&mut asked.headers, &known)?;
 
     // A slow body took its time: everything is decided as of now.
-    let (now, parent) = (edge.clock.now(), asked.trace());
+    let now = edge.clock.now();
+    let parent = asked.trace();
     let trace = parent.map_or_else(|| TraceContext::start(&*edge.rng), |parent| parent.child(&*edge.rng));
-    let (known, asked, certificate) = (&known, &asked, certificate.as_ref());
-    let case = Case { snapshot, published, known, certificate, asked, source: peer.ip(), now, trace: &trace };
-    // Before the decision, which may use up an approval: nothing that is known to fail afterwards.
-    let room = Room::take(published, known).ok_or_else(|| Refusal::Busy { id: asked.id() })?;
-    let credential = credential(&edge, &case).await?;
-    let permit = decide::decide(&edge, &case).await?;
+    let (known, asked, certificate, source) = (&known, &asked, certificate.as_ref(), peer.ip());
+    let case = Case { snapshot, published, known, certificate, asked, source, started, now, trace: &trace };
+    mirror::check(&edge, &case).await?;
+    admit(&edge, &case).await
+}
 
-    let label = case.label();
-    edge.metrics.decided(name.as_str(), label, Verdict::Permit);
-    let in_flight = edge.metrics.begin(name.as_str(), label, room);
-    let mut seal = Seal::new(&edge, started, permit.decision().clone(), in_flight);
-    seal.trace(span(&case, parent));
-    let answer = exchange(&edge, &case, &permit, credential.as_ref(), &mut seal).await;
+/// From a request that is understood to its answer. The edge's own questions to a server go this way too.
+pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<Body>, Refusal> {
+    // Before the decision, which may use up an approval: nothing that is known to fail afterwards.
+    let room = Room::take(case.published, case.known).ok_or_else(|| Refusal::Busy { id: case.asked.id() })?;
+    let credential = credential(edge, case).await?;
+    let permit = decide::decide(edge, case).await?;
+
+    let (name, label) = (case.published.server.name.as_str(), case.label());
+    edge.metrics.decided(name, label, Verdict::Permit);
+    let in_flight = edge.metrics.begin(name, label, room);
+    let mut seal = Seal::new(edge, case, permit.decision().clone(), in_flight);
+    let answer = exchange(edge, case, &permit, credential.as_ref(), &mut seal).await;
     let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
     seal.answered(answer.status());
-    Ok(release(answer, seal, published, known, asked))
+    Ok(release(answer, seal, case))
 }
 
 /// Record, send, inspect. A call that may change something is recorded before it is sent; any other while it is under
@@ -138,50 +149,14 @@ async fn credential(edge: &Edge, case: &Case<'_>) -> Result<Option<Bound>, Refus
 }
 
 /// The answer on its way: counted, bounded, cut on revocation, sealed at its end.
-fn release(
-    answer: Response<Body>,
-    seal: Seal,
-    published: &Published,
-    known: &Known,
-    asked: &Asked,
-) -> Response<Body> {
-    let limits = &published.server.limits;
+fn release(answer: Response<Body>, seal: Seal, case: &Case<'_>) -> Response<Body> {
+    let limits = &case.published.server.limits;
     let bounds = Bounds {
         longest: limits.response_bytes,
-        pause: (!asked.may_rest()).then_some(limits.timeout),
-        events: inspect::is_event_stream(answer.headers()).then(|| asked.id()),
+        pause: (!case.asked.may_rest()).then_some(limits.timeout),
+        events: inspect::is_event_stream(answer.headers()).then(|| case.asked.id()),
     };
-    answer.map(|body| Sealed::new(body, seal, bounds, known.revocation()).into_body())
-}
-
-/// The span of this request, to be finished by its seal.
-fn span(case: &Case<'_>, parent: Option<TraceContext>) -> Span {
-    let target = case.asked.tool().unwrap_or_default();
-    Span {
-        context: *case.trace,
-        parent: parent.map(|parent| parent.span),
-        name: format!("{} {target}", case.asked.method()).trim_end().to_owned(),
-        kind: SpanKind::Server,
-        start: case.now,
-        micros: 0,
-        failed: false,
-        attributes: vec![
-            ("mcp.method.name", case.asked.method().to_owned()),
-            ("portunus.server", case.published.server.name.to_string()),
-            ("enduser.id", case.known.caller.user.to_string()),
-        ],
-    }
-}
-
-/// How a call ended that never had an answer to release.
-const fn how_it_ended(refusal: &Refusal) -> End {
-    match refusal {
-        Refusal::Upstream(UpstreamFailure::Dial { error: DialError::Broken(_), .. }) => End::Broken,
-        Refusal::Upstream(UpstreamFailure::TimedOut { .. }) => End::TimedOut,
-        Refusal::Upstream(UpstreamFailure::Withheld { .. }) | Refusal::Unrecorded { .. } => End::Withheld,
-        Refusal::Revoked => End::Revoked,
-        _ => End::Unreachable,
-    }
+    answer.map(|body| Sealed::new(body, seal, bounds, case.known.revocation()).into_body())
 }
 
 fn refuse(

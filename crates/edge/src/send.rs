@@ -53,6 +53,7 @@ async fn request(
     *request.method_mut() = case.asked.http.clone();
     *request.uri_mut() = http::Uri::from_static("/mcp");
     let mut headers = portunus_mcp::header::forward_request(&case.asked.headers, case.asked.era());
+    case.published.mirrors.strip(&mut headers, case.asked.tool());
     if length > 0 {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }

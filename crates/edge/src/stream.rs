@@ -1,69 +1,21 @@
-//! The answer on its way to the client: counted, bounded in bytes and in pauses, cut on revocation, and sealed by an
-//! outcome record however it ends.
+//! The answer on its way to the client: counted, bounded in bytes and in pauses, cut on revocation.
 
-use crate::Edge;
-use crate::metrics::InFlight;
+use crate::seal::Seal;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use portunus_core::dialer::{Body, BodyError};
-use portunus_core::id::Id;
 use portunus_core::limits;
-use portunus_core::record::{End, Outcome, Record};
-use portunus_core::trace::Span;
+use portunus_core::record::End;
 use portunus_mcp::answer;
 use portunus_mcp::sse::Event;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Sleep;
-
-/// Appends the outcome record exactly once: explicitly at an end that is known, or as `Cancelled` when dropped.
-pub struct Seal {
-    edge: Arc<Edge>,
-    started: Instant,
-    decision: Option<Id>,
-    status: Option<u16>,
-    bytes: u64,
-    span: Option<Span>,
-    in_flight: InFlight,
-}
-
-impl Seal {
-    /// For the call that this decision admitted.
-    pub fn new(edge: &Arc<Edge>, started: Instant, decision: Id, in_flight: InFlight) -> Self {
-        let (edge, decision) = (edge.clone(), Some(decision));
-        Self { edge, started, decision, status: None, bytes: 0, span: None, in_flight }
-    }
-    /// The span to finish at the end.
-    pub fn trace(&mut self, span: Span) {
-        self.span = self.edge.spans.is_some().then_some(span);
-    }
-    /// Notes the HTTP status of the upstream's answer.
-    pub fn answered(&mut self, status: http::StatusCode) {
-        self.status = Some(status.as_u16());
-    }
-    /// Ends the call. Nobody waits for the outcome to become durable: the intent already is.
-    pub fn end(&mut self, end: End) {
-        let Some(decision) = self.decision.take() else { return };
-        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (at, status, bytes) = (self.edge.clock.now(), self.status, self.bytes);
-        self.in_flight.end(end, self.started.elapsed());
-        self.edge.ledger.append_later(Record::Outcome(Outcome { at, decision, end, status, bytes, micros }));
-        if let (Some(spans), Some(span)) = (&self.edge.spans, self.span.take()) {
-            spans.finish(Span { micros, failed: end != End::Done, ..span });
-        }
-    }
-}
-
-impl Drop for Seal {
-    fn drop(&mut self) {
-        self.end(End::Cancelled);
-    }
-}
 
 /// An answer of so many bytes fits into the buffers on its way, whether it is read or not.
 const SHORT_BYTES: u64 = 16 * 1024;
@@ -174,8 +126,7 @@ impl Sealed {
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Polled {
         if let Some(data) = frame.data_ref() {
-            self.seal.bytes = self.seal.bytes.saturating_add(data.len() as u64);
-            if self.seal.bytes > self.bounds.longest {
+            if self.seal.count(data.len()) > self.bounds.longest {
                 return self.cut(End::TooLarge, "The answer is longer than this server may give");
             }
             self.between_events = data.ends_with(b"\n\n") || data.ends_with(b"\r\n\r\n");

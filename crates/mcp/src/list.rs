@@ -132,6 +132,13 @@ pub fn tools(body: &Bytes) -> Result<Vec<ToolView>, ListError> {
     entries.into_iter().map(|(name, tool)| view(body, name, tool)).collect()
 }
 
+/// Where the next page of a list begins; `None` when there is none, or the answer is no result.
+#[must_use]
+pub fn next_cursor(body: &Bytes) -> Option<String> {
+    let scan = json::scan(body, &Bounds::default()).ok()?;
+    scan.get(Part::Result, "nextCursor")?.string().map(|cursor| cursor.into_owned())
+}
+
 fn view(body: &Bytes, name: String, tool: Raw<'_>) -> Result<ToolView, ListError> {
     let annotations = tool.get("annotations");
     check_spelling(annotations.into_iter().flat_map(Raw::members).map(|(key, _)| key), &HINTS)?;

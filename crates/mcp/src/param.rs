@@ -57,6 +57,12 @@ impl ParamHeaders {
         self.0.is_empty()
     }
 
+    /// Whether a header mirrors an argument.
+    #[must_use]
+    pub fn has(&self, header: &HeaderName) -> bool {
+        self.0.iter().any(|mirror| mirror.header == header)
+    }
+
     /// Compares the headers of a call with its arguments.
     ///
     /// # Errors
@@ -133,20 +139,6 @@ impl ParamHeaders {
         self.0.push(Mirror { header, path: path.to_vec(), integer });
         Ok(())
     }
-}
-
-/// Compares the `Mcp-Param-*` headers of one call with its arguments. [`ParamHeaders`] is for many calls of one tool.
-///
-/// # Errors
-/// As [`ParamHeaders::check`]; a schema that cannot be read is the server's fault: 400 with −32602.
-pub fn check_param_headers(
-    headers: &HeaderMap,
-    input_schema: &[u8],
-    arguments: Option<&[u8]>,
-) -> Result<(), Reject> {
-    let mirrors =
-        ParamHeaders::read(input_schema).map_err(|error| Reject::invalid_params(error.to_string()))?;
-    mirrors.check(headers, arguments)
 }
 
 impl Mirror {

@@ -7,7 +7,7 @@ use common::post;
 use http::HeaderMap;
 use portunus_mcp::header;
 use portunus_mcp::message::{Era, code};
-use portunus_mcp::param::{ParamHeaders, SchemaError, check_param_headers};
+use portunus_mcp::param::{ParamHeaders, SchemaError};
 
 fn names(headers: &HeaderMap) -> Vec<&str> {
     let mut names: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
@@ -117,8 +117,9 @@ const SCHEMA: &str = r#"{"type":"object","properties":{
 
 #[test]
 fn arguments_and_their_headers_must_agree() {
+    let mirrors = ParamHeaders::read(SCHEMA.as_bytes()).unwrap();
     let check = |headers: &[(&str, &str)], arguments: &str| {
-        let result = check_param_headers(&post(headers), SCHEMA.as_bytes(), Some(arguments.as_bytes()));
+        let result = mirrors.check(&post(headers), Some(arguments.as_bytes()));
         result.map_err(|reject| (reject.status.as_u16(), reject.code))
     };
     let good: [(&[(&str, &str)], &str); 8] = [
@@ -154,8 +155,8 @@ fn arguments_and_their_headers_must_agree() {
         assert_eq!(check(headers, arguments), Err((400, code::HEADER_MISMATCH)), "{headers:?} {arguments}");
     }
     let twice = post(&[("mcp-param-region", "eu"), ("mcp-param-region", "eu")]);
-    assert!(check_param_headers(&twice, SCHEMA.as_bytes(), Some(br#"{"region":"eu"}"#)).is_err());
-    assert!(check_param_headers(&post(&[]), SCHEMA.as_bytes(), None).is_ok());
+    assert!(mirrors.check(&twice, Some(br#"{"region":"eu"}"#)).is_err());
+    assert!(mirrors.check(&post(&[]), None).is_ok());
 }
 
 #[test]

@@ -319,8 +319,7 @@ fn header_and_meta_must_name_one_version_of_one_era() {
     let reject = read(&version("1900-01-01"), &meta("1900-01-01")).unwrap_err();
     let data = reject.data.unwrap();
     assert_eq!(data["requested"], "1900-01-01");
-    assert_eq!(data["supported"][0], "2026-07-28");
-    assert_eq!(data["supported"].as_array().unwrap().len(), Version::ALL.len());
+    assert_eq!(data["supported"], json!(["2026-07-28"]), "what `_meta` may carry");
 }
 
 #[test]

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 pub(crate) struct File {
     /// The URL that clients use, such as `https://tools.example.com`.
     pub public_url: String,
+    /// Web origins whose pages may use this edge from a browser, such as `https://inspector.example.com`; default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<String>,
     /// Addresses to listen on.
     pub listen: Listen,
     /// Where the certificate comes from.

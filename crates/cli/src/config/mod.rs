@@ -18,6 +18,8 @@ pub(crate) struct Config {
     /// Where it was read from.
     pub path: PathBuf,
     pub public_url: Url,
+    /// Web origins, as browsers write them.
+    pub allowed_origins: Vec<String>,
     pub https: SocketAddr,
     pub admin: Option<SocketAddr>,
     pub tls: Tls,
@@ -86,6 +88,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     Ok(Config {
         path: path.to_owned(),
         public_url: public_url(&file.public_url).map_err(|m| at("public_url").error(&m))?,
+        allowed_origins: origins(&file.allowed_origins).map_err(|m| at("allowed_origins").error(&m))?,
         https: address(&file.listen.https).map_err(|m| at("https").error(&m))?,
         admin: file.listen.admin.as_deref().map(address).transpose().map_err(|m| at("admin").error(&m))?,
         tls: tls(&file.tls, base).map_err(|m| at("tls").error(&m))?,
@@ -152,6 +155,24 @@ fn public_url(text: &str) -> Result<Url, String> {
         return Err(format!("`{text}` must be https://HOST or https://HOST:PORT"));
     }
     Ok(url)
+}
+
+/// Origins as browsers write them, since they are compared byte for byte.
+fn origins(texts: &[String]) -> Result<Vec<String>, String> {
+    let max = portunus_core::limits::ORIGINS;
+    if texts.len() > max {
+        return Err(format!("at most {max} origins can be allowed"));
+    }
+    let odd = texts.iter().find(|text| {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+        url.is_none_or(|url| url.origin().ascii_serialization() != **text)
+    });
+    match odd {
+        Some(text) => {
+            Err(format!("`{text}` must be https://HOST or https://HOST:PORT, in lower case, with no path"))
+        }
+        None => Ok(texts.to_vec()),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

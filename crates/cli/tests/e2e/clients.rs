@@ -70,7 +70,7 @@ pub(crate) fn node() -> PathBuf {
     if own.exists() { own } else { PathBuf::from("node") }
 }
 
-fn skipped() -> bool {
+pub(crate) fn skipped() -> bool {
     let skip = std::env::var_os("PORTUNUS_SKIP_CLIENTS").is_some();
     if skip {
         println!("SKIPPED: PORTUNUS_SKIP_CLIENTS is set; no foreign client was run");
@@ -78,6 +78,6 @@ fn skipped() -> bool {
     skip
 }
 
-fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients")
 }

@@ -13,6 +13,7 @@ mod upstream;
 mod bad_input;
 mod certificates;
 mod clients;
+mod conformance;
 mod crash;
 mod edge_limits;
 mod json;

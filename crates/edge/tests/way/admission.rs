@@ -144,16 +144,6 @@ async fn a_user_cannot_fill_a_server_alone() {
 }
 
 #[tokio::test]
-async fn mirrors_of_arguments_are_refused() {
-    let world = World::new().await;
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "look", "arguments": { "region": "eu" } } });
-    let request = world.request("POST", "/sales/mcp").header("mcp-param-region", "us");
-    let answer = world.handle(request.body(body.to_string().into_bytes().into()).unwrap()).await;
-    assert_eq!(answer.status(), 400);
-    assert_eq!(world.sent(), 0);
-}
-
-#[tokio::test]
 async fn a_session_belongs_to_the_caller_it_was_given_to() {
     let (mine, other) = (World::new().await, World::new().await);
     let given = |world: &World| {

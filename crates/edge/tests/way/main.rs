@@ -6,3 +6,5 @@ mod support;
 mod admission;
 mod answers;
 mod approvals;
+mod mirrors;
+mod origins;

@@ -19,7 +19,7 @@ use portunus_core::time::{Clock, Timestamp};
 use portunus_core::token::{self, TokenKind};
 use portunus_edge::metrics::Metrics;
 use portunus_edge::ports::ControlPlane;
-use portunus_edge::{Edge, Published, Snapshot, assertion, caller, request, route, session};
+use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, request, route, session};
 use portunus_ledger::redact::Redactor;
 use portunus_policy::sql::Dialect;
 use portunus_policy::{Engine, ServerTools, Source, Tool, TrustGroups, defaults};
@@ -105,6 +105,7 @@ impl World {
         };
         let published = Published {
             dialect: Dialect::Generic,
+            mirrors: Arc::default(),
             read_only: HashSet::from(["look".to_owned()]),
             dialer: upstream.clone(),
             room: Arc::new(Semaphore::new(room)),
@@ -113,6 +114,7 @@ impl World {
         let snapshot = Snapshot {
             public_url: "https://edge.test".into(),
             hosts: route::Hosts::new(&"https://edge.test".parse().unwrap()),
+            origins: cors::Origins::new("https://edge.test", &["https://page.test".to_owned()]),
             engine: Arc::new(engine()),
             servers: HashMap::from([(sales(), Arc::new(published))]),
         };

@@ -123,11 +123,9 @@ fn of_modern(header: Option<&str>, meta: &str, params: &Params<'_>) -> Result<Ve
     if header != Some(meta) {
         return Err(Reject::version_mismatch(header, meta));
     }
-    let version = Version::parse(meta).ok_or_else(|| Reject::unsupported_version(meta, &Version::ALL))?;
-    if version.era() == Era::Legacy {
-        // A legacy version is never carried in `_meta`: a server might serve such a request in either era.
-        return Err(Reject::unsupported_version(meta, &[Version::V20260728]));
-    }
+    // A legacy version is never carried in `_meta`: a server might serve such a request in either era.
+    let modern = Version::parse(meta).filter(|version| version.era() == Era::Modern);
+    let version = modern.ok_or_else(|| Reject::unsupported_version(meta, &[Version::V20260728]))?;
     match missing_keys(params) {
         missing if missing.is_empty() => Ok(version),
         missing => Err(Reject::missing_meta(missing)),
