@@ -1,8 +1,10 @@
 //! The durable documents. Plain data: what may happen to them is decided in `oauth`, `vault`, `policy` and `tunnel`.
 
 mod client;
+mod device;
 
 pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAssertion};
+pub use device::{DeviceRequest, DeviceState};
 
 use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;

@@ -102,6 +102,15 @@ pub const CODE_TTL: Duration = Duration::from_secs(60);
 pub const ACCESS_TTL: Duration = Duration::from_secs(15 * 60);
 /// Life of a refresh token; each rotation starts it anew.
 pub const REFRESH_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Life of a device's request to be let in, and of the code it shows.
+pub const DEVICE_TTL: Duration = Duration::from_secs(10 * 60);
+/// Shortest time between two questions of a device; one that asks sooner must wait that much longer.
+pub const DEVICE_INTERVAL: Duration = Duration::from_secs(5);
+/// Devices that wait at once.
+pub const DEVICE_REQUESTS: u64 = 10_000;
+/// Typed codes in [`LOGIN_WINDOW`] that were none, of all users together: with [`DEVICE_REQUESTS`] codes of 43 bits the
+/// chance that one is hit is about one in a million.
+pub const DEVICE_GUESSES: u32 = 1_000;
 /// Life of a browser session.
 pub const SESSION_TTL: Duration = Duration::from_secs(12 * 3600);
 /// Life of a join token.

@@ -37,11 +37,13 @@ pub enum Kind {
     FetchedKeys,
     /// [`crate::document::UsedAssertion`]
     UsedAssertion,
+    /// [`crate::document::DeviceRequest`]
+    Device,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -56,6 +58,7 @@ impl Kind {
         Self::Setting,
         Self::FetchedKeys,
         Self::UsedAssertion,
+        Self::Device,
     ];
     /// The stored name.
     #[must_use]
@@ -75,6 +78,7 @@ impl Kind {
             Self::Setting => "setting",
             Self::FetchedKeys => "fetched_keys",
             Self::UsedAssertion => "used_assertion",
+            Self::Device => "device",
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum TokenKind {
     Session,
     /// `ptn_cs_`: the secret of a registered OAuth client.
     ClientSecret,
+    /// `ptn_dc_`: what a device fetches its tokens with.
+    Device,
 }
 
 impl TokenKind {
@@ -36,6 +38,7 @@ impl TokenKind {
             Self::Code => "ptn_ac_",
             Self::Session => "ptn_ss_",
             Self::ClientSecret => "ptn_cs_",
+            Self::Device => "ptn_dc_",
         }
     }
 }

@@ -246,7 +246,7 @@ fn rest(
 
 /// The scopes to agree on: those asked for that exist here (RFC 6749 section 3.3 lets the server ignore others, and the
 /// token answer says what was granted). The right to use the server is part of all of them.
-fn scopes(asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
+pub(crate) fn scopes(asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
     let asked: Vec<&str> = asked.unwrap_or(SCOPE).split(' ').collect();
     let offline = asked.contains(&OFFLINE_SCOPE);
     if !offline && !asked.contains(&SCOPE) {

@@ -35,6 +35,12 @@ pub enum ErrorCode {
     InvalidRedirectUri,
     /// Client metadata is malformed or asks for what is not supported.
     InvalidClientMetadata,
+    /// The person has not decided yet (RFC 8628 section 3.5).
+    AuthorizationPending,
+    /// The client asks too often.
+    SlowDown,
+    /// Nobody decided in time.
+    ExpiredToken,
     /// Too much of this at the moment.
     TemporarilyUnavailable,
     /// Something failed on our side.
@@ -60,6 +66,9 @@ impl ErrorCode {
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

@@ -19,6 +19,7 @@
 //! | [`client_auth`] | how a client proves itself at the token endpoint |
 //! | [`authorize`] | the authorization endpoint: request, consent, code |
 //! | [`token`] | the token endpoint: code exchange and refresh |
+//! | [`device`] | the device grant (RFC 8628) |
 //! | [`issue`] | tokens that an administrator issues for scripts |
 //! | [`revocation`] | RFC 7009 and RFC 7662 |
 //! | [`resolve`] | access token → caller, for the edge |
@@ -40,6 +41,7 @@ pub mod client_keys;
 pub mod client_metadata;
 pub mod config;
 pub mod csrf;
+pub mod device;
 pub mod endpoint;
 pub mod error;
 pub mod form;

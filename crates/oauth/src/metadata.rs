@@ -1,6 +1,7 @@
 //! The discovery documents: RFC 9728 for each server, RFC 8414 and OpenID Connect Discovery 1.0 for the issuer.
 
 use crate::config::{Issuer, OFFLINE_SCOPE, SCOPE};
+use crate::device;
 use crate::keys::ALGORITHMS;
 use portunus_core::server::Server;
 use serde::Serialize;
@@ -47,13 +48,14 @@ pub fn authorization_server(issuer: &Issuer) -> AuthorizationServer<'_> {
         authorization_endpoint: issuer.endpoint("/oauth/authorize"),
         token_endpoint: issuer.endpoint("/oauth/token"),
         registration_endpoint: issuer.endpoint("/oauth/register"),
+        device_authorization_endpoint: issuer.endpoint("/oauth/device_authorization"),
         revocation_endpoint: issuer.endpoint("/oauth/revoke"),
         introspection_endpoint: issuer.endpoint("/oauth/introspect"),
         jwks_uri: issuer.endpoint("/oauth/jwks"),
         scopes_supported: [SCOPE, OFFLINE_SCOPE],
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
-        grant_types_supported: ["authorization_code", "refresh_token"],
+        grant_types_supported: ["authorization_code", "refresh_token", device::GRANT_TYPE],
         token_endpoint_auth_methods_supported: METHODS,
         token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
         revocation_endpoint_auth_methods_supported: METHODS,
@@ -85,13 +87,14 @@ pub struct AuthorizationServer<'a> {
     authorization_endpoint: String,
     token_endpoint: String,
     registration_endpoint: String,
+    device_authorization_endpoint: String,
     revocation_endpoint: String,
     introspection_endpoint: String,
     jwks_uri: String,
     scopes_supported: [&'static str; 2],
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
-    grant_types_supported: [&'static str; 2],
+    grant_types_supported: [&'static str; 3],
     token_endpoint_auth_methods_supported: [&'static str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     revocation_endpoint_auth_methods_supported: [&'static str; 4],
@@ -119,13 +122,15 @@ mod tests {
             "authorization_endpoint": "https://tools.example.com/oauth/authorize",
             "token_endpoint": "https://tools.example.com/oauth/token",
             "registration_endpoint": "https://tools.example.com/oauth/register",
+            "device_authorization_endpoint": "https://tools.example.com/oauth/device_authorization",
             "revocation_endpoint": "https://tools.example.com/oauth/revoke",
             "introspection_endpoint": "https://tools.example.com/oauth/introspect",
             "jwks_uri": "https://tools.example.com/oauth/jwks",
             "scopes_supported": ["mcp", "offline_access"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "grant_types_supported":
+                ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
             "token_endpoint_auth_methods_supported":
                 ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"],
             "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],

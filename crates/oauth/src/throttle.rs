@@ -26,6 +26,11 @@ impl Key {
             IpAddr::V6(v6) => Self::of(b"ipv6", &(u128::from(v6) >> 64).to_be_bytes()),
         }
     }
+    /// All together.
+    #[must_use]
+    pub fn everyone() -> Self {
+        Self::of(b"everyone", b"")
+    }
     /// Sixteen bytes of a digest: the table's size does not depend on what strangers send.
     fn of(kind: &[u8], value: &[u8]) -> Self {
         let mut key = [0; 16];

@@ -7,8 +7,8 @@ use crate::config::{Issuer, SCOPE};
 use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
-use crate::grants;
 use crate::ports::{ATTEMPTS, Ports};
+use crate::{device, grants};
 use portunus_core::caller::Holding;
 use portunus_core::digest::{Digest, equal, sha256};
 use portunus_core::document::{AccessToken, Code, Grant, RefreshToken, User};
@@ -60,9 +60,10 @@ pub async fn respond(ports: &Ports<'_>, request: &Request<'_>) -> Result<Issued,
     match request.form.require("grant_type")? {
         "authorization_code" => exchange(ports, request, &client).await,
         "refresh_token" => refresh(ports, request, &client).await,
+        device::GRANT_TYPE => device::redeem(ports, request, &client).await,
         _ => Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
-            "`grant_type` must be authorization_code or refresh_token",
+            "`grant_type` must be one of grant_types_supported in the issuer's metadata",
         )),
     }
 }
@@ -157,7 +158,7 @@ pub(crate) struct New {
 }
 
 impl New {
-    fn mint(
+    pub(crate) fn mint(
         ports: &Ports<'_>,
         grant: &Grant,
         scopes: Vec<String>,
@@ -206,7 +207,7 @@ impl New {
         }
     }
 
-    fn batch(&self, batch: Batch, grant: &Versioned<Grant>) -> Batch {
+    pub(crate) fn batch(&self, batch: Batch, grant: &Versioned<Grant>) -> Batch {
         self.insert_into(batch.check::<Grant>(grant.value.id.as_str(), grant.version))
     }
 
@@ -221,7 +222,7 @@ impl New {
         }
     }
 
-    async fn release(
+    pub(crate) async fn release(
         self,
         ports: &Ports<'_>,
         client: &Authenticated,
@@ -243,7 +244,7 @@ fn mint(ports: &Ports<'_>, kind: TokenKind) -> Result<(Secret<String>, Digest), 
 }
 
 /// The grant, if it and its user are in force.
-async fn live_grant(ports: &Ports<'_>, id: &Id) -> Result<Versioned<Grant>, OAuthError> {
+pub(crate) async fn live_grant(ports: &Ports<'_>, id: &Id) -> Result<Versioned<Grant>, OAuthError> {
     let revoked = || OAuthError::new(ErrorCode::InvalidGrant, "this access was revoked; sign in again");
     let grant = load::<Grant>(ports.store, id.as_str()).await?.ok_or_else(revoked)?;
     let workload = grant.value.user.workload().is_some();
@@ -294,7 +295,7 @@ fn narrowed(asked: Option<&str>, grant: &Grant) -> Result<Vec<String>, OAuthErro
     Err(OAuthError::new(ErrorCode::InvalidScope, "`scope` is more than was agreed to, or lacks `mcp`"))
 }
 
-async fn reused(ports: &Ports<'_>, action: &str, grant: &Id, why: &str) -> Result<(), OAuthError> {
+pub(crate) async fn reused(ports: &Ports<'_>, action: &str, grant: &Id, why: &str) -> Result<(), OAuthError> {
     // First the grant ends, then it is recorded why: a ledger that fails must not keep a thief's tokens alive.
     grants::revoke(ports, grant, "portunus", why).await?;
     Ok(ports.record("portunus", action, grant.as_str(), &[]).await?)

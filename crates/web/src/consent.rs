@@ -110,7 +110,7 @@ fn purpose(asked: &authorize::Request) -> String {
 }
 
 /// How far the client's name can be believed.
-fn identified(client: &Client) -> String {
+pub(crate) fn identified(client: &Client) -> String {
     match client.source {
         ClientSource::Dynamic => "It chose this name itself; nobody has checked it.".to_owned(),
         ClientSource::Document => format!("It is known by its address, {}.", client.client_id),

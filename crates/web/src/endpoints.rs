@@ -12,7 +12,7 @@ use portunus_oauth::config::Issuer;
 use portunus_oauth::error::{ErrorCode, OAuthError};
 use portunus_oauth::form::Form;
 use portunus_oauth::throttle::{Key, TooMany};
-use portunus_oauth::{client, endpoint, revocation, token};
+use portunus_oauth::{client, device, endpoint, revocation, token};
 use std::net::IpAddr;
 use std::sync::Arc;
 use url::Url;
@@ -52,6 +52,27 @@ pub(crate) async fn register(Shared(state): Shared<State>, request: Request) -> 
     match client::register(&state.ports(), &body).await {
         Ok(registered) => secret_json(StatusCode::CREATED, &registered.body()),
         Err(error) => oauth_json(&error, false),
+    }
+}
+
+/// `POST /oauth/device_authorization` (RFC 8628 section 3.1). Throttled like registrations: each leaves something behind.
+pub(crate) async fn device_authorization(Shared(state): Shared<State>, request: Request) -> Response {
+    let (head, form) = match input::oauth_form(request).await {
+        Ok(read) => read,
+        Err(error) => return oauth_json(&error, false),
+    };
+    let attempt = state.registrations().attempt(Key::address(head.peer), state.now());
+    if let Err(too_many) = attempt {
+        return slow_down(&too_many);
+    }
+    let asked = Asked::new(&state, head, form);
+    let begun = match asked.request() {
+        Ok(request) => device::begin(&state.ports(), &request).await,
+        Err(error) => Err(error),
+    };
+    match begun {
+        Ok(begun) => secret_json(StatusCode::OK, &begun.body()),
+        Err(error) => asked.refuse(&error),
     }
 }
 

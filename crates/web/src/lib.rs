@@ -11,6 +11,7 @@
 //! | `discovery` | `/.well-known/…`, `/oauth/jwks` |
 //! | `endpoints` | `/oauth/token`, `/oauth/register`, `/oauth/revoke`, `/oauth/introspect` |
 //! | `consent` | `/oauth/authorize` |
+//! | `device` | `/device` |
 //! | `sign_in` | `/login`, `/logout`, `/account/password`, and the gate before every page |
 //! | `console` | `/console/` |
 //! | [`approvals`] | listing and deciding what waits for a human yes |
@@ -25,6 +26,7 @@ pub mod approvals;
 mod consent;
 mod console;
 mod cookies;
+mod device;
 mod discovery;
 mod endpoints;
 pub mod fetch;
@@ -55,11 +57,13 @@ pub fn router(state: State) -> Router {
         .route("/oauth/jwks", get(discovery::published_keys))
         .route("/oauth/token", post(endpoints::token))
         .route("/oauth/register", post(endpoints::register))
+        .route("/oauth/device_authorization", post(endpoints::device_authorization))
         .route("/oauth/revoke", post(endpoints::revoke))
         .layer(from_fn(headers::open_to_all_origins));
     Router::new()
         .route("/oauth/authorize", get(consent::ask).post(consent::decide))
         .route("/oauth/introspect", post(endpoints::introspect))
+        .route("/device", get(device::ask).post(device::decide))
         .route("/login", get(sign_in::page).post(sign_in::sign_in))
         .route("/logout", post(sign_in::sign_out))
         .route("/account/password", get(sign_in::password_page).post(sign_in::change_password))

@@ -218,7 +218,7 @@ fn give_back(state: &State, keys: &[Key]) {
     keys.iter().for_each(|key| throttle.give_back(*key));
 }
 
-fn with_retry(mut response: Response, too_many: &TooMany) -> Response {
+pub(crate) fn with_retry(mut response: Response, too_many: &TooMany) -> Response {
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(too_many.0.as_secs().max(1)));
     response
 }
@@ -228,7 +228,8 @@ fn local_path(next: Option<&str>) -> &str {
     let known = |path: &&str| {
         let visible =
             path.len() <= limits::TARGET_BYTES && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-        visible && (path.starts_with("/oauth/authorize?") || *path == HOME || *path == "/account/password")
+        let asking = path.starts_with("/oauth/authorize?") || path.starts_with("/device?user_code=");
+        visible && (asking || *path == HOME || *path == "/account/password")
     };
     next.filter(known).unwrap_or(HOME)
 }
@@ -305,7 +306,9 @@ mod tests {
 
     #[test]
     fn a_sign_in_leads_to_our_own_pages_only() {
-        for good in ["/oauth/authorize?client_id=x&y=%2F", "/console/", "/account/password"] {
+        for good in
+            ["/oauth/authorize?client_id=x&y=%2F", "/console/", "/account/password", "/device?user_code=B"]
+        {
             assert_eq!(local_path(Some(good)), good);
         }
         for bad in [
@@ -321,6 +324,8 @@ mod tests {
             "/console/?x",
             "javascript:alert(1)",
             "/logout",
+            "/device/../logout",
+            "/device?next=/x",
         ] {
             assert_eq!(local_path(Some(bad)), HOME, "{bad}");
         }

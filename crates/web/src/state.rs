@@ -7,6 +7,7 @@ use portunus_core::time::{Clock, Rng, Timestamp};
 use portunus_core::{limits, time};
 use portunus_oauth::client::DocumentFetcher;
 use portunus_oauth::config::Issuer;
+use portunus_oauth::device::Guesses;
 use portunus_oauth::ports::Ports;
 use portunus_oauth::throttle::Throttle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +40,7 @@ struct Shared {
     sign_ins: Mutex<Throttle>,
     registrations: Mutex<Throttle>,
     assertions: Mutex<Throttle>,
+    device_guesses: Mutex<Guesses>,
     hashing: Semaphore,
 }
 
@@ -51,6 +53,7 @@ impl State {
             sign_ins: Mutex::new(Throttle::sign_ins()),
             registrations: Mutex::new(Throttle::registrations()),
             assertions: Mutex::new(Throttle::assertions()),
+            device_guesses: Mutex::default(),
             hashing: Semaphore::new(limits::PASSWORD_HASHES),
         }))
     }
@@ -82,6 +85,9 @@ impl State {
     }
     pub(crate) fn registrations(&self) -> MutexGuard<'_, Throttle> {
         self.0.registrations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn device_guesses(&self) -> MutexGuard<'_, Guesses> {
+        self.0.device_guesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn assertions(&self) -> MutexGuard<'_, Throttle> {

@@ -206,7 +206,9 @@ fn servers<'a>(
 
 fn server(file: &file::Server) -> Result<Server, String> {
     let name = ServerName::parse(&file.name).map_err(|e| e.to_string())?;
-    if ["oauth", "console", "login", "logout", "account", "assets", "tunnel"].contains(&name.as_str()) {
+    if ["oauth", "console", "login", "logout", "account", "assets", "device", "tunnel"]
+        .contains(&name.as_str())
+    {
         return Err(format!("`{name}` is a path of Portunus itself; choose another name"));
     }
     for (key, value) in [("owner", &file.owner), ("purpose", &file.purpose)] {

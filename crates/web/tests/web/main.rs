@@ -11,6 +11,7 @@ mod admin;
 mod app;
 mod authorize;
 mod console;
+mod device;
 mod flow;
 mod safety;
 mod sign_in;

@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode, header};
 use serde_json::json;
 
 /// Every address of the public side: method, path, and what a stranger without any cookie gets there.
-const ADDRESSES: [(&str, &str, u16); 24] = [
+const ADDRESSES: [(&str, &str, u16); 27] = [
     ("GET", "/.well-known/oauth-protected-resource/sales/mcp", 200),
     ("GET", "/.well-known/oauth-protected-resource/unknown/mcp", 404),
     ("GET", "/.well-known/oauth-protected-resource", 404),
@@ -21,6 +21,9 @@ const ADDRESSES: [(&str, &str, u16); 24] = [
     ("POST", "/oauth/token", 400),
     ("POST", "/oauth/register", 400),
     ("POST", "/oauth/revoke", 400),
+    ("POST", "/oauth/device_authorization", 400),
+    ("GET", "/device", 200),
+    ("POST", "/device", 200),
     ("POST", "/oauth/introspect", 400),
     ("GET", "/login", 200),
     ("POST", "/login", 403),
@@ -39,7 +42,9 @@ async fn a_stranger_gets_nothing_but_public_documents_and_the_sign_in_page() {
     for (method, path, status) in ADDRESSES {
         let reply = stranger(&app, method, path).await;
         assert_eq!(reply.status.as_u16(), status, "{method} {path}: {}", reply.body);
-        let is_console = path.starts_with("/console/") || path == "/account/password" && method == "GET";
+        let is_console = path.starts_with("/console/")
+            || path == "/device"
+            || path == "/account/password" && method == "GET";
         assert_eq!(
             is_console || (method, path) == ("GET", "/login"),
             reply.body.contains("id=\"password\""),
@@ -88,7 +93,14 @@ async fn only_endpoints_that_look_at_no_cookie_are_open_to_pages_of_other_sites(
         let open = path.starts_with("/.well-known/oauth-authorization-server")
             || path.starts_with("/.well-known/openid-configuration")
             || path.starts_with("/.well-known/oauth-protected-resource/")
-            || ["/oauth/jwks", "/oauth/token", "/oauth/register", "/oauth/revoke"].contains(&path);
+            || [
+                "/oauth/jwks",
+                "/oauth/token",
+                "/oauth/register",
+                "/oauth/revoke",
+                "/oauth/device_authorization",
+            ]
+            .contains(&path);
         let expected = open.then_some("*");
         assert_eq!(
             stranger(&app, method, path).await.header("access-control-allow-origin"),
