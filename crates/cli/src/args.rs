@@ -37,6 +37,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  portunus sqlite shop.db --stdio\n  portunus sqlite shop.db --listen 127.0.0.1:8000"
     )]
     Sqlite(Sqlite),
+    /// Replay a client's handshake against any MCP server: which step fails, why, and how to mend it.
+    #[command(after_help = "Examples:
+  portunus doctor https://tools.example.com/sales/mcp --as chatgpt
+  portunus doctor https://localhost:8443/sales/mcp --as vscode --ca .demo/ca.pem --sign-in")]
+    Doctor(Doctor),
     /// Check, test and explain policies.
     #[command(subcommand)]
     Policy(Policy),
@@ -158,6 +163,27 @@ pub(crate) struct Sqlite {
     /// Time for one statement.
     #[arg(long, default_value_t = 5000)]
     pub timeout_ms: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The MCP server's URL, exactly as people paste it into the client.
+    pub url: String,
+    /// The client to replay.
+    #[arg(long = "as", value_name = "CLIENT", value_enum, default_value_t = crate::doctor::profile::Client::Modern)]
+    pub client: crate::doctor::profile::Client,
+    /// A CA certificate (PEM) to trust besides the system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// A file with an access token for the first call.
+    #[arg(long, value_name = "FILE", conflicts_with = "sign_in")]
+    pub token_file: Option<PathBuf>,
+    /// Get a token: sign in with a browser (for clients whose redirect is on loopback).
+    #[arg(long)]
+    pub sign_in: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the running edge is administered.

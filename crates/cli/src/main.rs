@@ -9,6 +9,8 @@ mod config;
 mod control;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod demo;
+#[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
+mod doctor;
 mod health;
 mod node;
 mod policies;
@@ -88,6 +90,7 @@ async fn run_async(command: Command) -> Outcome {
         }
         Command::Connect(connect) => command::connect::run(connect).await,
         Command::Sqlite(sqlite) => command::sqlite::run(sqlite).await,
+        Command::Doctor(asked) => doctor::run(asked).await,
         Command::Cred(command) => command::admin::cred(command).await,
         Command::Approve(command) => command::admin::approve(command).await,
         Command::Grant(command) => command::admin::grant(command).await,

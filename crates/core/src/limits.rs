@@ -183,6 +183,12 @@ pub const CALLER_TTL: Duration = Duration::from_secs(30);
 pub const AMR_VALUES: usize = 16;
 /// See [`AMR_VALUES`].
 pub const AMR_BYTES: usize = 128;
+/// Bytes of one answer that the doctor reads.
+pub const DOCTOR_BYTES: usize = 4 * MIB;
+/// Tools, and pages of them, that the doctor looks at.
+pub const DOCTOR_TOOLS: (usize, usize) = (5000, 50);
+/// Time in which a person signs in for the doctor.
+pub const DOCTOR_SIGN_IN: Duration = Duration::from_secs(5 * 60);
 
 // --- tunnel ---
 

@@ -15,6 +15,7 @@ mod certificates;
 mod clients;
 mod conformance;
 mod crash;
+mod doctor;
 mod edge_limits;
 mod json;
 mod keys;
