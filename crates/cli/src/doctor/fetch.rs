@@ -404,6 +404,9 @@ fn words(page: &str) -> String {
             _ => {}
         }
     }
+    for (entity, letter) in [("&#39;", "'"), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")] {
+        text = text.replace(entity, letter);
+    }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -415,7 +418,13 @@ mod tests {
     async fn a_public_server_cannot_send_the_doctor_into_a_private_network() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut fetcher = Fetcher::new(None, Duration::from_secs(5)).unwrap();
-        for inside in ["https://10.0.0.1/", "https://127.0.0.1:1/", "https://[::1]/", "https://169.254.169.254/x", "https://localhost:1/"] {
+        for inside in [
+            "https://10.0.0.1/",
+            "https://127.0.0.1:1/",
+            "https://[::1]/",
+            "https://169.254.169.254/x",
+            "https://localhost:1/",
+        ] {
             let url = Url::parse(inside).unwrap();
             assert!(matches!(fetcher.get(&url).await, Err(FetchError::Private(_))), "{inside}");
         }

@@ -61,6 +61,10 @@ pub(crate) fn verdict(report: &Report, title: &str, style: Style) -> String {
         (None, "works") => format!("Everything that was looked at is as {title} wants it."),
         (None, _) => format!("{title} gets through, with warnings."),
     };
+    let mut letters = said.chars();
+    let said = letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()));
     format!("\n{}", style.paint(level, &said))
 }
 
