@@ -49,6 +49,8 @@ pub(crate) async fn serve(listener: TcpListener, parts: Arc<Parts>, stopped: wat
             "End of the certificate's life, seconds since 1970; 0 before the first one",
             gauges.certificate_end.clone(),
         );
+        let failures = gauges.parts.certificates.failures.clone();
+        registry.register("certificate_failures", "Attempts to get a new certificate that failed", failures);
     });
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -80,11 +82,11 @@ async fn ready(State(gauges): State<Arc<Gauges>>) -> (StatusCode, String) {
     let now = gauges.parts.clock.now();
     match gauges.parts.certificates.slot.get() {
         None => unready(String::from("there is no certificate yet; the log says what it waits for")),
-        Some(served) if served.not_after.is_past(now) => {
-            unready(format!("the certificate ended at {}", served.not_after))
+        Some(served) if served.leaf.life.not_after.is_past(now) => {
+            unready(format!("the certificate ended at {}", served.leaf.life.not_after))
         }
-        Some(served) if served.is_overdue(now) => {
-            let warning = format!("ready\nwarning: the certificate ends at {}\n", served.not_after);
+        Some(served) if served.leaf.life.is_overdue(now) => {
+            let warning = format!("ready\nwarning: the certificate ends at {}\n", served.leaf.life.not_after);
             (StatusCode::OK, warning)
         }
         Some(_) => (StatusCode::OK, String::from("ready\n")),
@@ -98,7 +100,7 @@ async fn metrics(State(gauges): State<Arc<Gauges>>) -> impl IntoResponse {
     gauges.ledger_lag.set(stats.lag.as_secs_f64());
     gauges.ledger_queue.set(count(stats.queued));
     gauges.ledger_records.set(i64::try_from(stats.records).unwrap_or(i64::MAX));
-    let end = gauges.parts.certificates.slot.get().map_or(0, |served| served.not_after.as_secs());
+    let end = gauges.parts.certificates.slot.get().map_or(0, |served| served.leaf.life.not_after.as_secs());
     gauges.certificate_end.set(i64::try_from(end).unwrap_or(i64::MAX));
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], gauges.parts.edge.metrics.encode())

@@ -121,7 +121,7 @@ impl Node {
         let web_admin = portunus_web::admin_router(parts.web.clone());
         tasks.push(tokio::spawn(control::serve_admin(socket, web_admin, parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::watch(config.clone(), loaded, parts.clone(), stopped.clone())));
-        tasks.push(tokio::spawn(tls::keep(parts.clone(), stopped.clone())));
+        tasks.extend(tls::start(&config, &parts, &stopped).await?);
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
         let links = Arc::new(LinkPort(parts.registry.clone()));
         let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
@@ -168,8 +168,9 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let seed = settings.assertion_seed().await?;
     let issuer_text = config.public_url.as_str().trim_end_matches('/');
     let signer = assertion::Signer::new(seed.expose(), issuer_text).map_err(|e| StartError(e.to_string()))?;
-    let certificates = tls::Certificates::open(config, &settings).await?;
-    let tls = certificates.configs(&link_authority)?;
+    let ports = tls::Ports { store: &store, clock: &clock, rng: &rng };
+    let certificates = tls::Certificates::open(config, &settings, &ports).await?;
+    let tls = certificates.configs(&link_authority, &ports)?;
     let desk = Desk {
         store: store.clone(),
         ledger: ledger.clone(),

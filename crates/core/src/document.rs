@@ -1,8 +1,10 @@
 //! The durable documents. Plain data: what may happen to them is decided in `oauth`, `vault`, `policy` and `tunnel`.
 
+mod certificate;
 mod client;
 mod device;
 
+pub use certificate::{Lease, PendingChallenge};
 pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAssertion};
 pub use device::{DeviceRequest, DeviceState};
 

@@ -49,6 +49,25 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// Bytes of a form or JSON body at the control plane (OAuth, login, admin).
 pub const FORM_BYTES: usize = 64 * KIB;
 
+// --- certificates ---
+
+/// Connections to the plain port at once, and those that one source address may hold are a quarter of it.
+pub const PLAIN_CONNECTIONS: usize = 1000;
+/// Time for a request to the plain port and its answer.
+pub const PLAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes of an answer from an ACME authority.
+pub const ACME_ANSWER_BYTES: usize = 256 * KIB;
+/// Bytes of an ACME token (128 bits or more in base64url).
+pub const ACME_TOKEN_BYTES: usize = 256;
+/// Time for one exchange with an ACME authority.
+pub const ACME_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for a whole order, and life of its challenges' answers.
+pub const ACME_ORDER_TIMEOUT: Duration = Duration::from_secs(120);
+/// First and longest pause between two attempts to get a certificate.
+pub const ACME_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// Shortest and longest time between two questions to the authority when to renew, whatever it says (RFC 9773 section 4.3.2).
+pub const ACME_SUGGESTION: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+
 // --- messages ---
 
 /// Depth of nested arrays and objects in a message.

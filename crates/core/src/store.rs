@@ -39,11 +39,15 @@ pub enum Kind {
     UsedAssertion,
     /// [`crate::document::DeviceRequest`]
     Device,
+    /// [`crate::document::PendingChallenge`]
+    Challenge,
+    /// [`crate::document::Lease`]
+    Lease,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -59,6 +63,8 @@ impl Kind {
         Self::FetchedKeys,
         Self::UsedAssertion,
         Self::Device,
+        Self::Challenge,
+        Self::Lease,
     ];
     /// The stored name.
     #[must_use]
@@ -79,6 +85,8 @@ impl Kind {
             Self::FetchedKeys => "fetched_keys",
             Self::UsedAssertion => "used_assertion",
             Self::Device => "device",
+            Self::Challenge => "challenge",
+            Self::Lease => "lease",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | module | step |
 //! |---|---|
 //! | [`listener`], [`tls`] | accept: TLS, limits, clients and links told apart, drain |
+//! | [`plain`] | the plain port: challenges of certificate authorities, redirects to https |
 //! | [`request`] | the way of a request |
 //! | [`guard`], [`cors`] | the HTTP head is unambiguous and for us; which pages may ask |
 //! | [`route`] | host and path → server |
@@ -33,6 +34,7 @@ pub mod inspect;
 pub mod listener;
 pub mod metrics;
 pub mod mirror;
+pub mod plain;
 pub mod ports;
 pub mod record;
 pub mod refusal;

@@ -34,7 +34,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
-    let sources = Arc::new(Sources::default());
+    let sources = Arc::new(Sources::of(limits::CONNECTIONS_PER_ADDRESS));
     let graceful = GracefulShutdown::new();
     let mut running = JoinSet::new();
     loop {
@@ -107,6 +107,9 @@ async fn edge_connection(connection: Connection, stream: TcpStream, tls: Arc<Tls
     match accepted {
         Accepted::Http1(stream) => serve_http1(connection, stream).await,
         Accepted::Http2(stream) => serve_http2(connection, stream).await,
+        Accepted::Challenge => {
+            tracing::debug!(peer = %connection.peer, "a certificate authority was answered")
+        }
         Accepted::Link(stream) => {
             // Links are closed by the registry, after the calls that came through them.
             let Connection { links, peer, watcher, .. } = connection;
@@ -171,24 +174,30 @@ where
 }
 
 /// Connections by source address; IPv6 addresses of one /64 count as one.
-#[derive(Default)]
-struct Sources(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Sources {
+    open: Mutex<HashMap<IpAddr, usize>>,
+    /// Connections that one address may hold.
+    each: usize,
+}
 
 /// One connection's place; given back when dropped.
-struct Source {
+pub(crate) struct Source {
     sources: Arc<Sources>,
     address: IpAddr,
 }
 
 impl Sources {
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Source> {
+    pub(crate) fn of(each: usize) -> Self {
+        Self { open: Mutex::default(), each }
+    }
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Source> {
         let address = match address.to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
             v4 => v4,
         };
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
-        if *count >= limits::CONNECTIONS_PER_ADDRESS {
+        if *count >= self.each {
             return None;
         }
         *count += 1;
@@ -198,7 +207,7 @@ impl Sources {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        let mut open = self.sources.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.sources.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -267,7 +276,7 @@ mod tests {
 
     #[test]
     fn one_address_holds_only_so_many_connections_and_a_64_is_one_address() {
-        let sources = Arc::new(Sources::default());
+        let sources = Arc::new(Sources::of(limits::CONNECTIONS_PER_ADDRESS));
         let v6 = |last: &str| format!("2001:db8:1:2::{last}").parse::<IpAddr>().unwrap();
         let held: Vec<_> =
             (0..limits::CONNECTIONS_PER_ADDRESS).map_while(|_| sources.admit(v6("1"))).collect();
@@ -277,7 +286,7 @@ mod tests {
         assert!(sources.admit("192.0.2.1".parse().unwrap()).is_some());
         drop(held);
         assert!(sources.admit(v6("ffff")).is_some());
-        assert!(sources.0.lock().unwrap().is_empty());
+        assert!(sources.open.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use portunus_core::dialer::{Body, Dialer};
 use portunus_core::server::Server;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +16,15 @@ pub type TlsStream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
 pub trait ControlPlane: Send + Sync {
     /// Answers one request; its head has passed the same guard as every other.
     async fn serve(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body>;
+}
+
+/// Answers certificate authorities that validate one of our names.
+#[async_trait]
+pub trait Challenges: Send + Sync {
+    /// The certificate that answers tls-alpn-01 for this server name (RFC 8737), if a challenge for it is pending.
+    async fn tls(&self, name: &str) -> Option<Arc<CertifiedKey>>;
+    /// The text that answers http-01 for this token (RFC 8555 section 8.3), if a challenge with it is pending.
+    async fn http(&self, token: &str) -> Option<String>;
 }
 
 /// Takes over the connections of connectors.

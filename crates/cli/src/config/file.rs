@@ -42,12 +42,15 @@ pub(crate) struct File {
 pub(crate) struct Listen {
     /// Clients and links, such as `0.0.0.0:443`.
     pub https: String,
+    /// Answers http-01 challenges and redirects browsers to https, such as `0.0.0.0:80`; none: not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
     /// Health and metrics, such as `127.0.0.1:9090`; none: not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<String>,
 }
 
-/// Where the certificate comes from: exactly one of `local_ca: true`, or `cert` and `key`.
+/// Where the certificate comes from: exactly one of `local_ca: true`, `cert` and `key`, or `acme`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {
@@ -60,6 +63,46 @@ pub(crate) struct Tls {
     /// Private key, PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    /// Order it from an ACME authority, and renew it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
+}
+
+/// An ACME authority (RFC 8555), such as Let's Encrypt.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Acme {
+    /// Where the authority may write to.
+    pub email: String,
+    /// `true`: the authority's terms of service were read and agreed to.
+    #[serde(default)]
+    pub terms_agreed: bool,
+    /// The authority's directory; default: Let's Encrypt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// Certificates to trust as the directory, PEM, for an authority of your own; default: the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// `tls-alpn-01`, which needs port 443 to lead here, or `http-01`, which needs port 80; default: the latter if
+    /// `listen.http` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<String>,
+    /// One of the authority's profiles, such as `shortlived`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The account elsewhere that the authority wants the ACME account bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eab: Option<Eab>,
+}
+
+/// External account binding (RFC 8555 section 7.3.4).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Eab {
+    /// The key's id, as the authority gave it.
+    pub kid: String,
+    /// A file with the key in base64url, as the authority gave it.
+    pub key_file: PathBuf,
 }
 
 /// The key that seals secrets in the store.

@@ -1,6 +1,7 @@
 //! The one configuration parser: `portunus.yaml` → [`Config`], every value checked, every error with its place.
 
 pub(crate) mod file;
+pub(crate) mod tls;
 
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::ServerLimits;
@@ -21,8 +22,9 @@ pub(crate) struct Config {
     /// Web origins, as browsers write them.
     pub allowed_origins: Vec<String>,
     pub https: SocketAddr,
+    pub http: Option<SocketAddr>,
     pub admin: Option<SocketAddr>,
-    pub tls: Tls,
+    pub tls: tls::Tls,
     pub store: PathBuf,
     pub sealing_key: PathBuf,
     pub ledger: PathBuf,
@@ -46,12 +48,6 @@ pub(crate) enum Tools {
     Sql,
     /// These and no others.
     Confirmed(BTreeMap<String, TrustGroups>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Tls {
-    LocalCa,
-    Files { cert: PathBuf, key: PathBuf },
 }
 
 /// What is wrong with a configuration, and where.
@@ -91,7 +87,8 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         allowed_origins: origins(&file.allowed_origins).map_err(|m| at("allowed_origins").error(&m))?,
         https: address(&file.listen.https).map_err(|m| at("https").error(&m))?,
         admin: file.listen.admin.as_deref().map(address).transpose().map_err(|m| at("admin").error(&m))?,
-        tls: tls(&file.tls, base).map_err(|m| at("tls").error(&m))?,
+        http: file.listen.http.as_deref().map(address).transpose().map_err(|m| at("http").error(&m))?,
+        tls: tls::parse(&file.tls, file.listen.http.is_some(), base).map_err(|m| at("tls").error(&m))?,
         sealing_key: base.join(&file.sealing_key.file),
         ledger: file.ledger.as_ref().map_or_else(|| state.join("ledger"), |l| base.join(l)),
         admin_socket: file.admin_socket.as_ref().map_or_else(|| state.join("admin.sock"), |s| base.join(s)),
@@ -177,14 +174,6 @@ fn origins(texts: &[String]) -> Result<Vec<String>, String> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` must be IP:PORT, such as 0.0.0.0:443 or [::]:443"))
-}
-
-fn tls(tls: &file::Tls, base: &Path) -> Result<Tls, String> {
-    match (tls.local_ca, &tls.cert, &tls.key) {
-        (true, None, None) => Ok(Tls::LocalCa),
-        (false, Some(cert), Some(key)) => Ok(Tls::Files { cert: base.join(cert), key: base.join(key) }),
-        _ => Err(String::from("give either `local_ca: true`, or both `cert` and `key`")),
-    }
 }
 
 fn servers<'a>(
@@ -388,7 +377,7 @@ servers:
             (GOOD.replace("name: wiki", "name: sales"), "two servers"),
             (GOOD.replace("name: wiki", "name: oauth"), "choose another name"),
             (GOOD.replace("sqlite:state", "postgres://state"), "must be `sqlite:PATH`"),
-            (GOOD.replace("{ local_ca: true }", "{ local_ca: true, cert: a }"), "give either"),
+            (GOOD.replace("{ local_ca: true }", "{ local_ca: true, cert: a }"), "give one of"),
         ];
         for (text, wanted) in cases {
             let error = parse_text(&text).expect_err(wanted);

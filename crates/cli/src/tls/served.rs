@@ -1,10 +1,10 @@
 //! A certificate with its key, checked and ready to serve; and the slot that handshakes take it from.
 
 use arc_swap::ArcSwapOption;
-use portunus_core::time::Timestamp;
+use portunus_acme::leaf::{self, Leaf};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::sync::Arc;
@@ -12,10 +12,7 @@ use std::sync::Arc;
 /// A certificate in use.
 pub(crate) struct Served {
     key: Arc<CertifiedKey>,
-    /// The leaf's serial number, hexadecimal.
-    pub(crate) serial: String,
-    pub(crate) not_before: Timestamp,
-    pub(crate) not_after: Timestamp,
+    pub(crate) leaf: Leaf,
 }
 
 impl Served {
@@ -24,36 +21,12 @@ impl Served {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, String> {
-        let leaf = chain.first().ok_or("there is no certificate")?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(leaf)
-            .map_err(|e| format!("the first certificate does not parse: {e}"))?;
-        let moment = |seconds: i64| Timestamp::from_secs(u64::try_from(seconds).unwrap_or_default());
-        let (not_before, not_after) = (
-            moment(parsed.validity().not_before.timestamp()),
-            moment(parsed.validity().not_after.timestamp()),
-        );
-        let serial = data_encoding::HEXLOWER.encode(parsed.raw_serial());
+        let leaf = Leaf::read(chain.first().ok_or("there is no certificate")?)?;
         let provider = CryptoProvider::get_default().ok_or("no crypto provider")?;
         let key = provider.key_provider.load_private_key(key).map_err(|e| format!("the key: {e}"))?;
         let key = CertifiedKey::new(chain, key);
         key.keys_match().map_err(|e| format!("certificate and key do not belong together: {e}"))?;
-        Ok(Self { key: Arc::new(key), serial, not_before, not_after })
-    }
-
-    /// Whether to replace it: a third of its life is left, or the clock was set back and it is not valid yet.
-    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        self.with_left(3).is_past(now) || self.not_before > now
-    }
-
-    /// Whether so little of its life is left (a sixth) that somebody has to look.
-    pub(crate) fn is_overdue(&self, now: Timestamp) -> bool {
-        self.with_left(6).is_past(now)
-    }
-
-    /// The moment when one part in `parts` of its life is left.
-    fn with_left(&self, parts: u32) -> Timestamp {
-        let life = self.not_after.since(self.not_before);
-        self.not_before.plus(life.saturating_sub(life / parts))
+        Ok(Self { key: Arc::new(key), leaf })
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
@@ -62,12 +35,8 @@ impl Served {
 
     /// Behind a proxy that ends TLS itself the name may differ on purpose, so this is no error.
     pub(crate) fn warn_of_name(&self, host: &str) {
-        let fits = || {
-            let leaf = ParsedCertificate::try_from(self.key.cert.first()?).ok()?;
-            let host = ServerName::try_from(host.trim_matches(['[', ']'])).ok()?;
-            rustls::client::verify_server_name(&leaf, &host).ok()
-        };
-        if fits().is_none() {
+        let first = self.key.cert.first();
+        if !first.is_some_and(|leaf| leaf::is_for(leaf, host.trim_matches(['[', ']']))) {
             tracing::warn!(host, "the certificate is not for the host of public_url: clients will refuse it");
         }
     }

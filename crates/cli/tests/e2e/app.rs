@@ -77,8 +77,32 @@ impl App {
         edit: impl FnOnce(&Path, String) -> String,
         environment: &[(&str, &str)],
     ) -> Self {
+        let mut app = Self::prepare(free_port(), servers, policy, edit, environment);
+        app.ready().await;
+        app.add_person();
+        app
+    }
+
+    /// The same on this port, without waiting until it is ready.
+    pub(crate) fn start(
+        port: u16,
+        servers: &str,
+        policy: &str,
+        edit: impl FnOnce(String) -> String,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::prepare(port, servers, policy, |_, configuration| edit(configuration), environment)
+    }
+
+    fn prepare(
+        port: u16,
+        servers: &str,
+        policy: &str,
+        edit: impl FnOnce(&Path, String) -> String,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let dir = directory();
-        let (port, admin_port) = (free_port(), free_port());
+        let admin_port = free_port();
         let policies = dir.path().join("policies");
         std::fs::create_dir(&policies).unwrap();
         std::fs::write(policies.join("test.cedar"), policy).unwrap();
@@ -88,14 +112,26 @@ impl App {
         let child = spawn(&words, dir.path(), Stdio::null(), environment);
         let url = format!("https://localhost:{port}");
         let person = Person { user: "ana".to_owned(), password: String::new() };
-        let mut app = Self { child, words, url, port, admin_port, person, dir };
-        app.ready().await;
-        let added = app.admin(&["user", "add", "ana", "--json"]);
+        Self { child, words, url, port, admin_port, person, dir }
+    }
+
+    /// Adds the user `ana`.
+    pub(crate) fn add_person(&mut self) {
+        let added = self.admin(&["user", "add", "ana", "--json"]);
         added["password"]
             .as_str()
             .unwrap_or_else(|| panic!("no password in {added}"))
-            .clone_into(&mut app.person.password);
-        app
+            .clone_into(&mut self.person.password);
+    }
+
+    /// Waits until `/readyz` answers so.
+    pub(crate) async fn until_status(&self, status: u16, text: &str) {
+        let url = format!("http://127.0.0.1:{}/readyz", self.admin_port);
+        let said = || async {
+            let reply = Http::plain().get(&url).await.ok()?;
+            (reply.status == status && reply.text().contains(text)).then_some(())
+        };
+        until(&format!("/readyz says {status} {text}"), START, said).await;
     }
 
     /// Waits until `/readyz` says yes.

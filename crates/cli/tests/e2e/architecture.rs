@@ -14,11 +14,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["core"]),
     ("tunnel", &["core", "mcp"]),
     ("sqlite", &["core", "mcp"]),
+    ("acme", &["core", "vault"]),
     ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault"]),
     ("web", &["core", "oauth", "policy", "ledger", "vault"]),
     (
         "cli",
-        &["core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "edge", "web"],
+        &[
+            "core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "edge", "web",
+            "acme",
+        ],
     ),
 ];
 

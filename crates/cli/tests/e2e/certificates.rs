@@ -116,41 +116,56 @@ async fn a_changed_pair_of_files_is_served_to_the_next_client_and_a_bad_pair_cha
     assert_eq!((count("certificate.refused"), count("certificate.replaced")), (1, 1), "{actions:?}");
 }
 
-/// Debian's `faketime`, which is preloaded.
-fn faketime() -> PathBuf {
-    let found = std::fs::read_dir("/usr/lib").unwrap().filter_map(|entry| {
-        let library = entry.unwrap().path().join("faketime/libfaketimeMT.so.1");
-        library.exists().then_some(library)
-    });
-    found.into_iter().next().expect("Debian's package faketime is installed (`make packages`)")
+/// The clock of one process, set as one likes by Debian's `faketime`.
+pub(crate) struct FakedClock {
+    file: tempfile::NamedTempFile,
+    library: PathBuf,
+}
+
+pub(crate) fn faked_clock() -> FakedClock {
+    let libraries = std::fs::read_dir("/usr/lib").unwrap();
+    let mut libraries = libraries.map(|entry| entry.unwrap().path().join("faketime/libfaketimeMT.so.1"));
+    let library = libraries.find(|library| library.exists());
+    let library = library.expect("Debian's package faketime is installed (`make packages`)");
+    let clock = FakedClock { file: tempfile::NamedTempFile::new().unwrap(), library };
+    clock.set("+0");
+    clock
+}
+
+impl FakedClock {
+    pub(crate) fn set(&self, offset: &str) {
+        std::fs::write(self.file.path(), format!("{offset}\n")).unwrap();
+    }
+
+    /// For the process; its timers go on as they are.
+    pub(crate) fn environment(&self) -> [(&str, &str); 5] {
+        [
+            ("LD_PRELOAD", self.library.to_str().unwrap()),
+            ("FAKETIME_TIMESTAMP_FILE", self.file.path().to_str().unwrap()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("DONT_FAKE_MONOTONIC", "1"),
+        ]
+    }
 }
 
 #[tokio::test]
 async fn a_running_edge_renews_its_local_certificate_in_time_and_when_the_clock_is_set_back() {
     let upstream = Upstream::start().await;
-    let clock = tempfile::NamedTempFile::new().unwrap();
-    let set = |offset: &str| std::fs::write(clock.path(), format!("{offset}\n")).unwrap();
-    set("+0");
-    let library = faketime();
-    let environment = [
-        ("LD_PRELOAD", library.to_str().unwrap()),
-        ("FAKETIME_TIMESTAMP_FILE", clock.path().to_str().unwrap()),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("DONT_FAKE_MONOTONIC", "1"),
-    ];
+    let clock = faked_clock();
     let servers = server_at("recorder", &upstream.url);
-    let app = App::serve_as(&servers, PERMIT_ALL, |_, configuration| configuration, &environment).await;
+    let app =
+        App::serve_as(&servers, PERMIT_ALL, |_, configuration| configuration, &clock.environment()).await;
     let seen = || async { shown(app.port, "localhost", &[b"h2"]).await.unwrap() };
     let first = seen().await;
 
-    set("+59d");
+    clock.set("+59d");
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(seen().await, first, "a certificate with more than a third of its 90 days left is kept");
-    set("+61d");
+    clock.set("+61d");
     let renewed = || async { Some(seen().await).filter(|now| *now != first) };
     let second = until("the certificate is renewed", SOON, renewed).await;
-    set("+0");
+    clock.set("+0");
     let renewed = || async { Some(seen().await).filter(|now| *now != second) };
     until("a certificate that is not valid yet is renewed", SOON, renewed).await;
     // The clients' own clock never moved: it is valid for them again.

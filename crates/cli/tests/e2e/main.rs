@@ -4,10 +4,12 @@
 //! through. The clients that no one here wrote are scripts in `tests/clients`, run by [`clients`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod acme;
 mod app;
 mod architecture;
 mod http;
 mod oauth;
+mod pebble;
 mod upstream;
 
 mod bad_input;
