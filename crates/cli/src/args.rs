@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// What users have agreed to.
     #[command(subcommand)]
     Grant(Grant),
+    /// OAuth clients: the programs that people connect with, and machines.
+    #[command(subcommand)]
+    Client(Client),
     /// Access tokens for scripts and load tests.
     #[command(subcommand)]
     Token(Token),
@@ -342,6 +345,68 @@ pub(crate) enum Grant {
         #[command(flatten)]
         admin: Admin,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Client {
+    /// Enter a client, or a machine that uses servers in its own name.
+    #[command(after_help = "Examples:
+  portunus client add cursor --name Cursor --redirect-uri http://localhost/callback
+  portunus client add nightly-report --server sales --jwks-file nightly.jwks.json
+  portunus client add nightly-report --server sales --secret       # prints the secret once")]
+    Add(ClientAdd),
+    /// List clients.
+    #[command(after_help = "Example:\n  portunus client list --pending")]
+    List {
+        /// Only those that wait for an approval.
+        #[arg(long)]
+        pending: bool,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Let a client in; also lifts a block.
+    #[command(
+        after_help = "Example:\n  portunus client approve https://claude.ai/oauth/mcp-oauth-client-metadata"
+    )]
+    Approve(ClientNamed),
+    /// Keep a client out; its grants, tokens and streams end at once.
+    Block(ClientNamed),
+    /// Forget a client; its grants, tokens and streams end at once.
+    Remove(ClientNamed),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientNamed {
+    /// Its client_id.
+    pub id: String,
+    #[command(flatten)]
+    pub admin: Admin,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientAdd {
+    /// Its client_id; for a machine also its name in policies: a-z, 0-9 and `-`.
+    pub id: String,
+    /// What people see.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where users may be sent back to.
+    #[arg(long)]
+    pub redirect_uri: Vec<String>,
+    /// A server that it may use in its own name.
+    #[arg(long)]
+    pub server: Vec<String>,
+    /// It signs with a key of this JSON Web Key Set.
+    #[arg(long, conflicts_with_all = ["jwks_uri", "secret"])]
+    pub jwks_file: Option<PathBuf>,
+    /// It signs with a key of the set at this https URL.
+    #[arg(long, conflicts_with = "secret")]
+    pub jwks_uri: Option<String>,
+    /// Make a secret for it.
+    #[arg(long)]
+    pub secret: bool,
+    #[command(flatten)]
+    pub admin: Admin,
 }
 
 #[derive(Debug, Subcommand)]

@@ -94,6 +94,7 @@ async fn run_async(command: Command) -> Outcome {
         Command::Cred(command) => command::admin::cred(command).await,
         Command::Approve(command) => command::admin::approve(command).await,
         Command::Grant(command) => command::admin::grant(command).await,
+        Command::Client(command) => command::client::run(command).await,
         Command::Token(command) => command::admin::token(command).await,
         Command::Join(command) => command::admin::join(command).await,
         Command::User(command) => command::admin::user(command).await,

@@ -17,7 +17,9 @@ use portunus_edge::upstream::http::HttpDialer;
 use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, listener, ports, route, session};
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
+use portunus_oauth::client_admin;
 use portunus_oauth::config::Issuer;
+use portunus_oauth::ports::Ports;
 use portunus_store::SqliteStore;
 use portunus_tunnel::certificate::PeerCertificate;
 use portunus_tunnel::enrol::Desk;
@@ -97,6 +99,7 @@ impl Node {
     pub(crate) async fn start(config: Config) -> Result<Self, StartError> {
         let loaded = reload::fingerprint(&config);
         let parts = open(&config).await?;
+        configure_clients(&parts, &config).await?;
         let bind = |address: SocketAddr| async move {
             TcpListener::bind(address)
                 .await
@@ -189,7 +192,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         clock: clock.clone(),
         rng: rng.clone(),
         issuer: issuer.clone(),
-        fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone())),
+        fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone(), issuer.clone())),
         jwks: portunus_web::jwks(&signer.public_key()),
     });
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);
@@ -243,7 +246,16 @@ fn gateway_info(public_url: &str, signer: &assertion::Signer) -> GatewayInfo {
 /// The issuer of this configuration.
 pub(crate) fn issuer(config: &Config) -> Result<Issuer, StartError> {
     let servers = config.servers.iter().map(|entry| entry.server.clone()).collect();
-    Issuer::new(&config.public_url, servers).map_err(|e| StartError(e.to_string()))
+    let issuer = Issuer::new(&config.public_url, servers).map_err(|e| StartError(e.to_string()))?;
+    Ok(issuer.with_registration(config.registration.clone()))
+}
+
+/// Makes the stored clients of the configuration what it says.
+pub(crate) async fn configure_clients(parts: &Parts, config: &Config) -> Result<(), StartError> {
+    let Parts { store, ledger, rng, clock, .. } = parts;
+    let ports = Ports { store: &**store, ledger: &**ledger, rng: &**rng, now: clock.now() };
+    let configured = client_admin::configure(&ports, &config.clients).await;
+    configured.map_err(|e| StartError::because("clients", &e))
 }
 
 /// One immutable view of this configuration and its policies.

@@ -59,18 +59,23 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
         let issuer = node::issuer(&config).map_err(text)?;
         let snapshot =
             node::snapshot(&config, Some(&before), &parts.registry, &parts.upstream_tls).map_err(text)?;
-        Ok((issuer, snapshot))
+        Ok((config, issuer, snapshot))
     });
     match loaded {
         Err(error) => {
             tracing::error!(error, "reload refused; the old configuration and policies stay in force");
             parts.note("config.refused", &place, &[("why", &error)]).await.is_ok()
         }
-        Ok((issuer, snapshot)) => {
+        Ok((config, issuer, snapshot)) => {
             let version = snapshot.engine.version().hex();
             // No record, no change: what decides must be known from the ledger.
             if let Err(error) = parts.note("config.reloaded", &place, &[("policies", &version)]).await {
                 tracing::error!(%error, "reload refused for now: it could not be recorded");
+                return false;
+            }
+            let clients = node::configure_clients(parts, &config).await;
+            if let Err(error) = clients {
+                tracing::error!(%error, "reload refused for now: the clients could not be stored");
                 return false;
             }
             parts.issuer.store(Arc::new(issuer));
@@ -100,6 +105,7 @@ pub(crate) type Fingerprint = Vec<(PathBuf, Option<portunus_core::digest::Digest
 pub(crate) fn fingerprint(config: &Config) -> Fingerprint {
     let mut paths = crate::policies::files(&config.policies, ".cedar").unwrap_or_default();
     paths.push(config.path.clone());
+    paths.extend(config.client_files.iter().cloned());
     let digest =
         |path: &PathBuf| std::fs::read(path).ok().map(|bytes| portunus_core::digest::sha256(&[&bytes]));
     paths
@@ -118,10 +124,18 @@ pub(crate) async fn purge(parts: Arc<Parts>, mut stopped: watch::Receiver<bool>)
             () = stop(&mut stopped) => return,
             () = tokio::time::sleep(PURGE) => {}
         }
-        match parts.store.purge(parts.clock.now(), PURGED).await {
-            Ok(0) => {}
-            Ok(documents) => tracing::debug!(documents, "expired documents purged"),
-            Err(error) => tracing::warn!(%error, "the purge failed"),
+        // Piece by piece until all is gone, so that nobody waits long for the writer, and what ends faster than a fixed
+        // number could be purged does not pile up.
+        loop {
+            match parts.store.purge(parts.clock.now(), PURGED).await {
+                Ok(0) => break,
+                Ok(documents) => tracing::debug!(documents, "expired documents purged"),
+                Err(error) => {
+                    tracing::warn!(%error, "the purge failed");
+                    break;
+                }
+            }
+            tokio::task::yield_now().await;
         }
     }
 }

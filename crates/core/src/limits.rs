@@ -183,6 +183,8 @@ pub const PASSWORD_BYTES: (usize, usize) = (12, 256);
 pub const PASSWORD_HASHES: usize = 4;
 /// Clients one source address may register in [`LOGIN_WINDOW`].
 pub const REGISTRATIONS: u32 = 60;
+/// Clients of each sort on one page of the console.
+pub const CLIENTS_SHOWN: usize = 100;
 /// Redirect URIs per client.
 pub const REDIRECT_URIS: usize = 16;
 /// Clients registered dynamically that are kept without any grant.

@@ -6,6 +6,7 @@ use crate::config::{Issuer, OFFLINE_SCOPE, SCOPE};
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
 use crate::ports::Ports;
+use crate::registration::Admission;
 use crate::{grants, redirect};
 use portunus_core::caller::SignIn;
 use portunus_core::digest::{Digest, sha256};
@@ -37,6 +38,8 @@ pub struct Request {
 pub enum Rejected {
     /// To be shown to the user: client or redirect URI cannot be trusted (RFC 6749 section 4.1.2.1).
     Page(OAuthError),
+    /// To be shown to the user: the client is in order, but an administrator must approve it first.
+    Waiting(Box<Client>),
     /// To be sent back to the client: this location holds `error`, `state` and `iss`.
     Redirect {
         /// Where the browser goes.
@@ -57,7 +60,16 @@ pub async fn read(
     query: &str,
 ) -> Result<Request, Rejected> {
     let form = Form::parse(query.as_bytes()).map_err(|error| Rejected::Page(error.into()))?;
-    let (client, redirect_uri) = trusted_redirect(ports, fetcher, &form).await.map_err(Rejected::Page)?;
+    let (client, redirect_uri) =
+        trusted_redirect(ports, issuer, fetcher, &form).await.map_err(Rejected::Page)?;
+    match issuer.registration().admission(&client) {
+        Admission::Admitted => {}
+        Admission::Waits => return Err(Rejected::Waiting(Box::new(client))),
+        Admission::Refused => {
+            let description = "this client may not be used here; ask the administrator of this site";
+            return Err(Rejected::Page(OAuthError::new(ErrorCode::UnauthorizedClient, description)));
+        }
+    }
     // Only a state that can be returned exactly as it came is returned at all.
     let state = form.get("state").filter(|state| is_state(state)).map(str::to_owned);
     let read = |state| rest(issuer, &form, client, redirect_uri.clone(), state);
@@ -120,6 +132,7 @@ pub async fn approve(
     };
     grants::record(ports, user.name.as_str(), action, &grant, &[("redirects_to", &request.destination())])
         .await?;
+    client::mark_agreed(ports, &request.client.client_id).await?;
     ports.store.commit(batch.insert(&code)).await?;
     Ok(response_location(issuer, request, &[("code", text.expose())]))
 }
@@ -174,13 +187,14 @@ impl Request {
 /// The client, and its redirect URI: until both are sound, an error may only be shown, never sent.
 async fn trusted_redirect(
     ports: &Ports<'_>,
+    issuer: &Issuer,
     fetcher: &dyn DocumentFetcher,
     form: &Form,
 ) -> Result<(Client, String), OAuthError> {
     let client_id = ClientId::parse(form.require("client_id")?)
         .map_err(|error| OAuthError::new(ErrorCode::InvalidRequest, error.to_string()))?;
     let requested = form.require("redirect_uri")?;
-    let client = client::find(ports, fetcher, &client_id).await?;
+    let client = client::find(ports, issuer.registration(), fetcher, &client_id).await?;
     // Checked again at every use: what may be registered can become narrower from one version to the next.
     let known = client
         .redirect_uris

@@ -4,21 +4,22 @@
 use crate::client_metadata::{Metadata, invalid};
 use crate::config::SCOPE;
 use crate::error::{ErrorCode, OAuthError};
-use crate::ports::Ports;
+use crate::ports::{ATTEMPTS, Ports, Trouble};
 use crate::redirect;
+use crate::registration::{Admission, Dynamic, Registration};
 use async_trait::async_trait;
-use portunus_core::document::{Client, ClientKeys, ClientSource, Grant};
+use portunus_core::digest::Digest;
+use portunus_core::document::{Client, ClientKeys, ClientSource, Standing};
 use portunus_core::id::{self, ClientId};
 use portunus_core::limits;
 use portunus_core::secret::Secret;
-use portunus_core::store::{Batch, Document, Expect, Versioned, list_all, load};
+use portunus_core::store::{Batch, Document, Expect, StoreError, Versioned, list_all, load};
 use portunus_core::time::Timestamp;
 use portunus_core::token::{self, TokenKind};
-use std::collections::HashSet;
 use std::time::Duration;
 use url::Url;
 
-/// Room that is made at once: one look through all grants pays for this many registrations.
+/// Room that is made at once: one look through all clients pays for this many registrations.
 const LOOK_EVERY: usize = 500;
 /// A client this young may be in the middle of its first sign-in.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -114,21 +115,37 @@ impl Registered {
 ///
 /// # Errors
 /// `invalid_redirect_uri`, `invalid_client_metadata`, or that there are too many clients.
-pub async fn register(ports: &Ports<'_>, body: &[u8]) -> Result<Registered, OAuthError> {
+pub async fn register(
+    ports: &Ports<'_>,
+    registration: &Registration,
+    body: &[u8],
+) -> Result<Registered, OAuthError> {
+    if registration.dynamic == Dynamic::Off {
+        let description = "clients cannot register themselves here; use a client with a metadata document, or ask the \
+                           administrator to enter this one";
+        return Err(OAuthError::new(ErrorCode::AccessDenied, description));
+    }
     let metadata = Metadata::read(body)?;
     let auth_method = metadata.registered_method()?;
-    let secret =
-        auth_method.starts_with("client_secret").then(|| token::mint(TokenKind::ClientSecret, ports.rng));
+    let secret = auth_method.starts_with("client_secret").then(|| mint_secret(ports)).transpose()?;
     let client_id = id::mint("cli", ports.now, ports.rng);
     let client_id = ClientId::parse(client_id.as_str()).map_err(|error| invalid(error.to_string()))?;
     let client = Client {
-        secret_digest: secret.as_ref().and_then(|s| token::digest(TokenKind::ClientSecret, s.expose())),
+        secret_digest: secret.as_ref().map(|(_, digest)| *digest),
         ..metadata.into_client(client_id, auth_method, ClientSource::Dynamic, ports.now)?
     };
     make_room(ports).await?;
     record_client(ports, "client.registered", &client).await?;
     ports.store.commit(Batch::new().insert(&client)).await?;
-    Ok(Registered { client, secret })
+    Ok(Registered { client, secret: secret.map(|(text, _)| text) })
+}
+
+/// A fresh client secret with the digest it is stored as.
+pub(crate) fn mint_secret(ports: &Ports<'_>) -> Result<(Secret<String>, Digest), OAuthError> {
+    let text = token::mint(TokenKind::ClientSecret, ports.rng);
+    let digest = token::digest(TokenKind::ClientSecret, text.expose())
+        .ok_or_else(|| OAuthError::new(ErrorCode::ServerError, "no secret could be made"))?;
+    Ok((text, digest))
 }
 
 /// Reads a client metadata document that was found at `url`.
@@ -159,6 +176,7 @@ pub fn document_url(client_id: &ClientId) -> Option<Url> {
 /// `invalid_client` when there is none, saying why.
 pub async fn find(
     ports: &Ports<'_>,
+    registration: &Registration,
     fetcher: &dyn DocumentFetcher,
     client_id: &ClientId,
 ) -> Result<Client, OAuthError> {
@@ -169,6 +187,9 @@ pub async fn find(
     };
     match known {
         Some(known) if is_fresh(&known.value, ports.now) => Ok(known.value),
+        // What would not be let in anyway is not asked for.
+        Some(known) if registration.admission(&known.value) == Admission::Refused => Ok(known.value),
+        None if !registration.may_be_fetched(client_id) => Err(not_listed()),
         known => fetch(ports, fetcher, &url, known).await,
     }
 }
@@ -218,49 +239,75 @@ async fn fetch(
         ..from_document(url, &fetched.bytes, ports.now)
             .map_err(|error| OAuthError { code: ErrorCode::InvalidClient, ..error })?
     };
-    match known {
-        Some(known) => {
-            let before = known.value;
-            let same = before.redirect_uris == client.redirect_uris
-                && before.name == client.name
-                && before.auth_method == client.auth_method
-                && before.keys == client.keys;
-            // What was decided and agreed to here is not the document's to change.
-            let client = Client {
-                created_at: before.created_at,
-                standing: before.standing,
-                decided_by: before.decided_by,
-                agreed_at: before.agreed_at,
-                ..client
-            };
-            if !same {
-                record_client(ports, "client.changed", &client).await?;
+    keep(ports, client, known).await
+}
+
+/// Stores a client as its document describes it now, without changing what was decided and agreed to here, also in this
+/// very moment.
+async fn keep(
+    ports: &Ports<'_>,
+    mut client: Client,
+    mut known: Option<Versioned<Client>>,
+) -> Result<Client, OAuthError> {
+    for _ in 0..ATTEMPTS {
+        let (batch, action) = match known {
+            Some(Versioned { value: before, version }) => {
+                let same = before.redirect_uris == client.redirect_uris
+                    && before.name == client.name
+                    && before.auth_method == client.auth_method
+                    && before.keys == client.keys;
+                client.created_at = before.created_at;
+                client.standing = before.standing;
+                client.decided_by = before.decided_by;
+                client.agreed_at = before.agreed_at;
+                (Batch::new().update(&client, version), (!same).then_some("client.changed"))
             }
-            ports.store.commit(Batch::new().upsert(&client)).await?;
-            Ok(client)
+            None => {
+                make_room(ports).await?;
+                (Batch::new().insert(&client), Some("client.registered"))
+            }
+        };
+        if let Some(action) = action {
+            record_client(ports, action, &client).await?;
         }
-        None => {
-            make_room(ports).await?;
-            record_client(ports, "client.registered", &client).await?;
-            ports.store.commit(Batch::new().upsert(&client)).await?;
-            Ok(client)
+        match ports.store.commit(batch).await {
+            Ok(_generation) => return Ok(client),
+            Err(StoreError::Conflict { .. }) => {
+                known = load::<Client>(ports.store, client.client_id.as_str()).await?;
+            }
+            Err(error) => return Err(error.into()),
         }
     }
+    Err(Trouble::Busy.into())
+}
+
+/// Notes that a user agreed to a client: it will not be forgotten to make room for others.
+pub(crate) async fn mark_agreed(ports: &Ports<'_>, client_id: &ClientId) -> Result<(), OAuthError> {
+    for _ in 0..ATTEMPTS {
+        let Some(known) = load::<Client>(ports.store, client_id.as_str()).await? else { return Ok(()) };
+        if known.value.agreed_at.is_some() {
+            return Ok(());
+        }
+        let client = Client { agreed_at: Some(ports.now), ..known.value };
+        match ports.store.commit(Batch::new().update(&client, known.version)).await {
+            Ok(_generation) => return Ok(()),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Trouble::Busy.into())
 }
 
 /// Keeps the clients that nobody agreed to at [`limits::REGISTERED_CLIENTS`]: the oldest are forgotten, and can register
-/// again. Looks only at every [`LOOK_EVERY`]th client beyond the bound, since it must go through all grants.
+/// again. Looks only at every [`LOOK_EVERY`]th client beyond the bound, since it must go through all clients.
 async fn make_room(ports: &Ports<'_>) -> Result<(), OAuthError> {
     let bound = limits::REGISTERED_CLIENTS;
     let count = usize::try_from(ports.store.count(Client::KIND).await?).unwrap_or(usize::MAX);
     if count < bound || !count.is_multiple_of(LOOK_EVERY) {
         return Ok(());
     }
-    let grants = list_all::<Grant>(ports.store, None).await?;
-    let in_use: HashSet<_> =
-        grants.into_iter().filter(|g| g.value.revoked_at.is_none()).map(|g| g.value.client_id).collect();
     let mut idle = list_all::<Client>(ports.store, None).await?;
-    idle.retain(|c| c.value.source != ClientSource::Administrator && !in_use.contains(&c.value.client_id));
+    idle.retain(|client| is_idle(&client.value));
     if idle.len() < bound {
         return Ok(());
     }
@@ -279,10 +326,22 @@ async fn make_room(ports: &Ports<'_>) -> Result<(), OAuthError> {
     Ok(())
 }
 
+/// Whether nobody would miss it: it came by itself, and neither a user nor an administrator has said anything of it.
+fn is_idle(client: &Client) -> bool {
+    matches!(client.source, ClientSource::Dynamic | ClientSource::Document)
+        && client.standing == Standing::Undecided
+        && client.agreed_at.is_none()
+}
+
 async fn record_client(ports: &Ports<'_>, action: &str, client: &Client) -> Result<(), OAuthError> {
     let redirects = client.redirect_uris.iter().map(|uri| redirect::destination(uri)).collect::<Vec<_>>();
     let detail = [("name", client.name.as_str()), ("redirects_to", &redirects.join(" "))];
     Ok(ports.record("portunus", action, client.client_id.as_str(), &detail).await?)
+}
+
+fn not_listed() -> OAuthError {
+    let description = "this client is not on the list of those that may be used here; ask the administrator";
+    OAuthError::new(ErrorCode::UnauthorizedClient, description)
 }
 
 fn unknown() -> OAuthError {

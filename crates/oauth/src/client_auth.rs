@@ -7,6 +7,7 @@ use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
 use crate::ports::Ports;
+use crate::registration::Admission;
 use crate::signed::{self, Expected, Proven};
 use crate::{client, client_keys};
 use portunus_core::caller::ClientProof;
@@ -14,7 +15,6 @@ use portunus_core::digest::{equal, sha256};
 use portunus_core::document::{Client, UsedAssertion};
 use portunus_core::secret::Secret;
 use portunus_core::store::{Batch, StoreError};
-use portunus_core::token::{self, TokenKind};
 
 /// The type of an assertion that is a JWT (RFC 7523 section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -64,14 +64,14 @@ pub async fn authenticate(ports: &Ports<'_>, request: &Request<'_>) -> Result<Au
         Some(header) => basic(header, form)?,
         None => in_form(form)?,
     };
-    let client = client::known(ports, &presented.client_id).await?;
+    let client = known(ports, request, &presented.client_id).await?;
     let method = presented.method;
     check_method(&client, method)?;
     let proof = match (&client.secret_digest, &presented.secret) {
         (None, None) => (method == "none").then_some(ClientProof::None),
-        (Some(expected), Some(secret)) => token::digest(TokenKind::ClientSecret, secret.expose())
-            .is_some_and(|digest| equal(&digest.0, &expected.0))
-            .then_some(ClientProof::Secret),
+        (Some(expected), Some(secret)) => {
+            equal(&sha256(&[secret.expose().as_bytes()]).0, &expected.0).then_some(ClientProof::Secret)
+        }
         _ => None,
     };
     let proof = proof.ok_or_else(|| refused("the client secret is wrong"))?;
@@ -93,7 +93,7 @@ async fn by_assertion(ports: &Ports<'_>, request: &Request<'_>) -> Result<Authen
     if form.get("client_id").is_some_and(|in_form| in_form != claimed) {
         return Err(refused("`client_id` is not the client of the assertion"));
     }
-    let client = client::known(ports, &claimed).await?;
+    let client = known(ports, request, &claimed).await?;
     check_method(&client, PRIVATE_KEY_JWT)?;
     let proven = check_assertion(ports, request, &client, assertion).await?;
     let digest = sha256(&[b"portunus client assertion\0", claimed.as_bytes(), b"\0", proven.id.as_bytes()]);
@@ -130,6 +130,16 @@ async fn check_assertion(
             }
         }
         verified => verified.map_err(refuse),
+    }
+}
+
+/// The client, if it may be used here.
+async fn known(ports: &Ports<'_>, request: &Request<'_>, client_id: &str) -> Result<Client, OAuthError> {
+    let client = client::known(ports, client_id).await?;
+    match request.issuer.registration().admission(&client) {
+        Admission::Admitted => Ok(client),
+        Admission::Waits => Err(refused("an administrator has not approved this client yet")),
+        Admission::Refused => Err(refused("this client may not be used here; ask the administrator")),
     }
 }
 

@@ -50,7 +50,9 @@ async fn with_document(world: &World) -> Signing {
         "token_endpoint_auth_signing_alg": "EdDSA" });
     publish(world, DOCUMENT, &document(&more));
     publish(world, JWKS, &json!({ "keys": [signer.jwk("first")] }));
-    find(&world.ports(), &world.documents, &ClientId::parse(DOCUMENT).unwrap()).await.unwrap();
+    find(&world.ports(), world.issuer.registration(), &world.documents, &ClientId::parse(DOCUMENT).unwrap())
+        .await
+        .unwrap();
     Signing { id: DOCUMENT.to_owned(), signer, kid: "first", serial: 0.into() }
 }
 
@@ -179,7 +181,9 @@ async fn a_document_that_lists_both_ways_may_use_both() {
         "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
         "jwks": { "keys": [signer.jwk("first")] } });
     publish(&world, DOCUMENT, &document(&more));
-    find(&world.ports(), &world.documents, &ClientId::parse(DOCUMENT).unwrap()).await.unwrap();
+    find(&world.ports(), world.issuer.registration(), &world.documents, &ClientId::parse(DOCUMENT).unwrap())
+        .await
+        .unwrap();
     let client = Signing { id: DOCUMENT.to_owned(), signer, kid: "first", serial: 0.into() };
     assert_eq!(present(&world, &client.assertion(&world)).await.unwrap().proof(), ClientProof::Key);
     let bare = try_fields(&world, &world.issuer, &[("client_id", DOCUMENT.to_owned())], None).await.unwrap();
@@ -229,7 +233,9 @@ async fn keys_inside_a_document_roll_over_with_it() {
     let (old, new) = (Signer::ed25519(), Signer::ed25519());
     let more = |signer: &Signer, kid: &str| json!({ "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [signer.jwk(kid)] } });
     publish(&world, DOCUMENT, &document(&more(&old, "old")));
-    find(&world.ports(), &world.documents, &ClientId::parse(DOCUMENT).unwrap()).await.unwrap();
+    find(&world.ports(), world.issuer.registration(), &world.documents, &ClientId::parse(DOCUMENT).unwrap())
+        .await
+        .unwrap();
     publish(&world, DOCUMENT, &document(&more(&new, "new")));
     let client = Signing { id: DOCUMENT.to_owned(), signer: new, kid: "new", serial: 0.into() };
     assert!(present(&world, &client.assertion(&world)).await.is_err());
@@ -244,7 +250,8 @@ async fn a_registered_client_can_sign_too_and_gets_no_secret() {
     let signer = Signer::ed25519();
     let body = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "private_key_jwt",
         "jwks": { "keys": [signer.jwk("first")] } });
-    let registered = register(&world.ports(), body.to_string().as_bytes()).await.unwrap();
+    let registered =
+        register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes()).await.unwrap();
     let answer: Value = serde_json::from_str(registered.body().expose()).unwrap();
     assert!(answer.get("client_secret").is_none());
     assert_eq!(answer["jwks"]["keys"][0]["kid"], "first");
@@ -262,14 +269,19 @@ async fn a_registered_client_can_sign_too_and_gets_no_secret() {
     ] {
         let mut bad = body.clone();
         bad[member] = value;
-        let refused = register(&world.ports(), bad.to_string().as_bytes()).await.unwrap_err();
+        let refused = register(&world.ports(), world.issuer.registration(), bad.to_string().as_bytes())
+            .await
+            .unwrap_err();
         assert_eq!(refused.code, ErrorCode::InvalidClientMetadata, "{bad}");
     }
     for uri in
         ["http://keys.example/jwks.json", "file:///etc/passwd", "https://me@keys.example/", "not a url"]
     {
         let bad = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": uri });
-        assert!(register(&world.ports(), bad.to_string().as_bytes()).await.is_err(), "{uri}");
+        assert!(
+            register(&world.ports(), world.issuer.registration(), bad.to_string().as_bytes()).await.is_err(),
+            "{uri}"
+        );
     }
 }
 

@@ -3,9 +3,6 @@
 use super::*;
 use crate::client_metadata::UNNAMED;
 use crate::testing::{Documents, World};
-use portunus_core::caller::SignIn;
-use portunus_core::document::Grant;
-use portunus_core::id::{ServerName, UserName};
 use portunus_core::store::Store;
 use proptest::prelude::*;
 
@@ -21,7 +18,7 @@ fn serve(documents: &Documents, body: &serde_json::Value, max_age: Option<Durati
 }
 
 async fn register_json(world: &World, body: &serde_json::Value) -> Result<Registered, OAuthError> {
-    register(&world.ports(), body.to_string().as_bytes()).await
+    register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes()).await
 }
 
 #[tokio::test]
@@ -87,7 +84,8 @@ async fn registrations_that_are_not_sound_are_refused_with_a_reason() {
             ErrorCode::InvalidClientMetadata,
         ),
     ] {
-        let refused = register(&world.ports(), body.as_bytes()).await.unwrap_err();
+        let refused =
+            register(&world.ports(), world.issuer.registration(), body.as_bytes()).await.unwrap_err();
         assert_eq!(refused.code, code, "{body}: {refused}");
     }
     assert_eq!(world.store.count(Client::KIND).await.unwrap(), 1);
@@ -133,7 +131,7 @@ async fn a_document_is_fetched_once_while_it_is_fresh() {
     let world = World::new().await;
     let id = ClientId::parse(DOCUMENT_URL).unwrap();
     serve(&world.documents, &document("https://client.example/cb"), Some(Duration::from_secs(600)));
-    let find = async || find(&world.ports(), &world.documents, &id).await;
+    let find = async || find(&world.ports(), world.issuer.registration(), &world.documents, &id).await;
     assert_eq!(find().await.unwrap().source, ClientSource::Document);
     assert_eq!(find().await.unwrap().auth_method, "none");
     assert_eq!(*world.documents.asked.lock().unwrap(), 1);
@@ -171,7 +169,8 @@ async fn a_document_that_is_not_about_its_own_url_is_no_client() {
         let mut bad = good.clone();
         bad[member] = value;
         serve(&world.documents, &bad, None);
-        let refused = find(&world.ports(), &world.documents, &id).await.unwrap_err();
+        let refused =
+            find(&world.ports(), world.issuer.registration(), &world.documents, &id).await.unwrap_err();
         assert_eq!(refused.code, ErrorCode::InvalidClient, "{bad}");
     }
     assert_eq!(world.store.count(Client::KIND).await.unwrap(), 1);
@@ -181,7 +180,7 @@ async fn a_document_that_is_not_about_its_own_url_is_no_client() {
     chatgpt["token_endpoint_auth_signing_alg"] = "RS256".into();
     chatgpt["jwks_uri"] = "https://chatgpt.com/oauth/jwks.json".into();
     serve(&world.documents, &chatgpt, None);
-    let found = find(&world.ports(), &world.documents, &id).await.unwrap();
+    let found = find(&world.ports(), world.issuer.registration(), &world.documents, &id).await.unwrap();
     assert_eq!((found.auth_method.as_str(), found.other_auth_methods.len()), ("private_key_jwt", 0));
     assert_eq!(found.signing_alg.as_deref(), Some("RS256"));
 }
@@ -192,20 +191,8 @@ async fn a_flood_of_registrations_stays_bounded_and_spares_clients_in_use() {
     let memory = &world.store.0;
     let ports = Ports { store: memory, ..world.ports() };
     // The world's client is the oldest, and ana agreed to it.
-    let grant = Grant {
-        id: id::mint("grt", ports.now, ports.rng),
-        user: UserName::parse("ana").unwrap(),
-        client_id: world.client.client_id.clone(),
-        client_name: String::new(),
-        server: ServerName::parse("sales").unwrap(),
-        scopes: vec![],
-        sign_in: SignIn::new("pwd", ports.now),
-        created_at: ports.now,
-        revoked_at: None,
-        revoked_why: None,
-        actor: None,
-    };
-    let mut batch = Batch::new().insert(&grant);
+    mark_agreed(&ports, &world.client.client_id).await.unwrap();
+    let mut batch = Batch::new();
     for n in 1..limits::REGISTERED_CLIENTS {
         let client_id = ClientId::parse(&format!("flood-{n}")).unwrap();
         batch = batch.insert(&Client { client_id, ..world.client.clone() });
@@ -213,17 +200,17 @@ async fn a_flood_of_registrations_stays_bounded_and_spares_clients_in_use() {
     memory.commit(batch).await.unwrap();
     let body = serde_json::json!({ "redirect_uris": ["https://app.example/cb"] }).to_string();
     // One short of the bound without a grant: there is room for one more.
-    register(&ports, body.as_bytes()).await.unwrap();
+    register(&ports, world.issuer.registration(), body.as_bytes()).await.unwrap();
     let fill = (1..LOOK_EVERY).fold(Batch::new(), |batch, n| {
         let client_id = ClientId::parse(&format!("more-{n}")).unwrap();
         batch.insert(&Client { client_id, ..world.client.clone() })
     });
     memory.commit(fill).await.unwrap();
-    let refused = register(&ports, body.as_bytes()).await.unwrap_err();
+    let refused = register(&ports, world.issuer.registration(), body.as_bytes()).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::TemporarilyUnavailable, "all are too young to be forgotten");
     world.clock.advance(EVICTABLE_AFTER);
     let ports = Ports { now: world.now(), ..ports };
-    let newest = register(&ports, body.as_bytes()).await.unwrap().client;
+    let newest = register(&ports, world.issuer.registration(), body.as_bytes()).await.unwrap().client;
     assert!(memory.count(Client::KIND).await.unwrap() <= limits::REGISTERED_CLIENTS as u64 + 1);
     for kept in [&world.client, &newest] {
         assert!(known(&ports, kept.client_id.as_str()).await.is_ok());

@@ -1,5 +1,6 @@
 //! The issuer and the servers it gives tokens for: one immutable value, replaced whole when the configuration reloads.
 
+use crate::registration::Registration;
 use portunus_core::id::ServerName;
 use portunus_core::server::Server;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub const OFFLINE_SCOPE: &str = "offline_access";
 pub struct Issuer {
     url: Arc<str>,
     servers: Arc<[Server]>,
+    registration: Arc<Registration>,
 }
 
 /// Why a public URL cannot be an issuer.
@@ -48,7 +50,23 @@ impl Issuer {
         if public_url.path() != "/" || public_url.query().is_some() || public_url.fragment().is_some() {
             return refuse("must have no path, query or fragment");
         }
-        Ok(Self { url: public_url.as_str().trim_end_matches('/').into(), servers: servers.into() })
+        Ok(Self {
+            url: public_url.as_str().trim_end_matches('/').into(),
+            servers: servers.into(),
+            registration: Arc::default(),
+        })
+    }
+
+    /// The same issuer, with what the configuration says of clients.
+    #[must_use]
+    pub fn with_registration(self, registration: Registration) -> Self {
+        Self { registration: Arc::new(registration), ..self }
+    }
+
+    /// Which clients may be used here.
+    #[must_use]
+    pub fn registration(&self) -> &Registration {
+        &self.registration
     }
 
     /// The issuer identifier: the public URL without a trailing slash.

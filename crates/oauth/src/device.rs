@@ -64,7 +64,7 @@ impl Begun {
 pub async fn begin(ports: &Ports<'_>, request: &Request<'_>) -> Result<Begun, OAuthError> {
     if let Some(named) = request.form.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
         // A client that is known by its metadata document may begin here.
-        client::find(ports, request.fetcher, &named).await?;
+        client::find(ports, request.issuer.registration(), request.fetcher, &named).await?;
     }
     let client = client_auth::authenticate(ports, request).await?;
     let resource = request.form.get("resource").ok_or_else(|| {
@@ -232,6 +232,7 @@ pub async fn decide(
         actor: None,
     };
     grants::record(ports, by, "grant.created", &grant, &[("through", "device")]).await?;
+    client::mark_agreed(ports, &grant.client_id).await?;
     let allowed = DeviceRequest { state: DeviceState::Allowed(grant.id.clone()), ..device };
     ports.store.commit(Batch::new().insert(&grant).update(&allowed, version)).await?;
     Ok(())
@@ -283,7 +284,7 @@ async fn issue(
     if request.issuer.server(&grant.value.server).is_none() {
         return Err(OAuthError::new(ErrorCode::InvalidTarget, "the server is not published any more"));
     }
-    let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?;
+    let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?.held(client.proof());
     let used = DeviceRequest { state: DeviceState::Used(grant.value.id.clone()), ..device };
     let batch = new.batch(Batch::new().update(&used, version), &grant);
     match ports.store.commit(batch).await {

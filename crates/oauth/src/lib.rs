@@ -12,6 +12,8 @@
 //! | [`form`] | forms and queries, read strictly |
 //! | [`redirect`] | redirect URIs: which may be registered, which match (RFC 8252) |
 //! | [`client`] | clients: registration (RFC 7591) and metadata documents (CIMD) |
+//! | [`registration`] | which clients may be used here |
+//! | [`client_admin`] | entering, approving, blocking and removing clients |
 //! | [`client_metadata`] | reading what clients say about themselves |
 //! | [`client_keys`] | the keys of clients that sign: fetched, kept, rolled over |
 //! | [`keys`] | JSON Web Key Sets, read strictly |
@@ -20,6 +22,7 @@
 //! | [`authorize`] | the authorization endpoint: request, consent, code |
 //! | [`token`] | the token endpoint: code exchange and refresh |
 //! | [`device`] | the device grant (RFC 8628) |
+//! | [`client_credentials`] | tokens for machines in their own name |
 //! | [`issue`] | tokens that an administrator issues for scripts |
 //! | [`revocation`] | RFC 7009 and RFC 7662 |
 //! | [`resolve`] | access token → caller, for the edge |
@@ -36,7 +39,9 @@
 
 pub mod authorize;
 pub mod client;
+pub mod client_admin;
 pub mod client_auth;
+pub mod client_credentials;
 pub mod client_keys;
 pub mod client_metadata;
 pub mod config;
@@ -53,6 +58,7 @@ pub mod metadata;
 pub mod password;
 pub mod ports;
 pub mod redirect;
+pub mod registration;
 pub mod resolve;
 pub mod revocation;
 pub mod session;

@@ -1,8 +1,9 @@
 //! The discovery documents: RFC 9728 for each server, RFC 8414 and OpenID Connect Discovery 1.0 for the issuer.
 
 use crate::config::{Issuer, OFFLINE_SCOPE, SCOPE};
-use crate::device;
 use crate::keys::ALGORITHMS;
+use crate::registration::Dynamic;
+use crate::{client_credentials, device};
 use portunus_core::server::Server;
 use serde::Serialize;
 
@@ -47,7 +48,8 @@ pub fn authorization_server(issuer: &Issuer) -> AuthorizationServer<'_> {
         issuer: issuer.as_str(),
         authorization_endpoint: issuer.endpoint("/oauth/authorize"),
         token_endpoint: issuer.endpoint("/oauth/token"),
-        registration_endpoint: issuer.endpoint("/oauth/register"),
+        registration_endpoint: (issuer.registration().dynamic != Dynamic::Off)
+            .then(|| issuer.endpoint("/oauth/register")),
         device_authorization_endpoint: issuer.endpoint("/oauth/device_authorization"),
         revocation_endpoint: issuer.endpoint("/oauth/revoke"),
         introspection_endpoint: issuer.endpoint("/oauth/introspect"),
@@ -55,7 +57,12 @@ pub fn authorization_server(issuer: &Issuer) -> AuthorizationServer<'_> {
         scopes_supported: [SCOPE, OFFLINE_SCOPE],
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
-        grant_types_supported: ["authorization_code", "refresh_token", device::GRANT_TYPE],
+        grant_types_supported: [
+            "authorization_code",
+            "refresh_token",
+            client_credentials::GRANT_TYPE,
+            device::GRANT_TYPE,
+        ],
         token_endpoint_auth_methods_supported: METHODS,
         token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
         revocation_endpoint_auth_methods_supported: METHODS,
@@ -86,7 +93,8 @@ pub struct AuthorizationServer<'a> {
     issuer: &'a str,
     authorization_endpoint: String,
     token_endpoint: String,
-    registration_endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
     device_authorization_endpoint: String,
     revocation_endpoint: String,
     introspection_endpoint: String,
@@ -94,7 +102,7 @@ pub struct AuthorizationServer<'a> {
     scopes_supported: [&'static str; 2],
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
-    grant_types_supported: [&'static str; 3],
+    grant_types_supported: [&'static str; 4],
     token_endpoint_auth_methods_supported: [&'static str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     revocation_endpoint_auth_methods_supported: [&'static str; 4],
@@ -129,8 +137,8 @@ mod tests {
             "scopes_supported": ["mcp", "offline_access"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported":
-                ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials",
+                "urn:ietf:params:oauth:grant-type:device_code"],
             "token_endpoint_auth_methods_supported":
                 ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"],
             "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],

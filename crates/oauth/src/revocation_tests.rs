@@ -37,7 +37,10 @@ async fn unknown_tokens_count_as_revoked_and_foreign_ones_stay() {
         assert_eq!(ask_to_revoke(&world, world.client.client_id.as_str(), unknown).await, Ok(()));
     }
     let body = serde_json::json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
-    let other = client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap().client;
+    let other = client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+        .await
+        .unwrap()
+        .client;
     for foreign in [issued.access_token.expose(), issued.refresh_token.as_ref().unwrap().expose()] {
         let refused = ask_to_revoke(&world, other.client_id.as_str(), foreign).await;
         assert_eq!(refused, Err(ErrorCode::UnauthorizedClient));
@@ -54,7 +57,10 @@ async fn introspection_tells_a_client_with_a_secret_about_its_own_tokens_only() 
     let mut world = World::new().await;
     let foreign = world.tokens().await;
     let body = serde_json::json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "client_secret_post" });
-    let registered = client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap();
+    let registered =
+        client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+            .await
+            .unwrap();
     let answer: serde_json::Value = serde_json::from_str(registered.body().expose()).unwrap();
     let secret = answer["client_secret"].as_str().unwrap().to_owned();
     let public = std::mem::replace(&mut world.client, registered.client);

@@ -9,6 +9,7 @@ use crate::error::OAuthError;
 use crate::form::Form;
 use crate::password;
 use crate::ports::Ports;
+use crate::registration::Registration;
 use crate::token::{self, Issued};
 use async_trait::async_trait;
 use portunus_core::caller::SignIn;
@@ -127,7 +128,10 @@ impl World {
         let body = serde_json::json!({
             "client_name": "Inspector", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none",
         });
-        let client = client::register(&ports, body.to_string().as_bytes()).await.unwrap().client;
+        let client = client::register(&ports, &Registration::default(), body.to_string().as_bytes())
+            .await
+            .unwrap()
+            .client;
         let documents = Documents::default();
         Self { store, ledger, rng, clock, issuer: issuer(), documents, ana, client }
     }

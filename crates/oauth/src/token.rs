@@ -8,8 +8,8 @@ use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
 use crate::ports::{ATTEMPTS, Ports};
-use crate::{device, grants};
-use portunus_core::caller::Holding;
+use crate::{client_credentials, device, grants};
+use portunus_core::caller::{ClientProof, Holding};
 use portunus_core::digest::{Digest, equal, sha256};
 use portunus_core::document::{AccessToken, Code, Grant, RefreshToken, User};
 use portunus_core::id::Id;
@@ -61,6 +61,7 @@ pub async fn respond(ports: &Ports<'_>, request: &Request<'_>) -> Result<Issued,
         "authorization_code" => exchange(ports, request, &client).await,
         "refresh_token" => refresh(ports, request, &client).await,
         device::GRANT_TYPE => device::redeem(ports, request, &client).await,
+        client_credentials::GRANT_TYPE => client_credentials::issue(ports, request, &client).await,
         _ => Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
             "`grant_type` must be one of grant_types_supported in the issuer's metadata",
@@ -93,7 +94,7 @@ async fn exchange(
         let grant = live_grant(ports, &code.value.grant).await?;
         check_resource(issuer, form, &grant.value)?;
         let used = Code { used_at: Some(ports.now), ..code.value };
-        let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?;
+        let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?.held(client.proof());
         let batch = new.batch(Batch::new().update(&used, code.version), &grant);
         match ports.store.commit(batch).await {
             Ok(_generation) => return new.release(ports, client, &grant.value, "token.issued").await,
@@ -131,7 +132,8 @@ async fn refresh(
         }
         check_resource(issuer, form, &grant.value)?;
         let scopes = narrowed(form.get("scope"), &grant.value)?;
-        let new = New::mint(ports, &grant.value, scopes, token.value.generation.saturating_add(1))?;
+        let new = New::mint(ports, &grant.value, scopes, token.value.generation.saturating_add(1))?
+            .held(client.proof());
         let used = RefreshToken { used_at: Some(ports.now), ..token.value };
         let batch = new.batch(Batch::new().update(&used, token.version), &grant);
         // Spending the token and then failing to record it would cost an honest client its grant at the next attempt.
@@ -196,6 +198,12 @@ impl New {
             holding: Holding::default(),
         };
         Ok(Self { access, access_document, refresh: None, expires_in: ttl })
+    }
+
+    /// The same, held by a client that proved itself like this.
+    pub(crate) fn held(mut self, proof: ClientProof) -> Self {
+        self.access_document.holding.proof = proof;
+        self
     }
 
     /// Adds the tokens to a batch.

@@ -44,7 +44,10 @@ async fn a_code_used_twice_ends_everything_that_came_of_it() {
 async fn a_code_is_good_for_its_own_client_redirect_verifier_and_resource_only() {
     let world = World::new().await;
     let body = serde_json::json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
-    let other = client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap().client;
+    let other = client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+        .await
+        .unwrap()
+        .client;
     let code = world.code().await;
     let good = world.redemption(&code);
     let challenge = world.request().iter().find(|(name, _)| *name == "code_challenge").unwrap().1.clone();
@@ -63,7 +66,7 @@ async fn a_code_is_good_for_its_own_client_redirect_verifier_and_resource_only()
         ("code", Some("ptn_ac_x"), ErrorCode::InvalidGrant),
         ("grant_type", None, ErrorCode::InvalidRequest),
         ("grant_type", Some("password"), ErrorCode::UnsupportedGrantType),
-        ("grant_type", Some("client_credentials"), ErrorCode::UnsupportedGrantType),
+        ("grant_type", Some("client_credentials"), ErrorCode::UnauthorizedClient),
         ("client_assertion", Some("eyJ"), ErrorCode::InvalidRequest), // without its type
         ("client_secret", Some("guess"), ErrorCode::InvalidClient),
     ] {
@@ -170,7 +173,10 @@ async fn a_refresh_never_widens_and_never_crosses_clients_or_servers() {
     let world = World::new().await;
     let first = world.tokens().await;
     let body = serde_json::json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
-    let other = client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap().client;
+    let other = client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+        .await
+        .unwrap()
+        .client;
     let good = world.refreshing(first.refresh_token.as_ref().unwrap().expose());
     for (name, value, expected) in [
         ("client_id", other.client_id.as_str(), ErrorCode::InvalidGrant),
@@ -273,7 +279,10 @@ async fn a_client_with_a_secret_must_show_it_the_way_it_registered() {
     let world = World::new().await;
     let register = async |method: &str| {
         let body = serde_json::json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": method });
-        let registered = client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap();
+        let registered =
+            client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+                .await
+                .unwrap();
         let answer: serde_json::Value = serde_json::from_str(registered.body().expose()).unwrap();
         (registered.client.client_id.to_string(), answer["client_secret"].as_str().unwrap().to_owned())
     };

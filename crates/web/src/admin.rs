@@ -2,7 +2,7 @@
 //! administrator; every change is recorded as done by `admin`.
 
 use crate::state::State;
-use crate::{answer, approvals, input};
+use crate::{answer, approvals, clients, input};
 use axum::Router;
 use axum::extract::{Path, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// In whose name changes are recorded.
-const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 pub(crate) fn router(state: State) -> Router {
     Router::new()
@@ -36,15 +36,18 @@ pub(crate) fn router(state: State) -> Router {
         .route("/approvals", get(list_approvals))
         .route("/approvals/{id}/allow", post(allow))
         .route("/approvals/{id}/deny", post(deny))
+        .route("/clients", get(clients::list).post(clients::add))
+        .route("/clients/decide", post(clients::decide))
+        .route("/clients/remove", post(clients::remove))
         .route("/kill", post(kill))
         .fallback(unknown)
         .with_state(state)
 }
 
 /// An answer, or a status with a sentence.
-type Told = Result<Value, Problem>;
+pub(crate) type Told = Result<Value, Problem>;
 
-struct Problem(StatusCode, String);
+pub(crate) struct Problem(pub(crate) StatusCode, pub(crate) String);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -52,7 +55,7 @@ impl IntoResponse for Problem {
     }
 }
 
-fn told(answered: Told) -> Response {
+pub(crate) fn told(answered: Told) -> Response {
     match answered {
         Ok(value) => answer::json(StatusCode::OK, value.to_string()),
         Err(problem) => problem.into_response(),
@@ -241,7 +244,7 @@ async fn kill_selected(state: &State, request: Request) -> Told {
     Ok(json!({ "revoked": revoked }))
 }
 
-async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+pub(crate) async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     let bad = |words: String| Problem(StatusCode::BAD_REQUEST, words);
     let (_head, bytes) = input::whole(request).await.map_err(|error| bad(error.description))?;
     serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))

@@ -120,11 +120,29 @@ pub(crate) fn identified(client: &Client) -> String {
     }
 }
 
+/// The page for a client that is in order but new.
+fn waiting(state: &State, client: &Client) -> Refusal {
+    let text = format!(
+        "“{}” ({}) is new here. An administrator of this site must approve it before anyone can use it.",
+        client.name,
+        identified(client)
+    );
+    let hint = "Ask them to look at “Clients” in the console, or at `portunus client list --pending`; then connect again.";
+    answer::message(
+        state,
+        StatusCode::FORBIDDEN,
+        "This client is waiting for an administrator",
+        &text,
+        Some(hint),
+    )
+}
+
 async fn read(state: &State, peer: IpAddr, query: &str) -> Result<authorize::Request, Refusal> {
     let fetcher = Counted { state, peer };
     authorize::read(&state.ports(), &state.issuer(), &fetcher, query).await.map_err(|rejected| match rejected
     {
         Rejected::Page(error) => answer::oauth_page(state, &error),
+        Rejected::Waiting(client) => waiting(state, &client),
         Rejected::Redirect { location, .. } => Refusal::new(see_other(&location)),
     })
 }

@@ -49,7 +49,7 @@ pub(crate) async fn register(Shared(state): Shared<State>, request: Request) -> 
     if let Err(too_many) = attempt {
         return slow_down(&too_many);
     }
-    match client::register(&state.ports(), &body).await {
+    match client::register(&state.ports(), state.issuer().registration(), &body).await {
         Ok(registered) => secret_json(StatusCode::CREATED, &registered.body()),
         Err(error) => oauth_json(&error, false),
     }

@@ -2,6 +2,7 @@
 //! once and that address connected to, every address checked to be public, no redirects, no cookies, no compression,
 //! bounds on size, time and number, and failures remembered so that nobody can make us ask again and again.
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -10,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use portunus_core::limits;
 use portunus_core::time::{Clock, Timestamp};
 use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
+use portunus_oauth::config::Issuer;
 use rustls::pki_types::ServerName as TlsName;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -31,6 +33,7 @@ const ADDRESSES: usize = 4;
 pub struct PublicFetcher {
     tls: TlsConnector,
     clock: Arc<dyn Clock>,
+    issuer: Arc<ArcSwap<Issuer>>,
     resolver: Arc<dyn Resolver>,
     admits: fn(IpAddr) -> bool,
     timeout: Duration,
@@ -58,14 +61,16 @@ impl Resolver for SystemResolver {
 }
 
 impl PublicFetcher {
-    /// A fetcher that trusts the certificates that `tls` trusts.
+    /// A fetcher that trusts the certificates that `tls` trusts, and lets in the internal hosts that the issuer's
+    /// configuration names.
     #[must_use]
-    pub fn new(tls: &rustls::ClientConfig, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(tls: &rustls::ClientConfig, clock: Arc<dyn Clock>, issuer: Arc<ArcSwap<Issuer>>) -> Self {
         let mut tls = tls.clone();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self {
             tls: TlsConnector::from(Arc::new(tls)),
             clock,
+            issuer,
             resolver: Arc::new(SystemResolver),
             admits: is_public,
             timeout: limits::CLIENT_DOCUMENT_TIMEOUT,
@@ -129,7 +134,9 @@ impl PublicFetcher {
         if found.is_empty() {
             return Err(FetchError::Unreachable);
         }
-        if !found.iter().all(|address| (self.admits)(address.ip())) {
+        let admits =
+            if self.issuer.load().registration().is_internal(url) { is_of_a_host } else { self.admits };
+        if !found.iter().all(|address| admits(address.ip())) {
             return Err(FetchError::Forbidden);
         }
         let name = TlsName::try_from(host.clone()).map_err(|_| FetchError::Unreachable)?;
@@ -257,6 +264,17 @@ pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+/// Whether an address can be that of a host which an administrator named: not one of the link, where clouds tell machines
+/// their secrets, nor of many hosts at once.
+fn is_of_a_host(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            !(v4.is_unspecified() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast()),
     }
 }
 

@@ -151,7 +151,8 @@ async fn site(answer: Vec<u8>, hang: bool) -> Site {
     });
     let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_000_000)));
     let resolver = Arc::new(Fixed(vec![address], AtomicUsize::new(0)));
-    let mut fetcher = PublicFetcher::new(&client, clock.clone());
+    let issuer = Issuer::new(&Url::parse("https://tools.example.com").unwrap(), vec![]).unwrap();
+    let mut fetcher = PublicFetcher::new(&client, clock.clone(), Arc::new(ArcSwap::from_pointee(issuer)));
     fetcher.resolver = resolver.clone();
     fetcher.admits = |_| true;
     Site { fetcher, resolver, clock, connections }
@@ -282,4 +283,33 @@ async fn a_crowd_that_asks_for_one_document_at_once_is_one_request() {
     }
     assert!(site.connections.load(Ordering::SeqCst) <= 2, "the one that left may have connected too");
     assert!(site.fetcher.flights().is_empty());
+}
+
+#[tokio::test]
+async fn a_host_of_the_companys_own_is_reached_where_it_was_named_and_its_link_is_not() {
+    use portunus_oauth::registration::{InternalHost, Registration};
+    let mut site = site(answer("200 OK\r\nContent-Type: application/json", "{}"), false).await;
+    site.fetcher.admits = is_public;
+    assert_eq!(site.fetcher.fetch(&url(), LONGEST).await, Err(FetchError::Forbidden));
+    let internal_hosts = vec![InternalHost::parse(NAME).unwrap()];
+    let issuer = Issuer::clone(&site.fetcher.issuer.load());
+    let issuer = issuer.with_registration(Registration { internal_hosts, ..Registration::default() });
+    site.fetcher.issuer.store(Arc::new(issuer));
+    site.clock.advance(limits::CLIENT_DOCUMENT_RETRY);
+    assert!(site.fetcher.fetch(&url(), LONGEST).await.is_ok());
+    let other_port = Url::parse(&format!("https://{NAME}:8443/c")).unwrap();
+    assert_eq!(site.fetcher.fetch(&other_port, LONGEST).await, Err(FetchError::Forbidden));
+    for never in [
+        "169.254.169.254:443",
+        "[fe80::1]:443",
+        "[::ffff:169.254.1.1]:443",
+        "0.0.0.0:443",
+        "[::]:443",
+        "224.0.0.1:443",
+    ] {
+        site.fetcher.resolver = Arc::new(Fixed(vec![never.parse().unwrap()], AtomicUsize::new(0)));
+        site.clock.advance(limits::CLIENT_DOCUMENT_RETRY);
+        assert_eq!(site.fetcher.fetch(&url(), LONGEST).await, Err(FetchError::Forbidden), "{never}");
+    }
+    assert_eq!(site.connections.load(Ordering::SeqCst), 1);
 }

@@ -14,6 +14,7 @@
 //! | `device` | `/device` |
 //! | `sign_in` | `/login`, `/logout`, `/account/password`, and the gate before every page |
 //! | `console` | `/console/` |
+//! | `clients` | `/console/clients`, and the same over the admin socket |
 //! | [`approvals`] | listing and deciding what waits for a human yes |
 //! | `admin` | the administrators' API |
 //! | [`fetch`] | fetching client metadata documents without reaching into private networks |
@@ -23,6 +24,7 @@
 mod admin;
 mod answer;
 pub mod approvals;
+mod clients;
 mod consent;
 mod console;
 mod cookies;
@@ -71,6 +73,7 @@ pub fn router(state: State) -> Router {
         .route("/console", get(console::elsewhere))
         .route("/console/", get(console::page))
         .route("/console/grants", post(console::revoke_grant))
+        .route("/console/clients", get(clients::page).post(clients::decide_on_page))
         .route("/console/approvals", post(console::decide_approval))
         .route("/assets/portunus.css", get(answer::style_sheet))
         .route("/assets/portunus.svg", get(answer::logo))

@@ -229,7 +229,8 @@ fn local_path(next: Option<&str>) -> &str {
         let visible =
             path.len() <= limits::TARGET_BYTES && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
         let asking = path.starts_with("/oauth/authorize?") || path.starts_with("/device?user_code=");
-        visible && (asking || *path == HOME || *path == "/account/password")
+        let ours = [HOME, "/console/clients", "/account/password"].contains(path);
+        visible && (asking || ours)
     };
     next.filter(known).unwrap_or(HOME)
 }

@@ -179,17 +179,17 @@ fn client(admin: &Admin) -> AdminClient {
     AdminClient::new(&admin.state)
 }
 
-async fn post(admin: &Admin, path: &str, body: &Value) -> Result<Value, Failure> {
+pub(super) async fn post(admin: &Admin, path: &str, body: &Value) -> Result<Value, Failure> {
     client(admin).post(path, body).await.map_err(Failure::refused)
 }
 
-async fn done(admin: &Admin, path: &str, body: &Value) -> Outcome {
+pub(super) async fn done(admin: &Admin, path: &str, body: &Value) -> Outcome {
     let answer = post(admin, path, body).await?;
     show(admin, &answer, || String::from("done"));
     Ok(())
 }
 
-async fn listing(admin: &Admin, path: &str, key: &str, columns: &[(&str, &str)]) -> Outcome {
+pub(super) async fn listing(admin: &Admin, path: &str, key: &str, columns: &[(&str, &str)]) -> Outcome {
     let answer = client(admin).get(path).await.map_err(Failure::refused)?;
     show(admin, &answer, || {
         let rows = answer[key].as_array().into_iter().flatten();
@@ -201,11 +201,11 @@ async fn listing(admin: &Admin, path: &str, key: &str, columns: &[(&str, &str)])
     Ok(())
 }
 
-fn show(admin: &Admin, answer: &Value, people: impl FnOnce() -> String) {
+pub(super) fn show(admin: &Admin, answer: &Value, people: impl FnOnce() -> String) {
     if admin.json { println!("{answer}") } else { println!("{}", people()) }
 }
 
-fn text(answer: &Value, key: &str) -> String {
+pub(super) fn text(answer: &Value, key: &str) -> String {
     printable(answer[key].as_str().unwrap_or_default())
 }
 

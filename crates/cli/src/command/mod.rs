@@ -3,6 +3,7 @@
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 pub(crate) mod admin;
 pub(crate) mod audit;
+pub(crate) mod client;
 pub(crate) mod connect;
 pub(crate) mod policy;
 pub(crate) mod sqlite;

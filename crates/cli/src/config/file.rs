@@ -32,6 +32,12 @@ pub(crate) struct File {
     pub login: Login,
     /// The directory of `*.cedar` policies.
     pub policies: PathBuf,
+    /// Which clients may register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_registration: Option<super::clients::ClientRegistration>,
+    /// Clients that need not register.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<super::clients::ClientEntry>,
     /// The published servers.
     pub servers: Vec<Server>,
 }

@@ -1,11 +1,14 @@
 //! The one configuration parser: `portunus.yaml` → [`Config`], every value checked, every error with its place.
 
+pub(crate) mod clients;
 pub(crate) mod file;
 pub(crate) mod tls;
 
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::ServerLimits;
 use portunus_core::server::{Actor, Server, Upstream};
+use portunus_oauth::client_admin::NewClient;
+use portunus_oauth::registration::Registration;
 use portunus_policy::TrustGroups;
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -32,6 +35,10 @@ pub(crate) struct Config {
     pub ca_file: PathBuf,
     pub policies: PathBuf,
     pub servers: Vec<ServerConfig>,
+    pub registration: Registration,
+    pub clients: Vec<NewClient>,
+    /// Files that the clients' keys and secrets were read from.
+    pub client_files: Vec<PathBuf>,
 }
 
 /// A published server, and what an administrator confirmed of its tools.
@@ -81,6 +88,9 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     if !file.login.local {
         return Err(at("login").error("`local: true` is needed: nobody could sign in otherwise"));
     }
+    let servers = servers(&file.servers, &at)?;
+    let clients = configured_clients(&file.clients, base, &servers, &at)?;
+    let client_files = file.clients.iter().flat_map(|c| [&c.jwks_file, &c.secret_file]).flatten();
     Ok(Config {
         path: path.to_owned(),
         public_url: public_url(&file.public_url).map_err(|m| at("public_url").error(&m))?,
@@ -94,9 +104,31 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         admin_socket: file.admin_socket.as_ref().map_or_else(|| state.join("admin.sock"), |s| base.join(s)),
         ca_file: state.join("ca.pem"),
         policies: base.join(&file.policies),
-        servers: servers(&file.servers, &at)?,
+        registration: clients::registration(file.client_registration.as_ref())
+            .map_err(|m| at("client_registration").error(&m))?,
+        client_files: client_files.map(|file| base.join(file)).collect(),
+        clients,
+        servers,
         store,
     })
+}
+
+fn configured_clients<'a>(
+    files: &[clients::ClientEntry],
+    base: &Path,
+    servers: &[ServerConfig],
+    at: &impl Fn(&str) -> Place<'a>,
+) -> Result<Vec<NewClient>, ConfigError> {
+    let servers: Vec<&Server> = servers.iter().map(|entry| &entry.server).collect();
+    let mut known: Vec<NewClient> = Vec::new();
+    for file in files {
+        let client = clients::client(file, base, &servers).map_err(|message| at(&file.id).error(&message))?;
+        if known.iter().any(|other| other.client_id == client.client_id) {
+            return Err(at(&file.id).error("two clients have this id"));
+        }
+        known.push(client);
+    }
+    Ok(known)
 }
 
 /// Where in the file a complaint belongs.
@@ -375,6 +407,14 @@ servers:
             (GOOD.replace("64KiB", "64 kilobytes"), "not a size"),
             (GOOD.replace("30s", "0s"), "not a time"),
             (GOOD.replace("name: wiki", "name: sales"), "two servers"),
+            (format!("{GOOD}client_registration: {{ cimd: closed }}\n"), "must be open, listed or approval"),
+            (format!("{GOOD}client_registration: {{ allow: ['*.com'] }}\n"), "top-level"),
+            (format!("{GOOD}clients:\n  - {{ id: a }}\n"), "redirect_uris"),
+            (format!("{GOOD}clients:\n  - {{ id: a, servers: [sales] }}\n"), "needs a secret or keys"),
+            (
+                format!("{GOOD}clients:\n  - {{ id: a, servers: [shop], secret_file: s }}\n"),
+                "s: No such file",
+            ),
             (GOOD.replace("name: wiki", "name: oauth"), "choose another name"),
             (GOOD.replace("sqlite:state", "postgres://state"), "must be `sqlite:PATH`"),
             (GOOD.replace("{ local_ca: true }", "{ local_ca: true, cert: a }"), "give one of"),

@@ -60,6 +60,21 @@ impl Document for Client {
     fn id(&self) -> String {
         self.client_id.to_string()
     }
+    fn parent(&self) -> Option<String> {
+        Self::listed_under(self.source).map(str::to_owned)
+    }
+}
+
+impl Client {
+    /// The parent under which clients of this source are listed; `None`: they are only listed with all others.
+    #[must_use]
+    pub const fn listed_under(source: ClientSource) -> Option<&'static str> {
+        match source {
+            ClientSource::Administrator => Some("administrator"),
+            ClientSource::Configuration => Some("configuration"),
+            ClientSource::Dynamic | ClientSource::Document => None,
+        }
+    }
 }
 
 /// How a client became known.
