@@ -87,7 +87,11 @@ async fn a_no_an_end_and_another_client_give_nothing() {
     assert_eq!(ask(&world, &denied, &id).await.unwrap_err(), ErrorCode::AccessDenied);
 
     let body = serde_json::json!({ "redirect_uris": [crate::testing::REDIRECT], "token_endpoint_auth_method": "none" });
-    let other = client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap().client.client_id;
+    let other = client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+        .await
+        .unwrap()
+        .client
+        .client_id;
     let device = start(&world, &[]).await.unwrap();
     answer(&world, &device, true).await;
     assert_eq!(ask(&world, &device, &other).await.unwrap_err(), ErrorCode::InvalidGrant);
