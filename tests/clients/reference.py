@@ -15,6 +15,8 @@ from mcp.server.streamable_http import EventMessage, EventStore
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, Field
 
+from reference_tasks import Tasks
+
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 SILENCE = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA="
 
@@ -40,6 +42,7 @@ class Events(EventStore):
 
 server = MCPServer(
     name="reference",
+    extensions=[Tasks()],
     version="1.0.0",
     request_state_security=RequestStateSecurity(keys=[b"only for tests, and long enough to be a key"]),
 )

@@ -14,7 +14,7 @@ use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
 use portunus_edge::metrics::Metrics;
 use portunus_edge::upstream::http::HttpDialer;
-use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, listener, ports, route, session};
+use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, listener, ports, route};
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::client_admin;
@@ -203,7 +203,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         ledger: ledger.clone(),
         redactor,
         vault: Arc::new(Vault::new(store.clone(), key.clone())),
-        sessions: session::Sessions::new(seed.expose()),
+        handles: handle::Handles::new(seed.expose()),
         signer,
         clock: clock.clone(),
         rng: rng.clone(),

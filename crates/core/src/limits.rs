@@ -91,7 +91,9 @@ pub const MIRRORED_TOOLS: usize = 4096;
 pub const LIST_PAGES: usize = 16;
 /// Foreign web origins in the configuration.
 pub const ORIGINS: usize = 64;
-/// Bytes of a resource URI.
+/// Time that a client has to continue a call with the `requestState` it was given.
+pub const REQUEST_STATE_TTL: Duration = Duration::from_secs(3600);
+/// Bytes of a resource URI or a task id.
 pub const URI_BYTES: usize = 4 * KIB;
 /// Bytes of one server-sent event that must be held whole to be inspected.
 pub const EVENT_BYTES: usize = 8 * MIB;

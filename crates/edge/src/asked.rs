@@ -4,12 +4,13 @@ use crate::Published;
 use crate::body;
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, StatusCode, header};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, StatusCode};
 use portunus_core::limits;
 use portunus_core::trace::TraceContext;
-use portunus_mcp::header::{MCP_METHOD, MCP_PROTOCOL_VERSION, meta};
-use portunus_mcp::json::Bounds;
-use portunus_mcp::message::{self, Era, Message, Method, Reject, Version};
+use portunus_mcp::header::{self, MCP_METHOD, MCP_NAME, MCP_PROTOCOL_VERSION, meta};
+use portunus_mcp::json::{self, Bounds};
+use portunus_mcp::message::{self, Era, Message, Method, Reject, TargetKind, Version};
 use portunus_policy::Operation;
 use serde_json::json;
 
@@ -92,11 +93,18 @@ fn unknown_method(message: &Message) -> Option<Reject> {
     })
 }
 
-/// Endless subscriptions cannot be decided one by one.
+/// What cannot be decided: the tasks of all callers at once, and endless subscriptions.
 fn undecidable(message: &Message) -> Option<Reject> {
     let Message::Call(call) = message else { return None };
-    let many = call.subscriptions.len() > limits::SUBSCRIPTIONS;
-    many.then(|| Reject::invalid_request("too many subscriptions in one request").with_id(call.id.clone()))
+    let reject = match call.method {
+        // Behind the edge all callers share one credential: a server would list everybody's.
+        Method::TasksList => Reject::method_not_found(&call.method, call.version),
+        _ if call.subscriptions.len() > limits::SUBSCRIPTIONS => {
+            Reject::invalid_request("too many subscriptions in one request")
+        }
+        _ => return None,
+    };
+    Some(reject.with_id(call.id.clone()))
 }
 
 impl Asked {
@@ -116,8 +124,8 @@ impl Asked {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{params}}}"#);
         let accept = "application/json, text/event-stream";
         let headers = HeaderMap::from_iter([
-            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (header::ACCEPT, HeaderValue::from_static(accept)),
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (ACCEPT, HeaderValue::from_static(accept)),
             (MCP_PROTOCOL_VERSION, HeaderValue::from_static(version)),
             (MCP_METHOD, HeaderValue::from_static("tools/list")),
         ]);
@@ -126,6 +134,25 @@ impl Asked {
             .map_err(|reject| Refusal::Message(Box::new(reject)))?;
         Ok(Self { http: HttpMethod::POST, headers, body, what: What::Message(Box::new(message)) })
     }
+    /// The same request with its handles opened. It is read anew, so that what is decided is what goes upstream.
+    ///
+    /// # Errors
+    /// When it is not a message any more.
+    pub fn replace(&mut self, body: Bytes) -> Result<(), Refusal> {
+        if self.call().is_some_and(|call| call.target_kind == Some(TargetKind::Task)) {
+            let task = json::skim(&body).and_then(|root| root.get("params")?.get("taskId")?.string());
+            let name = task.and_then(|task| HeaderValue::try_from(&*header::encode(&task)).ok());
+            if let (Some(said), Some(name)) = (self.headers.get_mut(MCP_NAME), name) {
+                *said = name;
+            }
+        }
+        let message = message::read(&self.headers, &body, &Bounds::of_bytes(body.len()))
+            .map_err(|reject| Refusal::Message(Box::new(reject)))?;
+        self.what = What::Message(Box::new(message));
+        self.body = body;
+        Ok(())
+    }
+
     /// The method's name, as recorded.
     #[must_use]
     pub fn method(&self) -> &str {
@@ -219,15 +246,15 @@ impl Asked {
             Method::PromptsGet => Operation::GetPrompt(target),
             Method::Complete => Operation::Complete(target),
             Method::ResourcesSubscribe | Method::ResourcesUnsubscribe => Operation::Subscribe(target),
-            Method::TasksGet | Method::TasksResult | Method::TasksCancel | Method::TasksUpdate => {
-                Operation::Task(target)
-            }
+            Method::TasksGet
+            | Method::TasksResult
+            | Method::TasksCancel
+            | Method::TasksUpdate
+            | Method::TasksList => Operation::Task(target),
             Method::ToolsList
             | Method::ResourcesList
             | Method::ResourceTemplatesList
             | Method::PromptsList => Operation::List(call.method.as_str()),
-            // Tasks are other callers' too, and their list is not filtered.
-            Method::TasksList => Operation::Task(target),
             method => Operation::Session(method.as_str()),
         }
     }

@@ -9,13 +9,14 @@
 //! | [`route`] | host and path → server |
 //! | [`caller`] | token → user, client, grant |
 //! | [`body`], [`asked`] | bounded read, strict parse |
-//! | [`session`] | legacy session ids belong to one caller |
+//! | [`handle`] | session, event and task ids and `requestState` belong to one caller |
 //! | [`mirror`] | headers that mirror arguments agree with them |
 //! | [`facts`] | SQL text → facts |
 //! | [`decide`], [`approval`] | policy → permit or refusal |
 //! | [`record`] | intent and outcome records |
 //! | [`send`], [`assertion`], [`upstream`] | credential, assertion, exchange with the upstream |
-//! | [`inspect`], [`stream`], [`seal`] | lists filtered, bounds kept, outcome sealed |
+//! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
+//! | [`stream`], [`seal`] | bounds kept, outcome sealed |
 //! | [`refusal`], [`respond`] | every reason to refuse, and what a client is told |
 //! | [`metrics`], [`ports`] | what is counted; what is wired from outside |
 
@@ -30,6 +31,7 @@ pub mod cors;
 pub mod decide;
 pub mod facts;
 pub mod guard;
+pub mod handle;
 pub mod inspect;
 pub mod listener;
 pub mod metrics;
@@ -41,9 +43,9 @@ pub mod refusal;
 pub mod request;
 pub mod respond;
 pub mod route;
+pub mod screen;
 pub mod seal;
 pub mod send;
-pub mod session;
 pub mod stream;
 pub mod tls;
 pub mod upstream;
@@ -78,8 +80,8 @@ pub struct Edge {
     pub redactor: Redactor,
     /// Upstream credentials.
     pub vault: Arc<Vault>,
-    /// Binds legacy session ids to callers.
-    pub sessions: session::Sessions,
+    /// Binds what clients hand back to callers.
+    pub handles: handle::Handles,
     /// Signs assertions.
     pub signer: assertion::Signer,
     /// The present moment.

@@ -5,7 +5,7 @@
 use crate::Edge;
 use crate::asked::Asked;
 use crate::decide::Case;
-use crate::refusal::{Refusal, UpstreamFailure};
+use crate::refusal::Refusal;
 use crate::{inspect, request};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -96,9 +96,7 @@ async fn ask(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
     for _ in 0..limits::LIST_PAGES {
         let list = Asked::tools_list(case.asked, cursor.as_deref())?;
         let answer = request::admit(edge, &Case { asked: &list, ..*case }).await?;
-        let withheld =
-            |why: inspect::Withheld| UpstreamFailure::Withheld { id: case.asked.id(), why: why.to_string() };
-        cursor = list::next_cursor(&inspect::answer(answer).await.map_err(withheld)?);
+        cursor = list::next_cursor(&inspect::answer(case.asked.id(), answer).await?);
         if cursor.is_none() {
             break;
         }

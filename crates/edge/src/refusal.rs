@@ -31,6 +31,9 @@ pub enum Refusal {
     /// The session is not this caller's, or not known.
     #[error("this session is not known; start a new one")]
     NoSession,
+    /// The event to resume from was not given to this caller.
+    #[error("this event id is not known; open the stream without Last-Event-ID")]
+    NoEvent,
     /// A policy said no.
     #[error("refused by policy")]
     Policy {
@@ -146,6 +149,7 @@ impl Refusal {
             Self::Body(_) => "body",
             Self::Message(_) => "message",
             Self::NoSession => "session",
+            Self::NoEvent => "event",
             Self::Policy { .. } => "policy",
             Self::ApprovalNeeded { .. } => "approval",
             Self::Busy { .. } => "busy",

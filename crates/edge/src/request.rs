@@ -6,13 +6,13 @@ use crate::caller::Room;
 use crate::decide::{self, Case};
 use crate::inspect;
 use crate::record;
-use crate::refusal::{Refusal, UpstreamFailure};
+use crate::refusal::Refusal;
 use crate::respond::{self, Place};
 use crate::route::{self, Route};
 use crate::seal::{Seal, how_it_ended};
 use crate::send;
 use crate::stream::{Bounds, Sealed};
-use crate::{Edge, Snapshot, body, cors, guard, mirror};
+use crate::{Edge, Snapshot, body, cors, guard, handle, mirror};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -80,7 +80,7 @@ where
     let known = edge.callers.identify(&*edge.store, name, request, edge.clock.now()).await?;
     let certificate = ClientCertificate::of(request.extensions()).cloned();
     let mut asked = asked::read(request, published).await?;
-    edge.sessions.check(&mut asked.headers, &known)?;
+    handle::open(&edge, &mut asked, &known.caller, edge.clock.now())?;
 
     // A slow body took its time: everything is decided as of now.
     let now = edge.clock.now();
@@ -89,7 +89,7 @@ where
     let (known, asked, certificate, source) = (&known, &asked, certificate.as_ref(), peer.ip());
     let case = Case { snapshot, published, known, certificate, asked, source, started, now, trace: &trace };
     mirror::check(&edge, &case).await?;
-    admit(&edge, &case).await
+    admit(&edge, &Case { now: edge.clock.now(), ..case }).await
 }
 
 /// From a request that is understood to its answer. The edge's own questions to a server go this way too.
@@ -133,11 +133,7 @@ async fn exchange(
         recorded.map_err(|_| Refusal::Unrecorded { id: case.asked.id() })?;
         answer
     };
-    let withheld =
-        |why: inspect::Withheld| UpstreamFailure::Withheld { id: case.asked.id(), why: why.to_string() };
-    let mut answer = inspect::inspect(case, answer).await.map_err(withheld)?;
-    edge.sessions.bind(answer.headers_mut(), case.known);
-    Ok(answer)
+    inspect::inspect(edge, case, answer).await
 }
 
 /// The credential version that this server's calls carry, if it needs one.

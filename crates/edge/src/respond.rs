@@ -59,6 +59,9 @@ pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
         Refusal::NoSession => {
             rpc(StatusCode::NOT_FOUND, answer::error(None, -32600, &refusal.to_string(), None))
         }
+        Refusal::NoEvent => {
+            rpc(StatusCode::BAD_REQUEST, answer::error(None, -32600, &refusal.to_string(), None))
+        }
         Refusal::Store(_) | Refusal::Ledger(_) | Refusal::Internal(_) => {
             let text = "the gateway cannot decide this request now; nothing was sent. Try again shortly";
             retry_later(rpc(

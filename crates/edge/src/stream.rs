@@ -1,5 +1,6 @@
 //! The answer on its way to the client: counted, bounded in bytes and in pauses, cut on revocation.
 
+use crate::screen::Barred;
 use crate::seal::Seal;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -8,7 +9,7 @@ use portunus_core::dialer::{Body, BodyError};
 use portunus_core::limits;
 use portunus_core::record::End;
 use portunus_mcp::answer;
-use portunus_mcp::sse::Event;
+use portunus_mcp::sse::{Event, SseError};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -138,6 +139,19 @@ impl Sealed {
     }
 }
 
+/// What ended an answer before its end, and what the client is told.
+fn how_it_broke(error: &BodyError) -> (End, &'static str) {
+    if error.is::<Barred>() {
+        return (End::Withheld, "The rest of the server's answer could not be checked, so it was withheld");
+    }
+    if matches!(error.downcast_ref(), Some(SseError::TooLong(_))) {
+        return (End::TooLarge, "The answer is longer than this server may give");
+    }
+    let why =
+        "The connection to the server broke; the call may or may not have taken effect and was not repeated";
+    (End::Broken, why)
+}
+
 /// Reads a stream for a client, which must take each piece in time.
 async fn pump(
     mut stream: Sealed,
@@ -211,10 +225,10 @@ impl http_body::Body for Sealed {
                 self.finish(End::Done);
                 Poll::Ready(None)
             }
-            Some(Err(_)) => self.cut(
-                End::Broken,
-                "The connection to the server broke; the call may or may not have taken effect and was not repeated",
-            ),
+            Some(Err(error)) => {
+                let (end, why) = how_it_broke(&error);
+                self.cut(end, why)
+            }
             Some(Ok(frame)) => self.pass(frame),
         }
     }

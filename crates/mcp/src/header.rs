@@ -43,6 +43,8 @@ pub mod meta {
     pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
     /// Which log messages the client wants.
     pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+    /// The task that a message belongs to (2025-11-25, Tasks, "Related Task Metadata").
+    pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
     /// W3C trace context.
@@ -185,6 +187,18 @@ pub fn decode(value: &str) -> Option<Cow<'_, str>> {
     let Some(encoded) = encoded else { return Some(Cow::Borrowed(value)) };
     let bytes = BASE64.decode(encoded.as_bytes()).ok()?;
     String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+/// The value of a mirroring header: what it mirrors, or that as `=?base64?…?=` where a header could not carry it.
+#[must_use]
+pub fn encode(text: &str) -> Cow<'_, str> {
+    let visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let bare =
+        visible && !text.is_empty() && text.trim_matches(' ') == text && !text.starts_with(BASE64_PREFIX);
+    if bare {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{BASE64_PREFIX}{}{BASE64_SUFFIX}", BASE64.encode(text.as_bytes())))
 }
 
 /// Whether this is a W3C `traceparent` of version 00, or of a later version that starts like one.

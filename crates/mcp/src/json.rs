@@ -91,6 +91,13 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// One balanced value in UTF-8, its grammar unchecked: whoever can read it as JSON at all finds the members that [`Raw`]
+/// finds. For looking into what is passed on, not for deciding: it may hold what two parsers read differently.
+#[must_use]
+pub fn skim(bytes: &[u8]) -> Option<Raw<'_>> {
+    raw::balanced(std::str::from_utf8(bytes).ok()?)
+}
+
 /// Reads the whole text once.
 ///
 /// # Errors

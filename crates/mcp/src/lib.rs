@@ -10,6 +10,8 @@
 //! | [`header`] | header names, what is forwarded, `Content-Type` and `Accept` |
 //! | [`param`] | `Mcp-Param-*` headers against a tool's schema and the arguments |
 //! | [`answer`] | errors and tool errors that Portunus itself answers with |
+//! | [`envelope`] | which call a server's message answers |
+//! | [`handle`] | task ids and `requestState`: where they stand, and others in their place |
 //! | [`sse`] | server-sent events, cut from arbitrary pieces and put together again |
 //! | [`list`] | removing refused entries from a list, and reading tool definitions |
 //! | [`fuzz`] | what must hold for any bytes, for fuzzers and property tests |
@@ -28,7 +30,9 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod envelope;
 pub mod fuzz;
+pub mod handle;
 pub mod header;
 pub mod json;
 pub mod list;

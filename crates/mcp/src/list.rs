@@ -2,6 +2,7 @@
 //!
 //! An answer that cannot be read without doubt is an error, and must be withheld.
 
+use crate::envelope::NAMES;
 use crate::json::{self, Bounds, JsonError, Kind, Part, Raw, Scan, misspelling};
 use crate::message::{Era, List, shown};
 use bytes::Bytes;
@@ -9,8 +10,6 @@ use portunus_core::limits;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// Members of a JSON-RPC message.
-const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 /// Members of a tool that this module reads.
 const TOOL: [&str; 3] = ["name", "inputSchema", "annotations"];
 /// Members of a tool's annotations.
@@ -118,7 +117,7 @@ pub fn rewrite(
     if era == Era::Modern {
         edits.extend(make_private(body, &scan));
     }
-    Ok(Rewritten { body: apply(body, edits), removed })
+    Ok(Rewritten { body: splice(body, edits), removed })
 }
 
 /// The tools of a `tools/list` response; none when it is an error or another message.
@@ -162,7 +161,7 @@ fn array<'a>(scan: &Scan<'a>, list: List) -> Result<Option<Raw<'a>>, ListError> 
     if scan.root().kind() != Kind::Object {
         return Err(ListError::Envelope("it is not an object"));
     }
-    check_spelling(scan.members(Part::Root).map(|(key, _)| key), &ENVELOPE)?;
+    check_spelling(scan.members(Part::Root).map(|(key, _)| key), &NAMES)?;
     let has = |key| scan.get(Part::Root, key).is_some();
     match (has("result"), has("error"), has("method")) {
         (true, false, false) => {}
@@ -228,7 +227,7 @@ fn edit(body: &[u8], old: Raw<'_>, new: String) -> Option<(Range<usize>, String)
 }
 
 /// The body with some ranges replaced, which do not overlap.
-fn apply(body: &Bytes, mut edits: Vec<(Range<usize>, String)>) -> Bytes {
+pub(crate) fn splice(body: &Bytes, mut edits: Vec<(Range<usize>, String)>) -> Bytes {
     if edits.is_empty() {
         return body.clone();
     }

@@ -192,6 +192,23 @@ impl Event {
         Self { raw: event.encode(), ..event }
     }
 
+    /// The same event with another id; its other lines stay as they are.
+    #[must_use]
+    pub fn with_id(&self, id: &str) -> Self {
+        let event = Self { id: Some(id.to_owned()), ..self.clone() };
+        let is_id = |line: &[u8]| line.starts_with(b"id:") || line.trim_ascii_end() == b"id";
+        let lines = || self.raw.split_inclusive(|byte| *byte == b'\n');
+        let bare_cr = lines().any(|line| {
+            line.iter().filter(|byte| **byte == b'\r').count() > usize::from(line.ends_with(b"\r\n"))
+        });
+        if bare_cr || self.raw.starts_with(BYTE_ORDER_MARK) {
+            return Self { raw: event.encode(), ..event };
+        }
+        let mut raw = format!("id: {id}\n").into_bytes();
+        lines().filter(|line| !is_id(line)).for_each(|line| raw.extend_from_slice(line));
+        Self { raw: raw.into(), ..event }
+    }
+
     /// The event written anew from its fields. Line breaks in the data become `data` lines; a name or id ends at one.
     #[must_use]
     pub fn encode(&self) -> Bytes {

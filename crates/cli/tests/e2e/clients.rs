@@ -27,7 +27,7 @@ async fn a_person_signs_in_and_agrees_in_a_browser() {
 }
 
 /// Runs a script of `tests/clients` against a fresh demo; prints what it says, fails when it does.
-async fn with_demo(interpreter: &str, name: &str, more: &[(&str, &str)]) {
+pub(crate) async fn with_demo(interpreter: &str, name: &str, more: &[(&str, &str)]) {
     if skipped() {
         return;
     }

@@ -2,7 +2,7 @@
 //! every scenario must end the same way, so that a client cannot tell that Portunus is there.
 
 use crate::app::{App, Connector, free_port, server_behind_tunnel, until};
-use crate::clients::{directory, node, skipped};
+use crate::clients::{directory, node, skipped, with_demo};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -95,6 +95,11 @@ async fn every_conformance_check_ends_the_same_directly_and_through_edge_and_tun
         compare(revision, &direct, &through, &mut differences);
     }
     assert!(differences.is_empty(), "through the edge it is not the same:\n{}", differences.join("\n"));
+}
+
+#[tokio::test]
+async fn the_suite_finds_nothing_wrong_with_the_issuer() {
+    with_demo("node", "issuer.mjs", &[]).await;
 }
 
 /// The suite takes the plain-text origin of a URL on localhost for a good one, as it is for the servers it knows; behind

@@ -6,5 +6,6 @@ mod support;
 mod admission;
 mod answers;
 mod approvals;
+mod handles;
 mod mirrors;
 mod origins;

@@ -19,7 +19,7 @@ use portunus_core::time::{Clock, Timestamp};
 use portunus_core::token::{self, TokenKind};
 use portunus_edge::metrics::Metrics;
 use portunus_edge::ports::ControlPlane;
-use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, request, route, session};
+use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, request, route};
 use portunus_ledger::redact::Redactor;
 use portunus_policy::sql::Dialect;
 use portunus_policy::{Engine, ServerTools, Source, Tool, TrustGroups, defaults};
@@ -36,7 +36,7 @@ permit (principal, action == Action::"sales/look", resource);
 permit (principal, action == Action::"sales/change", resource);
 @approvable("owner") @reason("Ask first.")
 forbid (principal, action == Action::"sales/change", resource) when { context.arguments has careful } unless { context has approval };
-permit (principal, action == Action::"subscribe", resource);
+permit (principal, action in [Action::"subscribe", Action::"task"], resource);
 "#;
 
 /// What the upstream does with a request.
@@ -126,7 +126,7 @@ impl World {
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
-            sessions: session::Sessions::new(&[5; 32]),
+            handles: handle::Handles::new(&[5; 32]),
             signer: assertion::Signer::new(&[3; 32], "https://edge.test").unwrap(),
             clock: clock.clone(),
             rng: rng.clone(),
@@ -185,6 +185,12 @@ impl World {
         let user = User { name: UserName::parse(name).unwrap(), ..user };
         let changed = Grant { user: user.name.clone(), ..grant.value };
         self.store.commit(Batch::new().insert(&user).update(&changed, grant.version)).await.unwrap();
+    }
+    pub(crate) async fn token_lasts(&self, span: Duration) {
+        let digest = token::digest(TokenKind::Access, &self.token).unwrap();
+        let found = store::load::<AccessToken>(&*self.store, &digest.hex()).await.unwrap().unwrap();
+        let longer = AccessToken { expires_at: self.clock.now().plus(span), ..found.value };
+        self.store.commit(Batch::new().update(&longer, found.version)).await.unwrap();
     }
     pub(crate) async fn approve(&self, id: &str) {
         let found = store::load::<Approval>(&*self.store, id).await.unwrap().unwrap();

@@ -160,6 +160,12 @@ impl<'a> Inside<'a> {
     }
 }
 
+/// The one value of a text with its brackets and quotes in balance, without surrounding space.
+pub(super) fn balanced(text: &str) -> Option<Raw<'_>> {
+    let text = text.trim_matches([' ', '\t', '\n', '\r']);
+    (!text.is_empty() && value_end(text, 0)? == text.len()).then_some(Raw(text))
+}
+
 /// The offset behind the value that starts at `start`.
 fn value_end(text: &str, start: usize) -> Option<usize> {
     let bytes = text.as_bytes();

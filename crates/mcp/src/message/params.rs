@@ -30,7 +30,7 @@ const NAMES: [&str; 19] = [
     "clientInfo",
 ];
 /// The same for `params._meta`.
-const META_NAMES: [&str; 7] = [
+const META_NAMES: [&str; 8] = [
     "progressToken",
     meta::TRACEPARENT,
     meta::TRACESTATE,
@@ -38,12 +38,13 @@ const META_NAMES: [&str; 7] = [
     meta::CLIENT_CAPABILITIES,
     meta::CLIENT_INFO,
     meta::LOG_LEVEL,
+    meta::RELATED_TASK,
 ];
 /// Members of the `ref` of `completion/complete`.
 const REF_NAMES: [&str; 3] = ["type", "name", "uri"];
 /// Members of the `notifications` of `subscriptions/listen`.
-const LISTEN_NAMES: [&str; 4] =
-    ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
+const LISTEN_NAMES: [&str; 5] =
+    ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions", "taskIds"];
 
 /// `params` and `params._meta` of a scanned message.
 pub(super) struct Params<'a> {
@@ -66,6 +67,9 @@ impl<'a> Params<'a> {
         }
         check_names(scan.members(Part::Params).map(|(key, _)| key), &NAMES, "params.")?;
         check_names(scan.members(Part::Meta).map(|(key, _)| key), &META_NAMES, "params._meta.")?;
+        let task = scan.get(Part::Meta, meta::RELATED_TASK);
+        let members = task.into_iter().flat_map(Raw::members).map(|(key, _)| key);
+        check_names(members, &["taskId"], "params._meta[\"io.modelcontextprotocol/related-task\"].")?;
         Ok(Self { scan })
     }
 
@@ -217,8 +221,8 @@ pub(super) fn check_names<K: AsRef<str>>(
 
 fn target_text(raw: Raw<'_>, kind: TargetKind, key: &str) -> Result<String, Reject> {
     let max = match kind {
-        TargetKind::Tool | TargetKind::Prompt | TargetKind::Task => limits::NAME_BYTES,
-        TargetKind::Resource | TargetKind::ResourceTemplate => limits::URI_BYTES,
+        TargetKind::Tool | TargetKind::Prompt => limits::NAME_BYTES,
+        TargetKind::Resource | TargetKind::ResourceTemplate | TargetKind::Task => limits::URI_BYTES,
     };
     string(raw, max, &format!("params.{key}"))
 }

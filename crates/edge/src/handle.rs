@@ -1,0 +1,245 @@
+//! Handles that belong to the caller they were given to: session ids, event ids, task ids and `requestState`. Behind the
+//! edge all callers of a server share one credential, so only the edge can tell them apart: what a client gets is the
+//! upstream's text with a proof of whose it is, and only with that proof does it go up again, without it.
+
+use crate::Edge;
+use crate::asked::{Asked, What};
+use crate::refusal::Refusal;
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use data_encoding::BASE64URL_NOPAD;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use portunus_core::caller::Caller;
+use portunus_core::digest::{equal, sha256};
+use portunus_core::limits;
+use portunus_core::time::Timestamp;
+use portunus_mcp::handle::{self, Handle, HandleKind};
+use portunus_mcp::header::{LAST_EVENT_ID, MCP_SESSION_ID};
+use portunus_mcp::json;
+use portunus_mcp::message::{Call, Era, Message, Reject};
+use serde_json::json;
+
+/// The extension that a modern client must declare for tasks.
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+/// Bytes of a proof.
+const PROOF_BYTES: usize = 16;
+/// Digits of the second at which a `requestState` expires, in front of its proof.
+const EXPIRY_DIGITS: usize = 12;
+
+/// Makes proofs; needs no state.
+pub struct Handles(hmac::Key);
+
+impl Handles {
+    /// With a key derived from a secret of this edge's own.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        let outer = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derived = hmac::sign(&outer, b"portunus handles 1");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    /// The handles of one caller: user, client and server together.
+    #[must_use]
+    pub fn of(&self, caller: &Caller) -> Own {
+        let whose = [caller.server.as_str(), caller.user.as_str(), caller.client.as_str()];
+        Own { key: self.0.clone(), whose: whose.map(str::to_owned) }
+    }
+}
+
+/// What a proof is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose<'a> {
+    Session,
+    Event,
+    Task,
+    /// The call it continues.
+    State(&'a Origin),
+}
+
+/// The call that a `requestState` belongs to: the client must repeat it with the same words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    method: String,
+    target: String,
+    arguments: [u8; 32],
+}
+
+impl Origin {
+    /// Of this call.
+    #[must_use]
+    pub fn of(call: &Call) -> Self {
+        Self {
+            method: call.method.as_str().to_owned(),
+            target: call.target.clone().unwrap_or_default(),
+            arguments: sha256(&[call.arguments.as_deref().unwrap_or_default()]).0,
+        }
+    }
+}
+
+/// Makes and checks the handles of one caller.
+#[derive(Clone)]
+pub struct Own {
+    key: hmac::Key,
+    whose: [String; 3],
+}
+
+impl Own {
+    fn bind(&self, purpose: &Purpose<'_>, text: &str) -> String {
+        format!("{text}.{}", BASE64URL_NOPAD.encode(&self.proof(purpose, text)))
+    }
+
+    fn open<'t>(&self, purpose: &Purpose<'_>, bound: &'t str) -> Option<&'t str> {
+        let (text, proof) = bound.rsplit_once('.')?;
+        let proof = BASE64URL_NOPAD.decode(proof.as_bytes()).ok()?;
+        equal(&proof, &self.proof(purpose, text)).then_some(text)
+    }
+
+    /// Over what it is good for, whose it is, and the text, each behind its length.
+    fn proof(&self, purpose: &Purpose<'_>, text: &str) -> Vec<u8> {
+        let mut parts = match purpose {
+            Purpose::Session => vec![&b"session"[..]],
+            Purpose::Event => vec![&b"event"[..]],
+            Purpose::Task => vec![&b"task"[..]],
+            Purpose::State(origin) => {
+                vec![&b"state"[..], origin.method.as_bytes(), origin.target.as_bytes(), &origin.arguments]
+            }
+        };
+        parts.extend(self.whose.iter().map(String::as_bytes));
+        parts.push(text.as_bytes());
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        context.sign().as_ref().iter().take(PROOF_BYTES).copied().collect()
+    }
+
+    /// Puts the proof behind the session id of an answer.
+    pub fn bind_session(&self, headers: &mut HeaderMap) {
+        let Some(id) = headers.remove(MCP_SESSION_ID) else { return };
+        // An upstream's id that is no header value any more with the proof is no session at all.
+        let bound = id.to_str().ok().map(|id| self.bind(&Purpose::Session, id));
+        if let Some(value) = bound.and_then(|bound| HeaderValue::try_from(bound).ok()) {
+            headers.insert(MCP_SESSION_ID, value);
+        }
+    }
+
+    /// The id of an event as the client gets it.
+    #[must_use]
+    pub fn bind_event(&self, id: &str) -> String {
+        self.bind(&Purpose::Event, id)
+    }
+
+    /// A server's message with its handles bound to this caller, and a `requestState` to the call it answers and to the
+    /// next hour; nothing else changes.
+    #[must_use]
+    pub fn bind_message(&self, body: &Bytes, call: Option<&Origin>, now: Timestamp) -> Bytes {
+        let Some(root) = json::skim(body) else { return body.clone() };
+        let bound = |handle: &Handle<'_>| match (handle.kind, call) {
+            (HandleKind::Task, _) => Some(self.bind(&Purpose::Task, &handle.text)),
+            (HandleKind::State, Some(origin)) => {
+                let expires = now.plus(limits::REQUEST_STATE_TTL).as_secs();
+                let text = format!("{}{expires:0EXPIRY_DIGITS$}", handle.text);
+                Some(self.bind(&Purpose::State(origin), &text))
+            }
+            (HandleKind::State, None) => None,
+        };
+        let handles = handle::of_server(root).into_iter();
+        let handles: Vec<_> =
+            handles.filter_map(|handle| bound(&handle).map(|text| (handle, text))).collect();
+        if handles.is_empty() { body.clone() } else { handle::replace(body, &handles) }
+    }
+
+    fn open_state<'t>(&self, origin: &Origin, bound: &'t str, now: Timestamp) -> Option<&'t str> {
+        let text = self.open(&Purpose::State(origin), bound)?;
+        let (state, expires) = text.split_at_checked(text.len().checked_sub(EXPIRY_DIGITS)?)?;
+        let fresh = expires.parse::<u64>().is_ok_and(|second| second >= now.as_secs());
+        fresh.then_some(state)
+    }
+}
+
+/// Takes the proofs off what a request hands back: from here on it says what the upstream once said.
+///
+/// # Errors
+/// For anything that was not given to this caller, or not for this call.
+pub fn open(edge: &Edge, asked: &mut Asked, caller: &Caller, now: Timestamp) -> Result<(), Refusal> {
+    let own = edge.handles.of(caller);
+    let opened = |headers: &mut HeaderMap, name: HeaderName, purpose| {
+        let Some(bound) = headers.remove(&name) else { return Some(()) };
+        let text = own.open(&purpose, bound.to_str().ok()?)?;
+        headers.insert(name, HeaderValue::from_str(text).ok()?);
+        Some(())
+    };
+    opened(&mut asked.headers, MCP_SESSION_ID, Purpose::Session).ok_or(Refusal::NoSession)?;
+    if !matches!(asked.what, What::Stream) {
+        asked.headers.remove(LAST_EVENT_ID);
+    }
+    opened(&mut asked.headers, LAST_EVENT_ID, Purpose::Event).ok_or(Refusal::NoEvent)?;
+    let What::Message(message) = &asked.what else { return Ok(()) };
+    match open_message(&own, message, &asked.body, now)? {
+        Some(body) => asked.replace(body),
+        None => Ok(()),
+    }
+}
+
+/// The message with its handles opened; `None` when it has none.
+fn open_message(
+    own: &Own,
+    message: &Message,
+    body: &Bytes,
+    now: Timestamp,
+) -> Result<Option<Bytes>, Refusal> {
+    let Some(root) = json::skim(body) else { return Ok(None) };
+    let origin = match message {
+        Message::Call(call) => Some((Origin::of(call), call)),
+        Message::Notification(_) | Message::Answer(_) => None,
+    };
+    let is_answer = matches!(message, Message::Answer(_));
+    let handles = if is_answer { handle::of_answer(root) } else { handle::of_request(root) };
+    let mut opened = Vec::new();
+    for handle in handles {
+        let text = match (handle.kind, &origin) {
+            (HandleKind::Task, _) => own.open(&Purpose::Task, &handle.text),
+            (HandleKind::State, Some((origin, _))) => own.open_state(origin, &handle.text, now),
+            (HandleKind::State, None) => None,
+        };
+        match text.map(str::to_owned) {
+            Some(text) => opened.push((handle, text)),
+            // A task of the client's own, which it made for a request of the server's.
+            None if is_answer => {}
+            None => return Err(refuse(handle.kind, origin.as_ref().map(|(_, call)| &***call))),
+        }
+    }
+    Ok((!opened.is_empty()).then(|| handle::replace(body, &opened)))
+}
+
+fn refuse(kind: HandleKind, call: Option<&Call>) -> Refusal {
+    let text = match kind {
+        HandleKind::Task => "no such task of yours",
+        HandleKind::State => {
+            "this requestState was not given to you for this very call, or has expired: start the call again"
+        }
+    };
+    let modern = call.filter(|call| call.era() == Era::Modern);
+    let reject = match modern {
+        // What a server says first, whatever the task (SEP-2663).
+        Some(call) if kind == HandleKind::Task && !declares_tasks(call) => Reject::missing_capability(
+            "tasks need the client's tasks extension",
+            json!({ "extensions": { TASKS: {} } }),
+        ),
+        _ => Reject::invalid_params(text),
+    };
+    Refusal::Message(Box::new(match call {
+        // Legacy clients read JSON-RPC errors from answers that are 200 only.
+        Some(call) if call.era() == Era::Legacy => {
+            Reject { status: http::StatusCode::OK, ..reject.with_id(call.id.clone()) }
+        }
+        Some(call) => reject.with_id(call.id.clone()),
+        None => reject,
+    }))
+}
+
+fn declares_tasks(call: &Call) -> bool {
+    let declared = call.client_capabilities.as_deref().and_then(json::skim);
+    declared.and_then(|capabilities| capabilities.get("extensions")?.get(TASKS)).is_some()
+}

@@ -1,0 +1,195 @@
+//! What each message of a server must pass before the client sees it: it answers the call that was made, its lists show
+//! what policies allow, and its handles are bound to the caller.
+
+use crate::Edge;
+use crate::asked::{self, What};
+use crate::decide::{self, Case};
+use crate::handle::{Origin, Own};
+use crate::mirror::Mirrors;
+use bytes::Bytes;
+use http::StatusCode;
+use portunus_core::id::ServerName;
+use portunus_core::peer::ClientCertificate;
+use portunus_core::time::{Clock, Timestamp};
+use portunus_mcp::envelope::{Envelope, EnvelopeError};
+use portunus_mcp::list;
+use portunus_mcp::message::{Era, List, TargetKind};
+use portunus_mcp::sse::Event;
+use portunus_policy::{Engine, Operation, Principal, View};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Why a message is withheld.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Barred {
+    /// It cannot be told what it is.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// It answers another call, whose rules were not applied to it.
+    #[error("the server answered a call that was not made here")]
+    AnotherCall,
+    /// A list that cannot be filtered.
+    #[error("a list could not be read: {0}")]
+    List(String),
+}
+
+/// Screens the messages of one answer; owns all it needs, since an event stream outlives the request.
+pub struct Screen {
+    expected: Expected,
+    /// The HTTP status says that it failed.
+    failed: bool,
+    own: Own,
+    origin: Option<Origin>,
+    clock: Arc<dyn Clock>,
+    filter: Filter,
+}
+
+/// Which call's answer may come.
+enum Expected {
+    /// The one with this id.
+    Call(Bytes),
+    /// Of any call: a stream may be that of an earlier one, resumed.
+    Any,
+    /// None: nothing was asked.
+    None,
+}
+
+impl Screen {
+    /// For the answer, of this status, to a request.
+    #[must_use]
+    pub fn new(edge: &Edge, case: &Case<'_>, status: StatusCode) -> Self {
+        let call = case.asked.call();
+        let expected = match (&case.asked.what, call) {
+            (_, Some(call)) => Expected::Call(call.id.clone()),
+            (What::Stream, None) => Expected::Any,
+            (What::End | What::Message(_), None) => Expected::None,
+        };
+        Self {
+            expected,
+            failed: !status.is_success(),
+            own: edge.handles.of(&case.known.caller),
+            origin: call.map(Origin::of),
+            clock: edge.clock.clone(),
+            filter: Filter::new(case),
+        }
+    }
+
+    /// One message as the client gets it.
+    ///
+    /// # Errors
+    /// When it must not be released.
+    pub fn message(&self, body: &Bytes) -> Result<Bytes, Barred> {
+        // Without a bracket it is no message to anyone.
+        if !body.iter().any(|byte| matches!(byte, b'{' | b'[')) {
+            return Ok(body.clone());
+        }
+        let envelope = Envelope::read(body)?;
+        if !self.is_expected(&envelope) {
+            return Err(Barred::AnotherCall);
+        }
+        let filtered = self.filter.message(body)?;
+        Ok(self.own.bind_message(&filtered, self.origin.as_ref(), self.clock.now()))
+    }
+
+    /// One event as the client gets it: with its message screened and its id bound; comments as they are.
+    ///
+    /// # Errors
+    /// When it must not be released.
+    pub fn event(&self, event: Event) -> Result<Bytes, Barred> {
+        let screened = match &event.data {
+            Some(data) if !data.is_empty() => Some(self.message(data)?).filter(|screened| screened != data),
+            _ => None,
+        };
+        let event = screened.map_or(event.clone(), |data| event.with_data(data));
+        Ok(match &event.id {
+            // An empty id takes back what a client would resume from.
+            Some(id) if !id.is_empty() => event.with_id(&self.own.bind_event(id)).raw,
+            _ => event.raw,
+        })
+    }
+
+    /// A result is for the call that was made. So is an error, unless it is about a message that could not be read, or
+    /// the HTTP status already says that this call failed.
+    fn is_expected(&self, envelope: &Envelope<'_>) -> bool {
+        if envelope.is_asking {
+            return !envelope.is_result && !envelope.is_error;
+        }
+        match &self.expected {
+            _ if !envelope.is_result && !envelope.is_error => true,
+            Expected::Any => true,
+            _ if !envelope.is_result && (self.failed || envelope.names_no_call()) => true,
+            Expected::Call(id) => envelope.answers(id),
+            Expected::None => false,
+        }
+    }
+}
+
+/// What decides which entries of a list stay.
+struct Filter {
+    engine: Arc<Engine>,
+    principal: Arc<Principal>,
+    server: ServerName,
+    environment: String,
+    era: Era,
+    mirrors: Arc<Mirrors>,
+    source: IpAddr,
+    certificate: Option<Arc<ClientCertificate>>,
+    now: Timestamp,
+    /// The lists that may come: the one that was asked for, or any on a stream that may be a resumed one.
+    lists: Vec<List>,
+}
+
+impl Filter {
+    fn new(case: &Case<'_>) -> Self {
+        let lists = match (&case.asked.what, case.asked.call().and_then(|call| call.method.list())) {
+            (_, Some(list)) => vec![list],
+            (What::Stream, None) => {
+                vec![List::Tools, List::Resources, List::ResourceTemplates, List::Prompts]
+            }
+            (What::End | What::Message(_), None) => Vec::new(),
+        };
+        Self {
+            engine: case.snapshot.engine.clone(),
+            principal: decide::principal(case),
+            server: case.published.server.name.clone(),
+            environment: case.published.server.environment.clone(),
+            era: case.asked.era(),
+            mirrors: case.published.mirrors.clone(),
+            source: case.source,
+            certificate: case.certificate.cloned(),
+            now: case.now,
+            lists,
+        }
+    }
+
+    /// One JSON-RPC message with the refused entries taken out; anything that is no list is passed as it is.
+    fn message(&self, body: &Bytes) -> Result<Bytes, Barred> {
+        if self.era == Era::Modern && self.lists.contains(&List::Tools) {
+            self.mirrors.learn(body);
+        }
+        let mut body = body.clone();
+        for list in &self.lists {
+            let rewritten = list::rewrite(*list, self.era, &body, &mut |target| self.shows(*list, target));
+            body = rewritten.map_err(|error| Barred::List(error.to_string()))?.body;
+        }
+        Ok(body)
+    }
+
+    fn shows(&self, list: List, target: &str) -> bool {
+        let operation = match list.kind() {
+            TargetKind::Tool => Operation::CallTool(target),
+            TargetKind::Prompt => Operation::GetPrompt(target),
+            TargetKind::Resource | TargetKind::ResourceTemplate | TargetKind::Task => {
+                Operation::ReadResource(target)
+            }
+        };
+        let context = portunus_policy::Context {
+            now: self.now,
+            source: self.source,
+            environment: &self.environment,
+            era: asked::era_word(self.era),
+            certificate: self.certificate.as_deref(),
+        };
+        self.engine.visible(&self.principal, &View { server: &self.server, operation, context })
+    }
+}
