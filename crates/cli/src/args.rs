@@ -113,6 +113,7 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").args(["to", "sqlite", "program"]).required(true))]
 pub(crate) struct Connect {
     /// The edge's public URL.
     #[arg(long)]
@@ -121,11 +122,24 @@ pub(crate) struct Connect {
     #[arg(long)]
     pub name: String,
     /// Serve this HTTP MCP server.
-    #[arg(long, conflicts_with = "sqlite", required_unless_present = "sqlite")]
+    #[arg(long)]
     pub to: Option<String>,
     /// Serve this SQLite database.
     #[arg(long)]
     pub sqlite: Option<PathBuf>,
+    /// Serve this program, which speaks MCP on its standard input and output; it is started when it is first called.
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub program: Vec<String>,
+    /// With a program: pass a variable of this environment on (NAME), or set one (NAME=VALUE). It gets no others but
+    /// PATH, HOME, LANG, TZ and TMPDIR.
+    #[arg(long, conflicts_with_all = ["to", "sqlite"], value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// With a program: its working directory; default: this one.
+    #[arg(long, conflicts_with_all = ["to", "sqlite"])]
+    pub cwd: Option<PathBuf>,
+    /// With a program: one process for all callers (server), or one for each user and client (caller).
+    #[arg(long, conflicts_with_all = ["to", "sqlite"], default_value = "server")]
+    pub per: String,
     /// With --sqlite: offer write_query too.
     #[arg(long, requires = "sqlite")]
     pub write: bool,

@@ -21,6 +21,7 @@ mod signals;
 mod system;
 mod telemetry;
 mod tls;
+mod upstreams;
 
 use args::{Cli, Command, ConfigCommand};
 use clap::{CommandFactory, Parser};
@@ -33,6 +34,11 @@ use std::time::Duration;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Between Portunus and a child process; nothing of what follows is for it.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == upstreams::GUARD) {
+        return portunus_stdio::guard::run(upstreams::GUARD.as_ref(), &words.collect::<Vec<_>>());
+    }
     let cli = Cli::parse();
     telemetry::start_logging(match &cli.command {
         Command::Serve(_) | Command::Connect(_) => "info",

@@ -4,16 +4,16 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
+use crate::upstreams::Upstreams;
 use crate::{control, health, policies, reload, telemetry, tls};
 use arc_swap::ArcSwap;
 use portunus_core::limits;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
-use portunus_core::server::{Server, Upstream};
+use portunus_core::server::Server;
 use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
 use portunus_edge::metrics::Metrics;
-use portunus_edge::upstream::http::HttpDialer;
 use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, listener, ports, route};
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
@@ -75,7 +75,7 @@ pub(crate) struct Parts {
     pub issuer: Arc<ArcSwap<Issuer>>,
     pub certificates: tls::Certificates,
     pub tls: Arc<ArcSwap<portunus_edge::tls::TlsConfigs>>,
-    pub upstream_tls: Arc<rustls::ClientConfig>,
+    pub upstreams: Upstreams,
     pub web: portunus_web::State,
 }
 
@@ -149,6 +149,7 @@ impl Node {
         }
         // Links are closed last: calls in flight came through them.
         self.parts.registry.drain();
+        self.parts.upstreams.stop().await;
         if let Err(error) = self.parts.note("edge.stopped", "", &[]).await {
             tracing::warn!(%error, "the stop was not recorded");
         }
@@ -185,7 +186,9 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let registry = Registry::new(store.clone(), clock.clone(), rng.clone(), Timing::default());
     let issuer = Arc::new(ArcSwap::from_pointee(issuer(config)?));
     let upstream_tls = tls::upstream_client()?;
-    let snapshot = snapshot(config, None, &registry, &upstream_tls)?;
+    let upstreams =
+        Upstreams::new(registry.clone(), upstream_tls.clone(), &signer, clock.clone(), rng.clone())?;
+    let snapshot = snapshot(config, None, &upstreams)?;
     let web = portunus_web::State::new(portunus_web::Parts {
         store: store.clone(),
         ledger: ledger.clone(),
@@ -224,7 +227,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         issuer,
         certificates,
         tls,
-        upstream_tls,
+        upstreams,
         web,
     }))
 }
@@ -262,8 +265,7 @@ pub(crate) async fn configure_clients(parts: &Parts, config: &Config) -> Result<
 pub(crate) fn snapshot(
     config: &Config,
     before: Option<&Snapshot>,
-    registry: &Registry,
-    upstream_tls: &Arc<rustls::ClientConfig>,
+    upstreams: &Upstreams,
 ) -> Result<Snapshot, StartError> {
     let engine = policies::load(config).map_err(|e| StartError(e.to_string()))?;
     for warning in engine.warnings() {
@@ -272,7 +274,7 @@ pub(crate) fn snapshot(
     let mut servers = HashMap::new();
     for entry in &config.servers {
         let published = Published {
-            dialer: dialer(&entry.server, registry, upstream_tls)?,
+            dialer: upstreams.dialer(&entry.server)?,
             read_only: policies::read_only(entry),
             dialect: policies::dialect(entry),
             mirrors: Arc::default(),
@@ -299,21 +301,6 @@ fn room(server: &Server, before: Option<&Snapshot>) -> Arc<Semaphore> {
     let same = before.and_then(|snapshot| snapshot.servers.get(&server.name));
     let same = same.filter(|published| published.server.limits.concurrent_calls == calls);
     same.map_or_else(|| Arc::new(Semaphore::new(calls)), |published| published.room.clone())
-}
-
-fn dialer(
-    server: &Server,
-    registry: &Registry,
-    tls: &Arc<rustls::ClientConfig>,
-) -> Result<Arc<dyn portunus_core::dialer::Dialer>, StartError> {
-    match &server.upstream {
-        Upstream::Tunnel => Ok(Arc::new(registry.dialer(&server.name))),
-        Upstream::Http(url) => {
-            let dialer =
-                HttpDialer::new(url, tls.clone()).map_err(|e| StartError(format!("{}: {e}", server.name)))?;
-            Ok(Arc::new(dialer))
-        }
-    }
 }
 
 struct LinkPort(Registry);

@@ -3,6 +3,7 @@
 use crate::config::{self, Config};
 use crate::node::{self, Parts};
 use notify::{RecursiveMode, Watcher};
+use portunus_core::server::Upstream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,8 +58,7 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
         }
         let before = parts.edge.snapshot.load();
         let issuer = node::issuer(&config).map_err(text)?;
-        let snapshot =
-            node::snapshot(&config, Some(&before), &parts.registry, &parts.upstream_tls).map_err(text)?;
+        let snapshot = node::snapshot(&config, Some(&before), &parts.upstreams).map_err(text)?;
         Ok((config, issuer, snapshot))
     });
     match loaded {
@@ -79,6 +79,9 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
                 return false;
             }
             parts.issuer.store(Arc::new(issuer));
+            parts.upstreams.keep(&|name| {
+                snapshot.servers.get(name).is_some_and(|p| matches!(p.server.upstream, Upstream::Program(_)))
+            });
             parts.edge.snapshot.store(Arc::new(snapshot));
             tracing::info!(policies = version, "reloaded");
             true

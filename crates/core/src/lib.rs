@@ -7,6 +7,7 @@
 //! | [`secret`] | [`secret::Secret`]: unprintable, zeroized |
 //! | [`limits`] | every bound with its unit, on one page |
 //! | [`server`] | a published MCP server and its upstream |
+//! | [`assertion`] | checking the edge's signed word on who calls |
 //! | [`caller`] | who is asking: user × client × how they signed in |
 //! | [`peer`] | what the peer of a TLS connection proved |
 //! | [`document`] | the durable documents: user, client, grant, tokens, credentials, approvals … |
@@ -20,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod assertion;
 pub mod caller;
 pub mod dialer;
 pub mod digest;

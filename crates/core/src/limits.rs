@@ -140,6 +140,10 @@ pub const JOIN_TTL: Duration = Duration::from_secs(24 * 3600);
 pub const CONNECTOR_CERT_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Life of the assertion to an upstream.
 pub const ASSERTION_TTL: Duration = Duration::from_secs(60);
+/// How long before or after its life an assertion is still accepted, for clocks that differ.
+pub const ASSERTION_LEEWAY: Duration = Duration::from_secs(5);
+/// Bytes of an assertion.
+pub const ASSERTION_BYTES: usize = 32 * KIB;
 /// Life of a pending or allowed approval.
 pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
 /// Calls of one user that wait for approval at once; further ones are refused.
@@ -248,6 +252,55 @@ pub const CERT_BACKDATE: Duration = Duration::from_secs(5 * 60);
 pub const LOCAL_CERT_TTL: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Life of the edge's own certificate authorities.
 pub const AUTHORITY_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+// --- child processes ---
+
+/// Bytes of one line that a child writes to its standard output.
+pub const CHILD_LINE_BYTES: usize = EVENT_BYTES;
+/// Requests to one child that wait for their answers.
+pub const CHILD_REQUESTS: usize = 1024;
+/// Bytes on their way to one child that it has not read yet.
+pub const CHILD_INPUT_BYTES: usize = 16 * MIB;
+/// Bytes from one child that its callers have not read yet.
+pub const CHILD_OUTPUT_BYTES: usize = 64 * MIB;
+/// The same for one request, its answer aside; further notifications are dropped.
+pub const CHILD_NOTIFICATION_BYTES: usize = MIB;
+/// Lines in a row on a child's standard output that are no messages, before it is ended.
+pub const CHILD_GARBAGE_LINES: usize = 1000;
+/// Bytes of one line of a child's standard error that are logged.
+pub const CHILD_ERROR_LINE_BYTES: usize = 2 * KIB;
+/// Lines of a child's standard error that are logged in one second; the others are counted.
+pub const CHILD_ERROR_LINES: u32 = 50;
+/// Requests of one child to its client that wait for an answer.
+pub const CHILD_QUESTIONS: usize = 64;
+/// Children of one server.
+pub const CHILDREN: usize = 64;
+/// Of these, those of one caller.
+pub const CHILDREN_PER_CALLER: usize = 4;
+/// Starts of children of one server in one minute.
+pub const CHILD_STARTS_PER_MINUTE: usize = 60;
+/// Time for a child to answer the handshake.
+pub const CHILD_START_TIMEOUT: Duration = Duration::from_secs(45);
+/// Time for a child to answer `server/discover`; one that knows only the handshake may say nothing at all.
+pub const CHILD_DISCOVER_TIMEOUT: Duration = Duration::from_secs(10);
+/// First and longest pause before a child that ended is started again.
+pub const CHILD_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// A child that lived this long before it ended is started again after the first pause.
+pub const CHILD_STEADY: Duration = Duration::from_secs(60);
+/// Time for a child to end by itself after its standard input was closed, and again after SIGTERM.
+pub const CHILD_GRACE: Duration = Duration::from_secs(2);
+/// A child without sessions, requests and streams is ended after that.
+pub const CHILD_IDLE: Duration = Duration::from_secs(10 * 60);
+/// An answer that nobody waits for any more: the child is told to give up after that.
+pub const CHILD_ABANDONED: Duration = Duration::from_secs(10 * 60);
+/// Legacy sessions with the children of one server.
+pub const CHILD_SESSIONS: usize = 10_000;
+/// Of these, those of one caller; the one that was not used for the longest time makes room.
+pub const CHILD_SESSIONS_PER_CALLER: usize = 64;
+/// A session that is not used ends after that.
+pub const CHILD_SESSION_IDLE: Duration = Duration::from_secs(3600);
+/// Resources that one session may subscribe to.
+pub const CHILD_SUBSCRIPTIONS: usize = SUBSCRIPTIONS;
 
 // --- ledger ---
 

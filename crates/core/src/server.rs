@@ -1,9 +1,13 @@
 //! A published MCP server, and where it really is.
 
+use crate::digest::equal;
 use crate::id::{CredentialName, ServerName};
 use crate::limits::ServerLimits;
+use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use url::Url;
 
 /// A published MCP server.
@@ -36,6 +40,46 @@ pub enum Upstream {
     Tunnel,
     /// At an `http` or `https` URL that the edge can reach.
     Http(Url),
+    /// A program that the edge starts.
+    Program(Program),
+}
+
+/// A program that speaks MCP on its standard input and output.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// What to start and its arguments; the first is looked up in `PATH`. Never empty.
+    pub command: Vec<String>,
+    /// What its environment has besides the few names that every program gets. Values may be secret.
+    pub environment: BTreeMap<String, Secret<String>>,
+    /// Its working directory.
+    pub directory: PathBuf,
+    /// Who shares a process of it.
+    pub per: Per,
+}
+
+impl PartialEq for Program {
+    fn eq(&self, other: &Self) -> bool {
+        self.command == other.command
+            && self.directory == other.directory
+            && self.per == other.per
+            && self.environment.keys().eq(other.environment.keys())
+            && self
+                .environment
+                .values()
+                .zip(other.environment.values())
+                .all(|(ours, theirs)| equal(ours.expose().as_bytes(), theirs.expose().as_bytes()))
+    }
+}
+
+impl Eq for Program {}
+
+/// Who shares one process of a [`Program`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Per {
+    /// All callers of the server.
+    Server,
+    /// Nobody: each caller (user and client) has one of their own.
+    Caller,
 }
 
 /// What kind of actor drives the client.

@@ -90,7 +90,7 @@ async fn inject(
             return Err(UpstreamFailure::Dial { id: case.asked.id(), error }.into());
         }
         Upstream::Http(url) => authority(url),
-        Upstream::Tunnel => {
+        Upstream::Tunnel | Upstream::Program(_) => {
             let error = DialError::Unreachable(String::from("credentials go to HTTP upstreams only"));
             return Err(UpstreamFailure::Dial { id: case.asked.id(), error }.into());
         }

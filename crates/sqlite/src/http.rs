@@ -1,6 +1,6 @@
 //! The server over streamable HTTP, at `/mcp`: both protocol eras, without sessions, answers as plain JSON.
 
-use crate::assertion::{AssertionError, Verifier};
+use crate::assertion;
 use crate::handler::Handler;
 use crate::limits;
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
+use portunus_core::assertion::{AssertionError, Verifier};
 use portunus_core::dialer::{Body, DialError, Dialer};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -54,7 +55,7 @@ impl HttpService {
             return plain(StatusCode::NOT_FOUND, "there is nothing here; the MCP endpoint is /mcp\n");
         }
         if let Some(verifier) = &self.verifier {
-            match verifier.verify(request.headers()) {
+            match assertion::verify(verifier, request.headers()) {
                 Ok(verified) => request.extensions_mut().insert(verified),
                 Err(error) => return refuse(error),
             };

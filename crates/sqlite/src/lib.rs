@@ -43,10 +43,10 @@ mod write;
 
 pub use crate::tools::schemas as tool_schemas;
 
-use crate::assertion::Verifier;
 use crate::handler::Handler;
 use crate::http::HttpService;
 use crate::pool::Pool;
+use portunus_core::assertion::{BadKey, Verifier};
 use portunus_core::time::Clock;
 use rmcp::ServiceExt;
 use std::path::PathBuf;
@@ -109,8 +109,8 @@ pub enum OpenError {
     #[error("{0} must be at least 1")]
     Zero(&'static str),
     /// The gateway's public key has not the right length.
-    #[error("an assertion key is the 32 bytes of an Ed25519 public key, not {0}")]
-    Key(usize),
+    #[error(transparent)]
+    Key(#[from] BadKey),
 }
 
 /// Why serving over stdio ended with an error.
@@ -168,8 +168,7 @@ impl SqlServer {
         audience: &str,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let key = public_key.try_into().map_err(|_| OpenError::Key(public_key.len()))?;
-        self.verifier = Some(Verifier::new(key, audience, clock));
+        self.verifier = Some(Verifier::new(public_key, audience, clock)?);
         self.handler.demand_assertions();
         Ok(self)
     }

@@ -25,10 +25,6 @@ pub(crate) const LISTED_TABLES: usize = 500;
 pub(crate) const SAMPLE_ROWS: usize = 3;
 /// Characters of a sample value.
 pub(crate) const SAMPLE_CHARS: usize = 80;
-/// How long before or after its life an assertion is still accepted, for clocks that differ.
-pub(crate) const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
-/// Bytes of an assertion.
-pub(crate) const ASSERTION_BYTES: usize = 32 * KIB;
 
 /// SQLite's own limits for every connection.
 pub(crate) const SQLITE: &[(rusqlite::limits::Limit, i32)] = {

@@ -1,5 +1,6 @@
-//! The service of `connect --to URL`: forwards each request to an HTTP server beside the connector, streamed both ways,
-//! over kept-alive connections, never twice.
+//! The services of a connector that only pass requests on. [`HttpTarget`], of `connect --to URL`, forwards each to an HTTP
+//! server beside the connector, streamed both ways, over kept-alive connections, never twice. [`DialerTarget`] hands each
+//! to one of core's dialers.
 
 use crate::dial::{self, ConnectError, Io, shown};
 use crate::exchange::HOP_BY_HOP;
@@ -13,7 +14,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use portunus_core::dialer::{Body, full};
+use portunus_core::dialer::{Body, DialError, Dialer, full};
 use portunus_core::limits;
 use rustls::ClientConfig;
 use std::error::Error;
@@ -128,6 +129,36 @@ impl hyper::service::Service<Request<Incoming>> for HttpTarget {
     }
 }
 
+/// Whatever a dialer reaches, such as a child process of the connector.
+#[derive(Clone)]
+pub struct DialerTarget(Arc<dyn Dialer>);
+
+impl DialerTarget {
+    /// Requests go to this dialer.
+    #[must_use]
+    pub fn new(dialer: Arc<dyn Dialer>) -> Self {
+        Self(dialer)
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for DialerTarget {
+    type Response = Response<Body>;
+    type Error = ForwardError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, ForwardError>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let dialer = Arc::clone(&self.0);
+        Box::pin(async move {
+            let request = request.map(|body| Body::new(body.map_err(Into::into)));
+            let answer = dialer.send(request).await;
+            answer.map_err(|error| match error {
+                DialError::Unreachable(_) | DialError::Busy => unreachable(error.to_string()),
+                DialError::Broken(why) => broken(why),
+            })
+        })
+    }
+}
+
 impl Inner {
     /// Where a request goes; only what lies under the target's own path can be reached.
     fn uri(&self, asked: &Uri) -> Option<Uri> {
@@ -154,13 +185,17 @@ fn failed(error: &ClientError) -> ForwardError {
         why = inner.to_string();
         source = inner.source();
     }
-    if error.is_connect() {
-        tracing::warn!(why, "the server beside the connector cannot be reached");
-        ForwardError::Unreachable { why, reset: Reason::REFUSED_STREAM.into() }
-    } else {
-        tracing::warn!(why, "the server beside the connector broke a call off");
-        ForwardError::Broken(why)
-    }
+    if error.is_connect() { unreachable(why) } else { broken(why) }
+}
+
+fn unreachable(why: String) -> ForwardError {
+    tracing::warn!(why, "the server beside the connector cannot be reached");
+    ForwardError::Unreachable { why, reset: Reason::REFUSED_STREAM.into() }
+}
+
+fn broken(why: String) -> ForwardError {
+    tracing::warn!(why, "the server beside the connector broke a call off");
+    ForwardError::Broken(why)
 }
 
 fn not_found() -> Response<Body> {

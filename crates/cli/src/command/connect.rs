@@ -2,17 +2,23 @@
 
 use super::{Failure, Outcome};
 use crate::args::Connect;
+use crate::config::upstream;
 use crate::serving::{Sql, Traced};
 use crate::signals;
 use crate::system::{SystemClock, SystemRng};
+use crate::upstreams::GUARD;
+use data_encoding::BASE64URL_NOPAD;
+use portunus_core::assertion::Verifier;
 use portunus_core::id::ServerName;
 use portunus_core::secret::Secret;
 use portunus_core::trace::Spans;
 use portunus_sqlite::Options;
+use portunus_stdio::{Guard, StdioServer};
 use portunus_tunnel::connector::{Config, Connector, ConnectorError, Event};
 use portunus_tunnel::dial::Proxy;
-use portunus_tunnel::target::HttpTarget;
-use portunus_tunnel::wire::Timing;
+use portunus_tunnel::target::{DialerTarget, HttpTarget};
+use portunus_tunnel::wire::{GatewayInfo, Timing};
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,9 +62,42 @@ pub(crate) async fn run(connect: Connect) -> Outcome {
             let service = Traced::new(Traced::new(sql, "tool", spans.clone()), "connector", spans);
             connector.run(service, signals::stop()).await
         }
-        (None, None) => return Err(Failure::Usage(String::from("give --to URL or --sqlite FILE"))),
+        (None, None) => {
+            let gateway = tokio::select! {
+                gateway = connector.enrol() => gateway.map_err(Failure::refused)?,
+                () = signals::stop() => return Ok(()),
+            };
+            let server = program(&connect, &name, &gateway)?;
+            let target = DialerTarget::new(Arc::new(server.clone()));
+            let ended = connector.run(Traced::new(target, "connector", spans), signals::stop()).await;
+            server.stop().await;
+            ended
+        }
     };
     ended.map_err(Failure::refused)
+}
+
+/// The program after `--` as a server.
+fn program(connect: &Connect, name: &ServerName, gateway: &GatewayInfo) -> Result<StdioServer, Failure> {
+    let mut environment = BTreeMap::new();
+    for text in &connect.env {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => {
+                let missing = |error| Failure::Usage(format!("--env {text}: {error}"));
+                (text.as_str(), std::env::var(text).map_err(missing)?)
+            }
+        };
+        environment.insert(name.to_owned(), value);
+    }
+    let directory = connect.cwd.clone().unwrap_or_else(|| PathBuf::from("."));
+    let program = upstream::program(&connect.program, &environment, &directory, Some(&connect.per));
+    let program = program.map_err(Failure::Usage)?;
+    let key = BASE64URL_NOPAD.decode(gateway.assertion_key.as_bytes());
+    let key = key.map_err(|_| Failure::refused("the edge gave no usable assertion key: enrol again"))?;
+    let verifier = Verifier::new(&key, name.as_str(), Arc::new(SystemClock)).map_err(Failure::refused)?;
+    let guard = Guard::of_this_program(GUARD).map_err(Failure::refused)?;
+    Ok(StdioServer::new(name.clone(), program, guard, verifier, Arc::new(SystemRng)))
 }
 
 fn join_token(connect: &Connect) -> Result<Option<Secret<String>>, Failure> {

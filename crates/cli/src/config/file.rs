@@ -147,7 +147,7 @@ pub(crate) struct Server {
     /// are autonomous.
     #[serde(default = "people")]
     pub actors: Vec<String>,
-    /// `tunnel`, or `{ url: https://… }`.
+    /// `tunnel`, `{ url: https://… }`, or `{ command: [PROGRAM, …] }`.
     pub upstream: Upstream,
     /// What its tools do, as you confirm it: `sql` for the built-in SQL server, or `{ TOOL: [read | write | destructive
     /// | open_world, …] }`. Tools that are not confirmed count as all but `read`.
@@ -169,16 +169,48 @@ fn people() -> Vec<String> {
 }
 
 /// Where a server is.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Upstream {
     /// The word `tunnel`: behind a connector.
     Word(String),
-    /// At a URL.
-    Url {
-        /// `http` or `https`.
-        url: String,
-    },
+    /// At a URL, or a program.
+    Place(Place),
+}
+
+/// A URL or a program; exactly one of `url` and `command`.
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    /// `http` or `https`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A program that speaks MCP on its standard input and output, and its arguments, such as `[npx, some-server]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// What the program finds in its environment besides PATH, HOME, LANG, TZ and TMPDIR.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The program's working directory; default: the one of this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
+    /// `server`: one process for all callers (the default); `caller`: one for each user and client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<String>,
+}
+
+impl std::fmt::Debug for Upstream {
+    /// Without values of the environment, which may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Word(word) => f.debug_tuple("Word").field(word).finish(),
+            Self::Place(place) => f
+                .debug_struct("Place")
+                .field("url", &place.url)
+                .field("command", &place.command)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 /// What a server's tools do.

@@ -3,10 +3,11 @@
 pub(crate) mod clients;
 pub(crate) mod file;
 pub(crate) mod tls;
+pub(crate) mod upstream;
 
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::ServerLimits;
-use portunus_core::server::{Actor, Server, Upstream};
+use portunus_core::server::{Actor, Server};
 use portunus_oauth::client_admin::NewClient;
 use portunus_oauth::registration::Registration;
 use portunus_policy::TrustGroups;
@@ -88,7 +89,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     if !file.login.local {
         return Err(at("login").error("`local: true` is needed: nobody could sign in otherwise"));
     }
-    let servers = servers(&file.servers, &at)?;
+    let servers = servers(&file.servers, base, &at)?;
     let clients = configured_clients(&file.clients, base, &servers, &at)?;
     let client_files = file.clients.iter().flat_map(|c| [&c.jwks_file, &c.secret_file]).flatten();
     Ok(Config {
@@ -210,12 +211,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn servers<'a>(
     files: &[file::Server],
+    base: &Path,
     at: &impl Fn(&str) -> Place<'a>,
 ) -> Result<Vec<ServerConfig>, ConfigError> {
     let mut names = HashSet::new();
     let mut servers = Vec::new();
     for file in files {
-        let server = server(file).map_err(|message| at(&file.name).error(&message))?;
+        let server = server(file, base).map_err(|message| at(&file.name).error(&message))?;
         if !names.insert(server.name.clone()) {
             return Err(at(&file.name).error("two servers have this name"));
         }
@@ -225,7 +227,7 @@ fn servers<'a>(
     Ok(servers)
 }
 
-fn server(file: &file::Server) -> Result<Server, String> {
+fn server(file: &file::Server, base: &Path) -> Result<Server, String> {
     let name = ServerName::parse(&file.name).map_err(|e| e.to_string())?;
     if ["oauth", "console", "login", "logout", "account", "assets", "device", "tunnel"]
         .contains(&name.as_str())
@@ -237,15 +239,7 @@ fn server(file: &file::Server) -> Result<Server, String> {
             return Err(format!("server `{name}` needs an {key}"));
         }
     }
-    let upstream = match &file.upstream {
-        file::Upstream::Word(word) if word == "tunnel" => Upstream::Tunnel,
-        file::Upstream::Word(word) => {
-            return Err(format!("upstream `{word}` must be `tunnel` or {{ url: … }}"));
-        }
-        file::Upstream::Url { url } => {
-            Upstream::Http(Url::parse(url).map_err(|e| format!("upstream url `{url}`: {e}"))?)
-        }
-    };
+    let upstream = upstream::read(&file.upstream, base)?;
     Ok(Server {
         title: file.title.clone().unwrap_or_else(|| file.name.clone()),
         owner: file.owner.clone(),
@@ -361,6 +355,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portunus_core::server::Upstream;
 
     const GOOD: &str = "public_url: https://tools.example.com
 listen: { https: 0.0.0.0:443, admin: 127.0.0.1:9090 }
@@ -380,6 +375,10 @@ servers:
     purpose: Notes
     upstream: { url: 'https://wiki.internal/mcp' }
     credential: wiki-token
+  - name: files
+    owner: ana@example.com
+    purpose: Files
+    upstream: { command: [npx, some-server], env: { KEY: hunter2 }, cwd: files, per: caller }
 ";
 
     fn parse_text(text: &str) -> Result<Config, String> {
@@ -396,6 +395,12 @@ servers:
         assert!(
             matches!(&config.servers[1].server.upstream, Upstream::Http(u) if u.host_str() == Some("wiki.internal"))
         );
+        let Upstream::Program(program) = &config.servers[2].server.upstream else { panic!("a program") };
+        assert_eq!(program.command, ["npx", "some-server"]);
+        assert_eq!(program.directory, Path::new("/etc/portunus/files"));
+        assert_eq!(program.per, portunus_core::server::Per::Caller);
+        assert_eq!(program.environment["KEY"].expose(), "hunter2");
+        assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]
@@ -418,6 +423,11 @@ servers:
             (GOOD.replace("name: wiki", "name: oauth"), "choose another name"),
             (GOOD.replace("sqlite:state", "postgres://state"), "must be `sqlite:PATH`"),
             (GOOD.replace("{ local_ca: true }", "{ local_ca: true, cert: a }"), "give one of"),
+            (GOOD.replace("[npx, some-server]", "[]"), "needs the name of a program"),
+            (GOOD.replace("per: caller", "per: user"), "`per: user` must be `caller` or `server`"),
+            (GOOD.replace("{ KEY: hunter2 }", "{ 'K=': hunter2 }"), "cannot be the name"),
+            (GOOD.replace("{ url: 'https", "{ cwd: x, url: 'https"), "`cwd` belongs to `command`"),
+            (GOOD.replace("{ command:", "{ url: 'http://a', command:"), "either `url` or `command`"),
         ];
         for (text, wanted) in cases {
             let error = parse_text(&text).expect_err(wanted);

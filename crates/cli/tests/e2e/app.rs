@@ -290,13 +290,19 @@ pub(crate) struct Connector {
 impl Connector {
     /// Connects `server` to an HTTP upstream; joins with a fresh token unless `state` already holds a certificate.
     pub(crate) fn to(app: &App, server: &str, upstream: &str, state: &str) -> Self {
+        Self::with(app, server, state, &["--to", upstream])
+    }
+
+    /// The same for anything that can be served; `words` come last.
+    pub(crate) fn with(app: &App, server: &str, state: &str, words: &[&str]) -> Self {
         let state = app.dir().join(state);
         let mut command = Command::new(BINARY);
-        command.args(["connect", "--gateway", &app.url, "--name", server, "--to", upstream, "--plain"]);
+        command.args(["connect", "--gateway", &app.url, "--name", server, "--plain"]);
         command.arg("--ca-file").arg(app.ca_file()).arg("--state").arg(&state);
         if !state.exists() {
             command.arg("--token-file").arg(app.join_token(server));
         }
+        command.args(words);
         let output = || append(&app.dir().join("connectors.log"));
         let child = command.stdin(Stdio::null()).stdout(output()).stderr(output()).spawn().unwrap();
         Self { child, state }
@@ -349,6 +355,11 @@ pub(crate) fn server_at(name: &str, url: &str) -> String {
 /// YAML of a published server behind connectors.
 pub(crate) fn server_behind_tunnel(name: &str) -> String {
     format!("{}    upstream: tunnel\n", server(name))
+}
+
+/// YAML of a published server that is a program; `more` are further keys of its upstream, each after a comma.
+pub(crate) fn server_of_program(name: &str, command: &[String], more: &str) -> String {
+    format!("{}    upstream: {{ command: {command:?}{more} }}\n", server(name))
 }
 
 fn server(name: &str) -> String {

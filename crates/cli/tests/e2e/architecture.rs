@@ -14,14 +14,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["core"]),
     ("tunnel", &["core", "mcp"]),
     ("sqlite", &["core", "mcp"]),
+    ("stdio", &["core", "mcp"]),
     ("acme", &["core", "vault"]),
     ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault"]),
     ("web", &["core", "oauth", "policy", "ledger", "vault"]),
     (
         "cli",
         &[
-            "core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "edge", "web",
-            "acme",
+            "core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "stdio",
+            "edge", "web", "acme",
         ],
     ),
 ];

@@ -29,3 +29,4 @@ mod story;
 mod tokens;
 mod traces;
 mod tunnel;
+mod upstreams;

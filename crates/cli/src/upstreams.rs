@@ -1,0 +1,78 @@
+//! The ways to upstreams: the tunnel, URLs, and programs whose processes outlive a reload that does not concern them.
+
+use crate::node::StartError;
+use portunus_core::assertion::Verifier;
+use portunus_core::dialer::Dialer;
+use portunus_core::id::ServerName;
+use portunus_core::server::{Program, Server, Upstream};
+use portunus_core::time::{Clock, Rng};
+use portunus_edge::assertion::Signer;
+use portunus_edge::upstream::http::HttpDialer;
+use portunus_stdio::{Guard, StdioServer};
+use portunus_tunnel::registry::Registry;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The sub-command by which this program guards a child.
+pub(crate) const GUARD: &str = "child-guard";
+
+/// What is needed to reach upstreams.
+pub(crate) struct Upstreams {
+    registry: Registry,
+    tls: Arc<rustls::ClientConfig>,
+    assertion_key: Vec<u8>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    guard: Guard,
+    /// Programs that are published, or were until a call ends that is still under way.
+    programs: Mutex<HashMap<ServerName, (Program, StdioServer)>>,
+}
+
+impl Upstreams {
+    pub(crate) fn new(
+        registry: Registry,
+        tls: Arc<rustls::ClientConfig>,
+        signer: &Signer,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Result<Self, StartError> {
+        let guard = Guard::of_this_program(GUARD)
+            .map_err(|e| StartError(format!("the program of this process cannot be found: {e}")))?;
+        let assertion_key = signer.public_key();
+        Ok(Self { registry, tls, assertion_key, clock, rng, guard, programs: Mutex::default() })
+    }
+
+    /// The way to this server.
+    pub(crate) fn dialer(&self, server: &Server) -> Result<Arc<dyn Dialer>, StartError> {
+        let failed = |e: &dyn std::fmt::Display| StartError(format!("{}: {e}", server.name));
+        match &server.upstream {
+            Upstream::Tunnel => Ok(Arc::new(self.registry.dialer(&server.name))),
+            Upstream::Http(url) => {
+                Ok(Arc::new(HttpDialer::new(url, self.tls.clone()).map_err(|e| failed(&e))?))
+            }
+            Upstream::Program(program) => {
+                let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some((_, running)) = programs.get(&server.name).filter(|(old, _)| old == program) {
+                    return Ok(Arc::new(running.clone()));
+                }
+                let verifier = Verifier::new(&self.assertion_key, server.name.as_str(), self.clock.clone());
+                let verifier = verifier.map_err(|e| failed(&e))?;
+                let (name, guard, rng) = (server.name.clone(), self.guard.clone(), self.rng.clone());
+                let started = StdioServer::new(name.clone(), program.clone(), guard, verifier, rng);
+                programs.insert(name, (program.clone(), started.clone()));
+                Ok(Arc::new(started))
+            }
+        }
+    }
+
+    /// Forgets the programs that are not published any more; each ends with the last call that is under way.
+    pub(crate) fn keep(&self, servers: &dyn Fn(&ServerName) -> bool) {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| servers(name));
+    }
+
+    /// Ends all programs; resolves when they are gone.
+    pub(crate) async fn stop(&self) {
+        let programs = std::mem::take(&mut *self.programs.lock().unwrap_or_else(PoisonError::into_inner));
+        futures_util::future::join_all(programs.values().map(|(_, running)| running.stop())).await;
+    }
+}
