@@ -40,6 +40,11 @@ pub const TARGET_BYTES: usize = 4 * KIB;
 pub const CLIENT_STREAMS: u32 = 128;
 /// Streams reset by the peer and still pending before the connection is closed (rapid reset).
 pub const PENDING_RESETS: usize = 20;
+/// HTTP/2 frames that ask for nothing and bring nothing (PING, SETTINGS, WINDOW_UPDATE, empty DATA …) in a row before the
+/// connection is closed.
+pub const FREE_FRAMES: u64 = 150;
+/// Of these, those that come back each second; others come back with each piece of a body, and each KiB that is sent.
+pub const FREE_FRAMES_PER_SECOND: u64 = 10;
 /// Time that streams and calls in flight get after SIGTERM.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that a client may leave a piece of an event stream unread.
@@ -51,6 +56,8 @@ pub const FORM_BYTES: usize = 64 * KIB;
 
 // --- certificates ---
 
+/// DNS names that are read from a client's certificate.
+pub const CLIENT_CERTIFICATE_NAMES: usize = 64;
 /// Connections to the plain port at once, and those that one source address may hold are a quarter of it.
 pub const PLAIN_CONNECTIONS: usize = 1000;
 /// Time for a request to the plain port and its answer.

@@ -3,6 +3,7 @@
 //! | module | step |
 //! |---|---|
 //! | [`listener`], [`tls`] | accept: TLS, limits, clients and links told apart, drain |
+//! | `flood` | HTTP/2 frames for nothing end a connection |
 //! | [`plain`] | the plain port: challenges of certificate authorities, redirects to https |
 //! | [`request`] | the way of a request |
 //! | [`guard`], [`cors`] | the HTTP head is unambiguous and for us; which pages may ask |
@@ -30,6 +31,7 @@ pub mod caller;
 pub mod cors;
 pub mod decide;
 pub mod facts;
+mod flood;
 pub mod guard;
 pub mod handle;
 pub mod inspect;

@@ -1,9 +1,10 @@
 //! The one public port: accepts connections, runs TLS within its time, serves HTTP within its bounds, and drains when told.
 
 use crate::Edge;
+use crate::flood::Counted;
 use crate::ports::{Links, TlsStream};
 use crate::request;
-use crate::tls::{self, Accepted, TlsConfigs};
+use crate::tls::{self, Accepted, Shown, TlsConfigs};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -58,11 +59,15 @@ pub async fn serve(
         };
         while running.try_join_next().is_some() {}
         let Some(source) = sources.admit(peer.ip()) else { continue };
-        let connection =
-            Connection { edge: edge.clone(), links: links.clone(), peer, watcher: graceful.watcher() };
-        let tls = tls.load_full();
+        let connection = Connection {
+            edge: edge.clone(),
+            links: links.clone(),
+            tls: tls.clone(),
+            peer,
+            watcher: graceful.watcher(),
+        };
         running.spawn(async move {
-            edge_connection(connection, stream, tls).await;
+            edge_connection(connection, stream).await;
             drop((permit, source));
         });
     }
@@ -85,12 +90,14 @@ pub async fn serve(
 struct Connection {
     edge: Arc<Edge>,
     links: Arc<dyn Links>,
+    tls: Arc<ArcSwap<TlsConfigs>>,
     peer: SocketAddr,
     watcher: Watcher,
 }
 
-async fn edge_connection(connection: Connection, stream: TcpStream, tls: Arc<TlsConfigs>) {
+async fn edge_connection(connection: Connection, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
+    let tls = connection.tls.load_full();
     let accepted = match timeout(limits::HANDSHAKE_TIMEOUT, tls::accept(stream, &tls)).await {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(error)) => {
@@ -105,8 +112,8 @@ async fn edge_connection(connection: Connection, stream: TcpStream, tls: Arc<Tls
     let metrics = connection.edge.metrics.clone();
     metrics.connections.inc();
     match accepted {
-        Accepted::Http1(stream) => serve_http1(connection, stream).await,
-        Accepted::Http2(stream) => serve_http2(connection, stream).await,
+        Accepted::Http1(stream, shown) => serve_http1(connection, stream, shown).await,
+        Accepted::Http2(stream, shown) => serve_http2(connection, stream, shown).await,
         Accepted::Challenge => {
             tracing::debug!(peer = %connection.peer, "a certificate authority was answered")
         }
@@ -122,8 +129,8 @@ async fn edge_connection(connection: Connection, stream: TcpStream, tls: Arc<Tls
     metrics.connections.dec();
 }
 
-async fn serve_http1(connection: Connection, stream: TlsStream) {
-    let Connection { edge, peer, watcher, .. } = connection;
+async fn serve_http1(connection: Connection, stream: TlsStream, shown: Option<Shown>) {
+    let Connection { edge, tls, peer, watcher, .. } = connection;
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -132,12 +139,17 @@ async fn serve_http1(connection: Connection, stream: TlsStream) {
         .max_buf_size(limits::HEADER_BYTES)
         .half_close(false)
         .pipeline_flush(false);
-    let service = service_fn(move |request| request::handle(edge.clone(), peer, request));
+    let service = service_fn(move |mut request| {
+        if let Some(shown) = &shown {
+            shown.attach(&mut request, &tls.load(), edge.clock.now());
+        }
+        request::handle(edge.clone(), peer, request)
+    });
     finish(peer, watcher, builder.serve_connection(TokioIo::new(stream), service)).await;
 }
 
-async fn serve_http2(connection: Connection, stream: TlsStream) {
-    let Connection { edge, peer, watcher, .. } = connection;
+async fn serve_http2(connection: Connection, stream: TlsStream, shown: Option<Shown>) {
+    let Connection { edge, tls, peer, watcher, .. } = connection;
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -151,15 +163,18 @@ async fn serve_http2(connection: Connection, stream: TlsStream) {
     // hyper answers pings for ever: a connection without streams is ended here.
     let activity = Activity::default();
     let active = activity.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request| {
+        if let Some(shown) = &shown {
+            shown.attach(&mut request, &tls.load(), edge.clock.now());
+        }
         let (edge, stream) = (edge.clone(), active.stream());
         async move {
             let answer = request::handle(edge, peer, request).await?;
-            Ok::<_, Infallible>(answer.map(|body| Body::new(Counted { body, _stream: stream })))
+            Ok::<_, Infallible>(answer.map(|body| Body::new(Streaming { body, _stream: stream })))
         }
     });
     tokio::select! {
-        () = finish(peer, watcher, builder.serve_connection(TokioIo::new(stream), service)) => {}
+        () = finish(peer, watcher, builder.serve_connection(TokioIo::new(Counted::new(stream)), service)) => {}
         () = activity.idle() => tracing::debug!(%peer, "an idle connection was closed"),
     }
 }
@@ -247,12 +262,12 @@ impl Activity {
 }
 
 /// An answer's body that counts as a stream for as long as it lives.
-struct Counted {
+struct Streaming {
     body: Body,
     _stream: watch::Receiver<u64>,
 }
 
-impl http_body::Body for Counted {
+impl http_body::Body for Streaming {
     type Data = Bytes;
     type Error = BodyError;
 

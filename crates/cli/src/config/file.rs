@@ -72,6 +72,20 @@ pub(crate) struct Tls {
     /// Order it from an ACME authority, and renew it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acme: Option<Acme>,
+    /// Ask clients for a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// Clients are asked for a certificate, which they need not have.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientCertificates {
+    /// The authorities whose certificates count, PEM.
+    pub ca: PathBuf,
+    /// The host names on which clients are asked; default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 /// An ACME authority (RFC 8555), such as Let's Encrypt.

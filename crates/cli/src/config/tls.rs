@@ -32,7 +32,19 @@ pub(crate) struct ExternalAccount {
     pub key_file: PathBuf,
 }
 
+/// Whose certificates clients may show, and on which names they are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientCertificates {
+    pub ca: PathBuf,
+    pub names: Vec<String>,
+}
+
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// `tls.client_certificates`, its path relative to the file.
+pub(super) fn clients(file: &file::ClientCertificates, base: &Path) -> ClientCertificates {
+    ClientCertificates { ca: base.join(&file.ca), names: file.names.clone() }
+}
 
 /// Checks `tls:`; the error says what to write instead.
 pub(super) fn parse(tls: &file::Tls, plain_port: bool, base: &Path) -> Result<Tls, String> {

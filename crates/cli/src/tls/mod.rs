@@ -3,11 +3,13 @@
 //! | module | |
 //! |---|---|
 //! | [`served`] | the certificate in use, and how long it lives |
+//! | [`clients`] | whose certificates clients may show |
 //! | [`files`] | from a pair of PEM files, read again when they change |
 //! | [`acme`] | from an ACME authority, kept in the store, replaced in time |
 //! | [`local`] | from Portunus' own CA, renewed in time |
 
 mod acme;
+mod clients;
 mod files;
 mod local;
 mod served;
@@ -42,6 +44,7 @@ pub(crate) struct Certificates {
     source: Source,
     /// The host of the public URL, as records name it.
     host: String,
+    clients: Option<clients::Authorities>,
     /// Attempts to get a certificate that failed.
     pub(crate) failures: Counter,
 }
@@ -100,7 +103,8 @@ impl Certificates {
             first.warn_of_name(&host);
             Slot::holding(first)
         }));
-        Ok(Self { slot, source, host, failures: Counter::default() })
+        let clients = config.client_certificates.as_ref().map(clients::Authorities::new);
+        Ok(Self { slot, source, host, clients, failures: Counter::default() })
     }
 
     /// The TLS configurations for clients, links and validating authorities.
@@ -110,6 +114,7 @@ impl Certificates {
         let clients = client_config(resolver).map_err(|e| StartError(format!("TLS: {e}")))?;
         Ok(TlsConfigs {
             clients: Arc::new(clients),
+            asking: self.clients.as_ref().map(|c| c.asking(&self.slot)).transpose().map_err(StartError)?,
             links: Some(link_config.map_err(|e| StartError(e.to_string()))?),
             challenges: self.challenges(ports.store, ports.clock, acme::Kind::TlsAlpn01),
         })
@@ -137,7 +142,10 @@ pub(crate) async fn start(
     parts: &Arc<Parts>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let mut tasks = vec![tokio::spawn(keep(parts.clone(), stopped.clone()))];
+    let mut tasks = vec![
+        tokio::spawn(keep(parts.clone(), stopped.clone())),
+        tokio::spawn(clients::keep(parts.clone(), stopped.clone())),
+    ];
     if let Some(address) = config.http {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|e| StartError(format!("listen on {address}: {e}")))?;

@@ -8,7 +8,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
 use std::io::{Error, ErrorKind, Result};
 use std::net::Ipv4Addr;
@@ -24,7 +24,11 @@ const ANSWER: Duration = Duration::from_secs(90);
 #[derive(Clone)]
 pub(crate) struct Http {
     roots: RootCertStore,
+    identity: Option<Arc<Identity>>,
 }
+
+/// A certificate and its key, to show to a server that asks.
+type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
@@ -35,7 +39,7 @@ pub(crate) struct Reply {
 
 impl Http {
     pub(crate) fn plain() -> Self {
-        Self { roots: RootCertStore::empty() }
+        Self { roots: RootCertStore::empty(), identity: None }
     }
 
     pub(crate) fn trusting(ca_pem: &[u8]) -> Self {
@@ -43,7 +47,12 @@ impl Http {
         for certificate in CertificateDer::pem_slice_iter(ca_pem) {
             roots.add(certificate.unwrap()).unwrap();
         }
-        Self { roots }
+        Self { roots, identity: None }
+    }
+
+    /// The same client with a certificate of its own.
+    pub(crate) fn presenting(&self, identity: Identity) -> Self {
+        Self { roots: self.roots.clone(), identity: Some(Arc::new(identity)) }
     }
 
     pub(crate) async fn get(&self, url: &str) -> Result<Reply> {
@@ -90,8 +99,11 @@ impl Http {
 
     /// A TLS connection to send whatever one likes.
     pub(crate) async fn tls(&self, port: u16, alpn: &[&[u8]]) -> Result<TlsStream<TcpStream>> {
-        let mut config =
-            rustls::ClientConfig::builder().with_root_certificates(self.roots.clone()).with_no_client_auth();
+        let config = rustls::ClientConfig::builder().with_root_certificates(self.roots.clone());
+        let mut config = match self.identity.as_deref() {
+            None => config.with_no_client_auth(),
+            Some((leaf, key)) => config.with_client_auth_cert(vec![leaf.clone()], key.clone_key()).unwrap(),
+        };
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         stream.set_nodelay(true)?;

@@ -14,6 +14,7 @@ mod upstream;
 
 mod bad_input;
 mod certificates;
+mod client_certificates;
 mod clients;
 mod conformance;
 mod crash;
