@@ -12,8 +12,9 @@ import { pathToFileURL } from 'node:url';
 
 const PAGES_AT_MOST = 12;
 
-/** Signs in and decides; resolves to the URL (with `code` or `error`) the client is waiting for. */
-export async function authorize(authorizationUrl, { decision = 'allow', file = process.env.PORTUNUS_PERSON } = {}) {
+/** Signs in and decides; resolves to the URL (with `code` or `error`) the client is waiting for, or, where nobody waits for
+ *  the browser, to the words of the page that matches `done`. */
+export async function authorize(authorizationUrl, { decision = 'allow', file = process.env.PORTUNUS_PERSON, done } = {}) {
   const origin = new URL(authorizationUrl).origin;
   const jar = new Map();
   let request = { url: new URL(authorizationUrl), method: 'GET' };
@@ -27,6 +28,7 @@ export async function authorize(authorizationUrl, { decision = 'allow', file = p
       continue;
     }
     const html = await response.text();
+    if (done?.test(words(html))) return words(html);
     const away = leavingLink(html, request.url, origin);
     if (away) return away;
     if (response.status >= 500) throw new Error(`${request.url.pathname} answered ${response.status}: ${words(html)}`);
@@ -51,7 +53,7 @@ export function forms(html) {
 function answer(html, base, person, decision, file) {
   const all = forms(html);
   const secret = (form) => form.fields.filter((field) => field.type === 'password');
-  const form = all.find((candidate) => secret(candidate).length > 0) ?? all.find((candidate) => button(candidate, decision));
+  const form = all.find((candidate) => secret(candidate).length > 0) ?? all.find((candidate) => button(candidate, decision)) ?? all.find(hasText);
   if (!form) throw new Error(`no form to fill in at ${base.pathname}: ${words(html)}`);
   const changes = secret(form).some((field) => field.autocomplete === 'new-password');
   const body = new URLSearchParams();
@@ -67,6 +69,11 @@ function answer(html, base, person, decision, file) {
   if ((form.method ?? 'get').toLowerCase() === 'post') return { url, method: 'POST', body, referrer: base };
   url.search = body;
   return { url, method: 'GET' };
+}
+
+/** A form with something to type in, such as a code that is filled in already. */
+function hasText(form) {
+  return form.fields.some((field) => field.type === 'text');
 }
 
 function typed(field, person) {

@@ -19,6 +19,7 @@ use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::client_admin;
 use portunus_oauth::config::Issuer;
+use portunus_oauth::dpop::Guard;
 use portunus_oauth::ports::Ports;
 use portunus_store::SqliteStore;
 use portunus_tunnel::certificate::PeerCertificate;
@@ -196,12 +197,15 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         rng: rng.clone(),
         issuer: issuer.clone(),
         fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone(), issuer.clone())),
+        trusted: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
+        dpop: Guard::new(seed.expose(), config.dpop_nonce),
         jwks: portunus_web::jwks(&signer.public_key()),
     });
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);
     let edge = Edge {
         snapshot: ArcSwap::from_pointee(snapshot),
         callers: caller::Callers::new(&*store, clock.clone()),
+        proofs: Guard::new(seed.expose(), config.dpop_nonce),
         store: store.clone(),
         ledger: ledger.clone(),
         redactor,
@@ -250,7 +254,7 @@ fn gateway_info(public_url: &str, signer: &assertion::Signer) -> GatewayInfo {
 pub(crate) fn issuer(config: &Config) -> Result<Issuer, StartError> {
     let servers = config.servers.iter().map(|entry| entry.server.clone()).collect();
     let issuer = Issuer::new(&config.public_url, servers).map_err(|e| StartError(e.to_string()))?;
-    Ok(issuer.with_registration(config.registration.clone()))
+    Ok(issuer.with_registration(config.registration.clone()).with_machines(config.machines.clone()))
 }
 
 /// Makes the stored clients of the configuration what it says.

@@ -70,6 +70,9 @@ pub struct Grant {
     /// What kind of actor drives the client; `None`: what the way of signing in says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
+    /// When it can be forgotten, if it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
 }
 
 impl Document for Grant {
@@ -79,6 +82,9 @@ impl Document for Grant {
     }
     fn parent(&self) -> Option<String> {
         Some(self.user.to_string())
+    }
+    fn expires_at(&self) -> Option<Timestamp> {
+        self.ends_at
     }
 }
 

@@ -139,6 +139,26 @@ pub const DEVICE_REQUESTS: u64 = 10_000;
 /// Typed codes in [`LOGIN_WINDOW`] that were none, of all users together: with [`DEVICE_REQUESTS`] codes of 43 bits the
 /// chance that one is hit is about one in a million.
 pub const DEVICE_GUESSES: u32 = 1_000;
+/// Bytes of a `DPoP` proof.
+pub const DPOP_PROOF_BYTES: usize = 4 * KIB;
+/// Age at which such a proof is refused.
+pub const DPOP_AGE: Duration = Duration::from_secs(120);
+/// Age at which the nonce in it is refused.
+pub const DPOP_NONCE_AGE: Duration = Duration::from_secs(5 * 60);
+/// Proofs remembered in one span of their age; further ones are refused.
+pub const DPOP_PROOFS: usize = 200_000;
+/// Bytes of an assertion of a platform or identity provider.
+pub const FOREIGN_ASSERTION_BYTES: usize = 16 * KIB;
+/// Longest life of a platform's token for a workload.
+pub const WORKLOAD_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Longest life of an access token of a workload.
+pub const WORKLOAD_TTL: Duration = Duration::from_secs(3600);
+/// Longest life of an identity provider's assertion (ID-JAG).
+pub const ID_JAG_LIFE: Duration = Duration::from_secs(20 * 60);
+/// Time for which a grant that has no refresh token is kept after its access token has ended.
+pub const ENDED_GRANT_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Clients that one token can go through by exchange.
+pub const EXCHANGES: usize = 8;
 /// Life of a browser session.
 pub const SESSION_TTL: Duration = Duration::from_secs(12 * 3600);
 /// Life of a join token.

@@ -3,6 +3,7 @@
 
 use crate::Published;
 use crate::refusal::{Refusal, Unauthorized};
+use crate::sender::Scheme;
 use http::{HeaderMap, Request, header};
 use portunus_core::caller::Caller;
 use portunus_core::digest::Digest;
@@ -121,21 +122,22 @@ impl Callers {
         callers
     }
 
-    /// Who holds this request's token, if it is good for this server.
+    /// Whose token this request bears, if it is good for this server. Whether it may be borne by whoever sent it,
+    /// [`crate::sender::check`] must say.
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`] for a token that proves nothing here, [`Refusal::Store`] when that cannot be found out.
-    pub async fn identify<B>(
+    pub async fn identify<'r, B>(
         &self,
         store: &dyn Store,
         server: &ServerName,
-        request: &Request<B>,
+        request: &'r Request<B>,
         now: Timestamp,
-    ) -> Result<Arc<Known>, Refusal> {
+    ) -> Result<Borne<'r>, Refusal> {
         if request.uri().query().is_some_and(|query| query.contains("access_token=")) {
             return Err(Refusal::Unauthorized(Unauthorized::InQuery));
         }
-        let text = bearer(request.headers()).map_err(Refusal::Unauthorized)?;
+        let (scheme, text) = presented(request.headers()).map_err(Refusal::Unauthorized)?;
         let invalid = || Refusal::Unauthorized(Unauthorized::Invalid);
         let digest = token::digest(TokenKind::Access, text).ok_or_else(invalid)?;
         let known = match self.warm(&digest, now) {
@@ -143,7 +145,10 @@ impl Callers {
             None => self.load(store, text, digest, now).await?,
         };
         // A token is for one audience (law 4); for any other server it is simply not valid.
-        if known.caller.server == *server { Ok(known) } else { Err(invalid()) }
+        if known.caller.server != *server {
+            return Err(invalid());
+        }
+        Ok(Borne { known, scheme, token: text })
     }
 
     fn warm(&self, digest: &Digest, now: Timestamp) -> Option<Arc<Known>> {
@@ -241,8 +246,15 @@ impl Warm {
     }
 }
 
-/// The one Bearer token of a request (RFC 6750 section 2.1).
-fn bearer(headers: &HeaderMap) -> Result<&str, Unauthorized> {
+/// A good token as it was presented; not yet proven to be in the right hands.
+pub struct Borne<'r> {
+    pub(crate) known: Arc<Known>,
+    pub(crate) scheme: Scheme,
+    pub(crate) token: &'r str,
+}
+
+/// The one token of a request (RFC 6750 section 2.1, RFC 9449 section 7.1).
+fn presented(headers: &HeaderMap) -> Result<(Scheme, &str), Unauthorized> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(Unauthorized::Missing)?;
     if values.next().is_some() {
@@ -250,5 +262,11 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Unauthorized> {
     }
     let text = value.to_str().map_err(|_| Unauthorized::Malformed)?;
     let (scheme, token) = text.split_once(' ').ok_or(Unauthorized::Malformed)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token) } else { Err(Unauthorized::Malformed) }
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok((Scheme::Bearer, token))
+    } else if scheme.eq_ignore_ascii_case("dpop") {
+        Ok((Scheme::Dpop, token))
+    } else {
+        Err(Unauthorized::Malformed)
+    }
 }

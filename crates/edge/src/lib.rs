@@ -8,7 +8,7 @@
 //! | [`request`] | the way of a request |
 //! | [`guard`], [`cors`] | the HTTP head is unambiguous and for us; which pages may ask |
 //! | [`route`] | host and path → server |
-//! | [`caller`] | token → user, client, grant |
+//! | [`caller`], [`sender`] | token → user, client, grant; the key that it is bound to |
 //! | [`body`], [`asked`] | bounded read, strict parse |
 //! | [`handle`] | session, event and task ids and `requestState` belong to one caller |
 //! | [`mirror`] | headers that mirror arguments agree with them |
@@ -48,6 +48,7 @@ pub mod route;
 pub mod screen;
 pub mod seal;
 pub mod send;
+pub mod sender;
 pub mod stream;
 pub mod tls;
 pub mod upstream;
@@ -61,6 +62,7 @@ use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
 use portunus_ledger::redact::Redactor;
+use portunus_oauth::dpop::Guard;
 use portunus_policy::Engine;
 use portunus_policy::sql::Dialect;
 use portunus_vault::Vault;
@@ -74,6 +76,8 @@ pub struct Edge {
     pub snapshot: ArcSwap<Snapshot>,
     /// Warm callers.
     pub callers: Arc<caller::Callers>,
+    /// Remembers which proofs of possession were used here.
+    pub proofs: Guard,
     /// Durable state.
     pub store: Arc<dyn Store>,
     /// Where records go.

@@ -5,6 +5,7 @@ use portunus_core::dialer::DialError;
 use portunus_core::id::{Id, ServerName};
 use portunus_core::record::LedgerError;
 use portunus_core::store::StoreError;
+use portunus_oauth::dpop::DpopError;
 use portunus_vault::VaultError;
 
 /// A refused request.
@@ -99,12 +100,24 @@ pub enum Unauthorized {
     /// There is no Authorization header.
     #[error("sign in first")]
     Missing,
-    /// The header is not one `Bearer` token.
-    #[error("the Authorization header is not one Bearer token")]
+    /// The header is not one `Bearer` or `DPoP` token.
+    #[error("the Authorization header is not one Bearer or DPoP token")]
     Malformed,
     /// The token is unknown, expired, revoked, or for another server; which of these is not told.
     #[error("the access token is not valid for this server")]
     Invalid,
+    /// A token that is bound to a key came without a proof of it (RFC 9449 section 7.2).
+    #[error("this access token is bound to a key: send it with the DPoP scheme and a proof")]
+    Bound,
+    /// A token came with the `DPoP` scheme that is not bound to such a key.
+    #[error("this access token is not bound to a DPoP key: send it with the Bearer scheme")]
+    NotBound,
+    /// The proof is missing or wrong.
+    #[error("{0}")]
+    Proof(DpopError),
+    /// A token that is bound to a certificate came through a connection without it (RFC 8705 section 3).
+    #[error("this access token is bound to another client certificate than the connection's")]
+    Certificate,
     /// A token came in the query, where proxies log it (RFC 6750 section 2.3 forbids it here).
     #[error("tokens are accepted in the Authorization header only")]
     InQuery,

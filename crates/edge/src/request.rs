@@ -11,6 +11,7 @@ use crate::respond::{self, Place};
 use crate::route::{self, Route};
 use crate::seal::{Seal, how_it_ended};
 use crate::send;
+use crate::sender;
 use crate::stream::{Bounds, Sealed};
 use crate::{Edge, Snapshot, body, cors, guard, handle, mirror};
 use bytes::Bytes;
@@ -77,7 +78,9 @@ where
     let started = Instant::now();
     guard::check_origin(request.headers(), &snapshot.origins)?;
     let published = snapshot.servers.get(name).ok_or_else(|| Refusal::NoServer(name.clone()))?;
-    let known = edge.callers.identify(&*edge.store, name, request, edge.clock.now()).await?;
+    let now = edge.clock.now();
+    let borne = edge.callers.identify(&*edge.store, name, request, now).await?;
+    let known = sender::check(&edge.proofs, &snapshot.public_url, borne, request, now)?;
     let certificate = ClientCertificate::of(request.extensions()).cloned();
     let mut asked = asked::read(request, published).await?;
     handle::open(&edge, &mut asked, &known.caller, edge.clock.now())?;

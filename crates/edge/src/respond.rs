@@ -7,6 +7,8 @@ use http::{HeaderValue, Response, StatusCode, header};
 use portunus_core::dialer::{self, Body, DialError};
 use portunus_core::id::ServerName;
 use portunus_mcp::answer;
+use portunus_oauth::dpop::{self, DpopError};
+use portunus_oauth::keys::ALGORITHMS;
 use serde_json::json;
 
 /// JSON-RPC codes of Portunus' own refusals, from the range that JSON-RPC 2.0 section 5.1 leaves to implementations.
@@ -148,11 +150,21 @@ fn challenge(why: &Unauthorized, place: &Place<'_>) -> Response<Body> {
         format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{server}/mcp\"")
     });
     // RFC 6750 section 3.1: no error code when the request carried no authentication at all.
-    let error = (*why != Unauthorized::Missing)
-        .then(|| format!("error=\"invalid_token\", error_description=\"{why}\""));
+    let code = if let Unauthorized::Proof(error) = why { error.code() } else { "invalid_token" };
+    let error =
+        (*why != Unauthorized::Missing).then(|| format!("error=\"{code}\", error_description=\"{why}\""));
     let scope = Some(format!("scope=\"{}\"", portunus_oauth::config::SCOPE));
-    let parts: Vec<String> = [error, metadata, scope].into_iter().flatten().collect();
-    if let Ok(value) = HeaderValue::from_str(&format!("Bearer {}", parts.join(", "))) {
+    // RFC 9449 section 7.1: whoever has such a token is told in its own scheme.
+    let of_keys = matches!(why, Unauthorized::Bound | Unauthorized::Proof(_));
+    let algorithms = of_keys.then(|| format!("algs=\"{}\"", ALGORITHMS.join(" ")));
+    let scheme = if of_keys { "DPoP" } else { "Bearer" };
+    if let Unauthorized::Proof(DpopError::Nonce(nonce)) = why
+        && let Ok(nonce) = HeaderValue::from_str(nonce)
+    {
+        response.headers_mut().insert(dpop::NONCE_HEADER, nonce);
+    }
+    let parts: Vec<String> = [error, algorithms, metadata, scope].into_iter().flatten().collect();
+    if let Ok(value) = HeaderValue::from_str(&format!("{scheme} {}", parts.join(", "))) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
     }
     response

@@ -112,6 +112,7 @@ pub async fn approve(
                 revoked_at: None,
                 revoked_why: None,
                 actor: None,
+                ends_at: None,
             };
             let batch = Batch::new().insert(&grant);
             (grant, "grant.created", batch)

@@ -89,6 +89,8 @@ impl Registered {
             "token_endpoint_auth_method": self.client.auth_method,
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
+            "dpop_bound_access_tokens": self.client.dpop_bound,
+            "tls_client_certificate_bound_access_tokens": self.client.certificate_bound,
             "scope": SCOPE,
         });
         let Some(members) = body.as_object_mut() else { return Secret::new(body.to_string()) };

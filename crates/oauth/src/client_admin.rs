@@ -115,6 +115,8 @@ impl NewClient {
             created_at: now,
             fetched_at: None,
             fresh_until: None,
+            dpop_bound: false,
+            certificate_bound: false,
             agreed_at: None,
         })
     }

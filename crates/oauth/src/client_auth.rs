@@ -10,7 +10,7 @@ use crate::ports::Ports;
 use crate::registration::Admission;
 use crate::signed::{self, Expected, Proven};
 use crate::{client, client_keys};
-use portunus_core::caller::ClientProof;
+use portunus_core::caller::{ClientProof, Confirmation, Holding};
 use portunus_core::digest::{equal, sha256};
 use portunus_core::document::{Client, UsedAssertion};
 use portunus_core::secret::Secret;
@@ -24,9 +24,19 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 pub struct Authenticated {
     client: Client,
     proof: ClientProof,
+    bound: Option<Confirmation>,
 }
 
 impl Authenticated {
+    /// The same client, which has also proven a key that its tokens will be bound to.
+    pub(crate) fn bind(mut self, bound: Option<Confirmation>) -> Self {
+        self.bound = bound;
+        self
+    }
+    /// How it will hold the tokens that it gets now.
+    pub(crate) fn holding(&self) -> Holding {
+        Holding { proof: self.proof, bound: self.bound, via: Vec::new() }
+    }
     /// The client.
     #[must_use]
     pub fn client(&self) -> &Client {
@@ -75,7 +85,7 @@ pub async fn authenticate(ports: &Ports<'_>, request: &Request<'_>) -> Result<Au
         _ => None,
     };
     let proof = proof.ok_or_else(|| refused("the client secret is wrong"))?;
-    Ok(Authenticated { client, proof })
+    Ok(Authenticated { client, proof, bound: None })
 }
 
 /// An assertion proves its client once (RFC 7523 section 3, item 7): it is remembered before anything else is done.
@@ -99,7 +109,7 @@ async fn by_assertion(ports: &Ports<'_>, request: &Request<'_>) -> Result<Authen
     let digest = sha256(&[b"portunus client assertion\0", claimed.as_bytes(), b"\0", proven.id.as_bytes()]);
     let used = UsedAssertion { digest, expires_at: proven.refused_from };
     match ports.store.commit(Batch::new().insert(&used)).await {
-        Ok(_generation) => Ok(Authenticated { client, proof: ClientProof::Key }),
+        Ok(_generation) => Ok(Authenticated { client, proof: ClientProof::Key, bound: None }),
         Err(StoreError::Conflict { .. }) => Err(refused(
             "this assertion was used before; sign a new one, with another `jti`, for every request",
         )),

@@ -65,12 +65,14 @@ pub(crate) async fn issue(
                 revoked_at: None,
                 revoked_why: None,
                 actor: Some(Actor::Workload),
+                ends_at: None,
             };
             let batch = Batch::new().insert(&grant);
             (grant, batch)
         }
     };
-    let new = New::mint_access(ports, &grant, grant.scopes.clone(), limits::ACCESS_TTL)?.held(client.proof());
+    let new =
+        New::mint_access(ports, &grant, grant.scopes.clone(), limits::ACCESS_TTL)?.held(client.holding());
     // No record, no token; and none at all when it is not stored.
     grants::record(ports, known.client_id.as_str(), "token.issued", &grant, &[("grant_type", GRANT_TYPE)])
         .await?;

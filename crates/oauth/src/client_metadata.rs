@@ -32,6 +32,10 @@ pub(crate) struct Metadata {
     grant_types: Option<Vec<String>>,
     response_types: Option<Vec<String>>,
     client_secret: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    dpop_bound_access_tokens: bool,
+    #[serde(default)]
+    tls_client_certificate_bound_access_tokens: bool,
 }
 
 impl Metadata {
@@ -147,6 +151,8 @@ impl Metadata {
             keys,
             signing_alg,
             servers: Vec::new(),
+            dpop_bound: self.dpop_bound_access_tokens,
+            certificate_bound: self.tls_client_certificate_bound_access_tokens,
             source,
             standing: Standing::Undecided,
             decided_by: None,

@@ -1,5 +1,6 @@
 //! The issuer and the servers it gives tokens for: one immutable value, replaced whole when the configuration reloads.
 
+use crate::machines::Machines;
 use crate::registration::Registration;
 use portunus_core::id::ServerName;
 use portunus_core::server::Server;
@@ -17,6 +18,7 @@ pub struct Issuer {
     url: Arc<str>,
     servers: Arc<[Server]>,
     registration: Arc<Registration>,
+    machines: Arc<Machines>,
 }
 
 /// Why a public URL cannot be an issuer.
@@ -54,6 +56,7 @@ impl Issuer {
             url: public_url.as_str().trim_end_matches('/').into(),
             servers: servers.into(),
             registration: Arc::default(),
+            machines: Arc::default(),
         })
     }
 
@@ -61,6 +64,18 @@ impl Issuer {
     #[must_use]
     pub fn with_registration(self, registration: Registration) -> Self {
         Self { registration: Arc::new(registration), ..self }
+    }
+
+    /// The same issuer, with what the configuration says of machines.
+    #[must_use]
+    pub fn with_machines(self, machines: Machines) -> Self {
+        Self { machines: Arc::new(machines), ..self }
+    }
+
+    /// What it knows of machines.
+    #[must_use]
+    pub fn machines(&self) -> &Machines {
+        &self.machines
     }
 
     /// Which clients may be used here.

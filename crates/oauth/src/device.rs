@@ -230,6 +230,7 @@ pub async fn decide(
         revoked_at: None,
         revoked_why: None,
         actor: None,
+        ends_at: None,
     };
     grants::record(ports, by, "grant.created", &grant, &[("through", "device")]).await?;
     client::mark_agreed(ports, &grant.client_id).await?;
@@ -284,7 +285,7 @@ async fn issue(
     if request.issuer.server(&grant.value.server).is_none() {
         return Err(OAuthError::new(ErrorCode::InvalidTarget, "the server is not published any more"));
     }
-    let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?.held(client.proof());
+    let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?.held(client.holding());
     let used = DeviceRequest { state: DeviceState::Used(grant.value.id.clone()), ..device };
     let batch = new.batch(Batch::new().update(&used, version), &grant);
     match ports.store.commit(batch).await {

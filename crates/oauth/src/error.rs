@@ -41,6 +41,10 @@ pub enum ErrorCode {
     SlowDown,
     /// Nobody decided in time.
     ExpiredToken,
+    /// The proof of a key is missing or wrong (RFC 9449 section 5).
+    InvalidDpopProof,
+    /// The proof of a key needs a nonce of ours (RFC 9449 section 8).
+    UseDpopNonce,
     /// Too much of this at the moment.
     TemporarilyUnavailable,
     /// Something failed on our side.
@@ -69,6 +73,8 @@ impl ErrorCode {
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",
             Self::ExpiredToken => "expired_token",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

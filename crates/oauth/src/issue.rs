@@ -108,6 +108,7 @@ async fn script_grant(ports: &Ports<'_>, order: &Order) -> Result<(Grant, Batch)
         revoked_at: None,
         revoked_why: None,
         actor: None,
+        ends_at: None,
     };
     let batch = Batch::new().insert(&grant);
     Ok((grant, batch))

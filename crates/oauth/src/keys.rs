@@ -3,6 +3,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
+use portunus_core::digest::{Digest, sha256};
 use portunus_core::limits;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -178,6 +179,17 @@ impl PublicKey {
             Material::Ed25519 { .. } => wanted == Algorithm::EdDSA,
         };
         by_type && self.alg.as_deref().is_none_or(|alg| algorithm(alg) == Some(wanted))
+    }
+
+    /// The SHA-256 thumbprint of RFC 7638: one text for one key, since its parts were read strictly.
+    #[must_use]
+    pub fn thumbprint(&self) -> Digest {
+        let text = match &self.material {
+            Material::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#),
+            Material::P256 { crv, x, y } => format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#),
+            Material::Ed25519 { crv, x } => format!(r#"{{"crv":"{crv}","kty":"OKP","x":"{x}"}}"#),
+        };
+        sha256(&[text.as_bytes()])
     }
 
     /// The key as `jsonwebtoken` takes it; `None` when it is malformed after all.

@@ -23,6 +23,11 @@
 //! | [`token`] | the token endpoint: code exchange and refresh |
 //! | [`device`] | the device grant (RFC 8628) |
 //! | [`client_credentials`] | tokens for machines in their own name |
+//! | [`jwt_bearer`], [`workload`] | tokens for workloads (RFC 7523) |
+//! | [`exchange`] | token exchange that narrows (RFC 8693) |
+//! | [`foreign`], `issuer_keys`, `strict` | assertions of other issuers, their keys, their JSON |
+//! | [`dpop`], `possession` | proofs of possession (RFC 9449), and what tokens are bound to |
+//! | [`machines`] | what the configuration says about machines |
 //! | [`issue`] | tokens that an administrator issues for scripts |
 //! | [`revocation`] | RFC 7009 and RFC 7662 |
 //! | [`resolve`] | access token → caller, for the edge |
@@ -47,26 +52,35 @@ pub mod client_metadata;
 pub mod config;
 pub mod csrf;
 pub mod device;
+pub mod dpop;
 pub mod endpoint;
 pub mod error;
+pub mod exchange;
+pub mod foreign;
 pub mod form;
 pub mod grants;
 pub mod issue;
+mod issuer_keys;
+pub mod jwt_bearer;
 pub mod keys;
 pub mod login;
+pub mod machines;
 pub mod metadata;
 pub mod password;
 pub mod ports;
+mod possession;
 pub mod redirect;
 pub mod registration;
 pub mod resolve;
 pub mod revocation;
 pub mod session;
 pub mod signed;
+mod strict;
 pub mod text;
 pub mod throttle;
 pub mod token;
 pub mod users;
+pub mod workload;
 
 #[cfg(test)]
 mod signer;

@@ -3,7 +3,7 @@
 use crate::config::{Issuer, OFFLINE_SCOPE, SCOPE};
 use crate::keys::ALGORITHMS;
 use crate::registration::Dynamic;
-use crate::{client_credentials, device};
+use crate::{client_credentials, device, exchange, jwt_bearer};
 use portunus_core::server::Server;
 use serde::Serialize;
 
@@ -36,6 +36,8 @@ pub fn protected_resource<'a>(issuer: &'a Issuer, server: &'a Server) -> Protect
         authorization_servers: [issuer.as_str()],
         scopes_supported: [SCOPE],
         bearer_methods_supported: ["header"],
+        dpop_signing_alg_values_supported: ALGORITHMS,
+        tls_client_certificate_bound_access_tokens: true,
         resource_name: &server.title,
     }
 }
@@ -62,7 +64,11 @@ pub fn authorization_server(issuer: &Issuer) -> AuthorizationServer<'_> {
             "refresh_token",
             client_credentials::GRANT_TYPE,
             device::GRANT_TYPE,
+            jwt_bearer::GRANT_TYPE,
+            exchange::GRANT_TYPE,
         ],
+        dpop_signing_alg_values_supported: ALGORITHMS,
+        tls_client_certificate_bound_access_tokens: true,
         token_endpoint_auth_methods_supported: METHODS,
         token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
         revocation_endpoint_auth_methods_supported: METHODS,
@@ -84,6 +90,8 @@ pub struct ProtectedResource<'a> {
     authorization_servers: [&'a str; 1],
     scopes_supported: [&'static str; 1],
     bearer_methods_supported: [&'static str; 1],
+    dpop_signing_alg_values_supported: [&'static str; 4],
+    tls_client_certificate_bound_access_tokens: bool,
     resource_name: &'a str,
 }
 
@@ -102,7 +110,9 @@ pub struct AuthorizationServer<'a> {
     scopes_supported: [&'static str; 2],
     response_types_supported: [&'static str; 1],
     response_modes_supported: [&'static str; 1],
-    grant_types_supported: [&'static str; 4],
+    grant_types_supported: [&'static str; 6],
+    dpop_signing_alg_values_supported: [&'static str; 4],
+    tls_client_certificate_bound_access_tokens: bool,
     token_endpoint_auth_methods_supported: [&'static str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     revocation_endpoint_auth_methods_supported: [&'static str; 4],
@@ -137,8 +147,16 @@ mod tests {
             "scopes_supported": ["mcp", "offline_access"],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials",
-                "urn:ietf:params:oauth:grant-type:device_code"],
+            "grant_types_supported": [
+                "authorization_code",
+                "refresh_token",
+                "client_credentials",
+                "urn:ietf:params:oauth:grant-type:device_code",
+                "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                "urn:ietf:params:oauth:grant-type:token-exchange",
+            ],
+            "dpop_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
+            "tls_client_certificate_bound_access_tokens": true,
             "token_endpoint_auth_methods_supported":
                 ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"],
             "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],

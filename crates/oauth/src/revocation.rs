@@ -6,8 +6,11 @@ use crate::error::{ErrorCode, OAuthError};
 use crate::grants;
 use crate::ports::Ports;
 use crate::resolve::{ResolveError, resolve};
+use data_encoding::BASE64URL_NOPAD;
+use portunus_core::caller::{Caller, Confirmation};
+use portunus_core::digest::Digest;
 use portunus_core::document::{AccessToken, Grant, RefreshToken};
-use portunus_core::id::Id;
+use portunus_core::id::{ClientId, Id};
 use portunus_core::store::{Batch, Expect, load};
 use portunus_core::token::{self, TokenKind};
 use serde::Serialize;
@@ -25,24 +28,32 @@ pub async fn revoke(ports: &Ports<'_>, request: &Request<'_>) -> Result<(), OAut
     if let Some(digest) = token::digest(TokenKind::Refresh, text)
         && let Some(token) = load::<RefreshToken>(ports.store, &digest.hex()).await?
     {
-        own_grant(ports, &client, &token.value.grant).await?;
+        own_grant(ports, &client, &token.value.grant, None).await?;
         grants::revoke(ports, &token.value.grant, by, "by its client").await?;
     }
     if let Some(digest) = token::digest(TokenKind::Access, text)
         && let Some(token) = load::<AccessToken>(ports.store, &digest.hex()).await?
     {
-        let grant = own_grant(ports, &client, &token.value.grant).await?;
+        let holder = token.value.holding.via.first();
+        let grant = own_grant(ports, &client, &token.value.grant, holder).await?;
         ports.store.commit(Batch::new().delete::<AccessToken>(&digest.hex(), Expect::Any)).await?;
         grants::record(ports, by, "token.revoked", &grant, &[]).await?;
     }
     Ok(())
 }
 
-async fn own_grant(ports: &Ports<'_>, client: &Authenticated, id: &Id) -> Result<Grant, OAuthError> {
-    let grant = load::<Grant>(ports.store, id.as_str()).await?;
-    grant.map(|grant| grant.value).filter(|grant| grant.client_id == client.client().client_id).ok_or_else(
-        || OAuthError::new(ErrorCode::UnauthorizedClient, "this token was issued to another client"),
-    )
+/// The grant of a token that this client holds; one that went through an exchange has another holder than its grant.
+async fn own_grant(
+    ports: &Ports<'_>,
+    client: &Authenticated,
+    id: &Id,
+    holder: Option<&ClientId>,
+) -> Result<Grant, OAuthError> {
+    let grant = load::<Grant>(ports.store, id.as_str()).await?.map(|grant| grant.value);
+    let own = |grant: &Grant| *holder.unwrap_or(&grant.client_id) == client.client().client_id;
+    grant.filter(own).ok_or_else(|| {
+        OAuthError::new(ErrorCode::UnauthorizedClient, "this token was issued to another client")
+    })
 }
 
 /// What introspection says about a token (RFC 7662 section 2.2).
@@ -70,9 +81,43 @@ pub struct Active {
     iss: String,
     token_type: &'static str,
     exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Cnf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Act>,
 }
 
-/// Tells a client with a secret about one of its own access tokens.
+/// The key that the token is bound to (RFC 9449 section 6.2, RFC 8705 section 3.2).
+#[derive(Debug, PartialEq, Eq, Serialize)]
+enum Cnf {
+    #[serde(rename = "jkt")]
+    Dpop(String),
+    #[serde(rename = "x5t#S256")]
+    Certificate(String),
+}
+
+/// The client that acts, and on the word of which others (RFC 8693 section 4.1).
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Act {
+    client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<Box<Act>>,
+}
+
+fn cnf(bound: Confirmation) -> Cnf {
+    let text = |digest: Digest| BASE64URL_NOPAD.encode(&digest.0);
+    match bound {
+        Confirmation::Dpop(key) => Cnf::Dpop(text(key)),
+        Confirmation::Certificate(thumbprint) => Cnf::Certificate(text(thumbprint)),
+    }
+}
+
+fn act(via: &[ClientId]) -> Option<Act> {
+    let (first, rest) = via.split_first()?;
+    Some(Act { client_id: first.to_string(), act: act(rest).map(Box::new) })
+}
+
+/// Tells a client that has proven itself about one of its own access tokens, or about one for a server that it stands for.
 ///
 /// # Errors
 /// When the client does not prove itself with a secret.
@@ -83,7 +128,7 @@ pub async fn introspect(ports: &Ports<'_>, request: &Request<'_>) -> Result<Intr
         return Err(OAuthError::new(ErrorCode::InvalidClient, description));
     }
     let resolved = match resolve(ports.store, ports.now, request.form.require("token")?).await {
-        Ok(resolved) if resolved.caller.client == client.client().client_id => resolved,
+        Ok(resolved) if may_ask(request, &client, &resolved.caller) => resolved,
         Err(ResolveError::Store(error)) => return Err(error.into()),
         _ => return Ok(Introspection::Inactive { active: false }),
     };
@@ -96,9 +141,20 @@ pub async fn introspect(ports: &Ports<'_>, request: &Request<'_>) -> Result<Intr
         sub: caller.user.to_string(),
         aud: request.issuer.resource(&caller.server),
         iss: request.issuer.as_str().to_owned(),
-        token_type: "Bearer",
+        token_type: if matches!(caller.holding.bound, Some(Confirmation::Dpop(_))) {
+            "DPoP"
+        } else {
+            "Bearer"
+        },
         exp: resolved.expires_at.as_secs(),
+        cnf: caller.holding.bound.map(cnf),
+        act: act(&caller.holding.via),
     }))
+}
+
+fn may_ask(request: &Request<'_>, client: &Authenticated, caller: &Caller) -> bool {
+    let id = &client.client().client_id;
+    caller.client == *id || request.issuer.machines().stands_for(id, &caller.server)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use crate::authorize;
 use crate::client::{self, DocumentFetcher, FetchError, Fetched};
 use crate::config::Issuer;
+use crate::dpop::Guard;
 use crate::endpoint;
 use crate::error::OAuthError;
 use crate::form::Form;
@@ -104,6 +105,7 @@ pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) issuer: Issuer,
     pub(crate) documents: Documents,
+    pub(crate) guard: Guard,
     pub(crate) ana: User,
     pub(crate) client: Client,
 }
@@ -133,7 +135,17 @@ impl World {
             .unwrap()
             .client;
         let documents = Documents::default();
-        Self { store, ledger, rng, clock, issuer: issuer(), documents, ana, client }
+        Self {
+            store,
+            ledger,
+            rng,
+            clock,
+            issuer: issuer(),
+            documents,
+            guard: Guard::new(&[1; 32], false),
+            ana,
+            client,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -208,7 +220,9 @@ impl World {
         form: &'a Form,
         authorization: Option<&'a str>,
     ) -> endpoint::Request<'a> {
-        endpoint::Request { issuer: &self.issuer, fetcher: &self.documents, form, authorization }
+        let keys = endpoint::Keys { dpop: None, certificate: None, guard: &self.guard };
+        let (issuer, fetcher) = (&self.issuer, &self.documents);
+        endpoint::Request { issuer, fetcher, trusted: fetcher, form, authorization, keys }
     }
 
     /// Tokens that the user agreed to just now.

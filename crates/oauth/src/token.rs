@@ -8,11 +8,11 @@ use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
 use crate::ports::{ATTEMPTS, Ports};
-use crate::{client_credentials, device, grants};
-use portunus_core::caller::{ClientProof, Holding};
+use crate::{client_credentials, device, grants, jwt_bearer, possession};
+use portunus_core::caller::{ClientProof, Confirmation, Holding};
 use portunus_core::digest::{Digest, equal, sha256};
 use portunus_core::document::{AccessToken, Code, Grant, RefreshToken, User};
-use portunus_core::id::Id;
+use portunus_core::id::{Id, ServerName};
 use portunus_core::limits;
 use portunus_core::secret::Secret;
 use portunus_core::store::{Batch, Document, StoreError, Versioned, load};
@@ -32,6 +32,10 @@ pub struct Issued {
     pub scopes: Vec<String>,
     /// The grant it belongs to.
     pub grant: Id,
+    /// The key it is bound to.
+    pub bound: Option<Confirmation>,
+    /// Whether it is the answer to a token exchange.
+    pub exchanged: bool,
 }
 
 impl Issued {
@@ -40,10 +44,13 @@ impl Issued {
     pub fn body(&self) -> Secret<String> {
         let mut body = serde_json::json!({
             "access_token": self.access_token.expose(),
-            "token_type": "Bearer",
+            "token_type": if matches!(self.bound, Some(Confirmation::Dpop(_))) { "DPoP" } else { "Bearer" },
             "expires_in": self.expires_in.as_secs(),
             "scope": self.scopes.join(" "),
         });
+        if let (true, Some(members)) = (self.exchanged, body.as_object_mut()) {
+            members.insert("issued_token_type".to_owned(), crate::exchange::ACCESS_TOKEN.into());
+        }
         if let (Some(refresh), Some(members)) = (&self.refresh_token, body.as_object_mut()) {
             members.insert("refresh_token".to_owned(), refresh.expose().as_str().into());
         }
@@ -56,12 +63,29 @@ impl Issued {
 /// # Errors
 /// RFC 6749 section 5.2, RFC 8707 section 2.
 pub async fn respond(ports: &Ports<'_>, request: &Request<'_>) -> Result<Issued, OAuthError> {
+    let shown = possession::shown(ports, request)?;
+    if request.form.get("grant_type") == Some(jwt_bearer::GRANT_TYPE) {
+        let issued = jwt_bearer::redeem(ports, request, shown.bound()).await?;
+        return shown.spend(ports, request).map(|()| issued);
+    }
     let client = client_auth::authenticate(ports, request).await?;
+    let client = shown.bind(client)?;
+    let issued = issue(ports, request, &client).await?;
+    // A proof is used up only by what it led to: whoever has nothing to redeem leaves nothing behind.
+    shown.spend(ports, request).map(|()| issued)
+}
+
+async fn issue(
+    ports: &Ports<'_>,
+    request: &Request<'_>,
+    client: &Authenticated,
+) -> Result<Issued, OAuthError> {
     match request.form.require("grant_type")? {
-        "authorization_code" => exchange(ports, request, &client).await,
-        "refresh_token" => refresh(ports, request, &client).await,
-        device::GRANT_TYPE => device::redeem(ports, request, &client).await,
-        client_credentials::GRANT_TYPE => client_credentials::issue(ports, request, &client).await,
+        "authorization_code" => exchange(ports, request, client).await,
+        "refresh_token" => refresh(ports, request, client).await,
+        device::GRANT_TYPE => device::redeem(ports, request, client).await,
+        crate::exchange::GRANT_TYPE => crate::exchange::redeem(ports, request, client).await,
+        client_credentials::GRANT_TYPE => client_credentials::issue(ports, request, client).await,
         _ => Err(OAuthError::new(
             ErrorCode::UnsupportedGrantType,
             "`grant_type` must be one of grant_types_supported in the issuer's metadata",
@@ -94,7 +118,7 @@ async fn exchange(
         let grant = live_grant(ports, &code.value.grant).await?;
         check_resource(issuer, form, &grant.value)?;
         let used = Code { used_at: Some(ports.now), ..code.value };
-        let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?.held(client.proof());
+        let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?.held(client.holding());
         let batch = new.batch(Batch::new().update(&used, code.version), &grant);
         match ports.store.commit(batch).await {
             Ok(_generation) => return new.release(ports, client, &grant.value, "token.issued").await,
@@ -132,8 +156,13 @@ async fn refresh(
         }
         check_resource(issuer, form, &grant.value)?;
         let scopes = narrowed(form.get("scope"), &grant.value)?;
-        let new = New::mint(ports, &grant.value, scopes, token.value.generation.saturating_add(1))?
-            .held(client.proof());
+        // Whoever stole it does not have the key (RFC 9449 section 5).
+        if token.value.bound.is_some() && token.value.bound != client.holding().bound {
+            let description = "the refresh token is bound to a key; prove that key with this request";
+            return Err(OAuthError::new(ErrorCode::InvalidGrant, description));
+        }
+        let generation = token.value.generation.saturating_add(1);
+        let new = New::mint(ports, &grant.value, scopes, generation)?.held(client.holding());
         let used = RefreshToken { used_at: Some(ports.now), ..token.value };
         let batch = new.batch(Batch::new().update(&used, token.version), &grant);
         // Spending the token and then failing to record it would cost an honest client its grant at the next attempt.
@@ -200,9 +229,19 @@ impl New {
         Ok(Self { access, access_document, refresh: None, expires_in: ttl })
     }
 
-    /// The same, held by a client that proved itself like this.
-    pub(crate) fn held(mut self, proof: ClientProof) -> Self {
-        self.access_document.holding.proof = proof;
+    /// How their holder came by them and what it must show with them. A public client has nothing but its key to prove
+    /// itself with, so its refresh token is bound to that too.
+    pub(crate) fn held(mut self, holding: Holding) -> Self {
+        if let Some((_, document)) = &mut self.refresh {
+            document.bound = holding.bound.filter(|_| holding.proof == ClientProof::None);
+        }
+        self.access_document.holding = holding;
+        self
+    }
+
+    /// For another server than the grant's.
+    pub(crate) fn for_server(mut self, server: &ServerName) -> Self {
+        self.access_document.server = server.clone();
         self
     }
 
@@ -227,6 +266,8 @@ impl New {
             expires_in: self.expires_in,
             scopes: self.access_document.scopes,
             grant: grant.id.clone(),
+            bound: self.access_document.holding.bound,
+            exchanged: false,
         }
     }
 

@@ -6,13 +6,13 @@ use crate::state::State;
 use async_trait::async_trait;
 use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
 use portunus_oauth::config::Issuer;
 use portunus_oauth::error::{ErrorCode, OAuthError};
 use portunus_oauth::form::Form;
 use portunus_oauth::throttle::{Key, TooMany};
-use portunus_oauth::{client, device, endpoint, revocation, token};
+use portunus_oauth::{client, device, dpop, endpoint, revocation, token};
 use std::net::IpAddr;
 use std::sync::Arc;
 use url::Url;
@@ -135,11 +135,21 @@ impl<'a> Asked<'a> {
                 trouble: None,
             })?;
         }
-        let Self { form, issuer, fetcher, .. } = self;
-        Ok(endpoint::Request { issuer, fetcher, form, authorization })
+        let Self { head, form, issuer, fetcher } = self;
+        let dpop = single(head, dpop::HEADER, "there must be one DPoP header, of visible ASCII")?;
+        let (trusted, guard) = (self.fetcher.state.trusted(), self.fetcher.state.dpop());
+        let keys = endpoint::Keys { dpop, certificate: head.certificate.as_deref(), guard };
+        Ok(endpoint::Request { issuer, fetcher, trusted, form, authorization, keys })
     }
     fn refuse(&self, error: &OAuthError) -> Response {
-        oauth_json(error, self.head.headers.contains_key(header::AUTHORIZATION))
+        let mut response = oauth_json(error, self.head.headers.contains_key(header::AUTHORIZATION));
+        let state = self.fetcher.state;
+        if error.code == ErrorCode::UseDpopNonce
+            && let Ok(nonce) = HeaderValue::try_from(state.dpop().nonce(state.now()))
+        {
+            response.headers_mut().insert(dpop::NONCE_HEADER, nonce);
+        }
+        response
     }
 }
 
@@ -160,10 +170,16 @@ impl DocumentFetcher for Counted<'_> {
 
 /// The Authorization header, if there is one; two of them are ambiguous.
 fn authorization(head: &Head) -> Result<Option<&str>, OAuthError> {
-    let present = head.headers.contains_key(header::AUTHORIZATION);
-    match head.header(header::AUTHORIZATION) {
+    single(head, "authorization", "there must be one Authorization header, of visible ASCII")
+}
+
+/// A header that may be there once.
+fn single<'a>(head: &'a Head, name: &'static str, wrong: &str) -> Result<Option<&'a str>, OAuthError> {
+    let name = HeaderName::from_static(name);
+    let present = head.headers.contains_key(&name);
+    match head.header(name) {
         None if present => {
-            let description = "there must be one Authorization header, of visible ASCII".to_owned();
+            let description = wrong.to_owned();
             Err(OAuthError { code: ErrorCode::InvalidRequest, description, trouble: None })
         }
         header => Ok(header),

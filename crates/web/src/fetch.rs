@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_rustls::TlsConnector;
@@ -36,6 +37,8 @@ pub struct PublicFetcher {
     issuer: Arc<ArcSwap<Issuer>>,
     resolver: Arc<dyn Resolver>,
     admits: fn(IpAddr) -> bool,
+    /// Whether `http` to loopback is taken for as good as TLS.
+    plain_loopback: bool,
     timeout: Duration,
     turns: Semaphore,
     failures: Mutex<HashMap<Url, (Timestamp, FetchError)>>,
@@ -73,11 +76,23 @@ impl PublicFetcher {
             issuer,
             resolver: Arc::new(SystemResolver),
             admits: is_public,
+            plain_loopback: false,
             timeout: limits::CLIENT_DOCUMENT_TIMEOUT,
             turns: Semaphore::new(FETCHES),
             failures: Mutex::new(HashMap::new()),
             flights: Mutex::new(HashMap::new()),
         }
+    }
+
+    /// A fetcher for addresses that an administrator wrote down: private hosts too, and plain `http` on loopback. Never for
+    /// addresses that come from strangers.
+    #[must_use]
+    pub fn of_named_hosts(
+        tls: &rustls::ClientConfig,
+        clock: Arc<dyn Clock>,
+        issuer: Arc<ArcSwap<Issuer>>,
+    ) -> Self {
+        Self { admits: |_| true, plain_loopback: true, ..Self::new(tls, clock, issuer) }
     }
 
     async fn fetch_remembering(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError> {
@@ -99,30 +114,18 @@ impl PublicFetcher {
     async fn fetch_once(&self, url: &Url, longest: usize) -> Result<Fetched, FetchError> {
         let (host, name, addresses) = self.addresses(url).await?;
         let stream = connect(&addresses).await.ok_or(FetchError::Unreachable)?;
-        let stream = self.tls.connect(name, stream).await.map_err(|_| FetchError::Unreachable)?;
-        let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-            .max_buf_size(limits::HEADER_BYTES)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| FetchError::Unreachable)?;
-        let request = document_request(url, &host).ok_or(FetchError::Unreachable)?;
-        let exchange = async {
-            let answer = sender.send_request(request).await.map_err(|_| FetchError::Unreachable)?;
-            read(answer, longest).await
-        };
-        // The connection runs only as long as the exchange: nothing is left behind when either ends.
-        tokio::pin!(exchange);
-        tokio::select! {
-            fetched = &mut exchange => fetched,
-            _ended = connection => exchange.await,
+        if url.scheme() == "http" {
+            return ask(stream, url, &host, longest).await;
         }
+        let stream = self.tls.connect(name, stream).await.map_err(|_| FetchError::Unreachable)?;
+        ask(stream, url, &host, longest).await
     }
 
     /// The host as it goes into the request, its name for TLS, and its addresses, all of them public. A name with one
     /// private address among its public ones is refused whole: such a name is set to deceive.
     async fn addresses(&self, url: &Url) -> Result<(String, TlsName<'static>, Vec<SocketAddr>), FetchError> {
         let port = url.port_or_known_default().filter(|port| *port != 0).ok_or(FetchError::Unreachable)?;
-        let (host, found) = match url.host().filter(|_| url.scheme() == "https") {
+        let (host, found) = match url.host().filter(|_| url.scheme() == "https" || self.plain_loopback) {
             None => return Err(FetchError::Forbidden),
             Some(Host::Ipv4(address)) => (address.to_string(), vec![SocketAddr::from((address, port))]),
             Some(Host::Ipv6(address)) => (address.to_string(), vec![SocketAddr::from((address, port))]),
@@ -134,9 +137,10 @@ impl PublicFetcher {
         if found.is_empty() {
             return Err(FetchError::Unreachable);
         }
+        let plain = url.scheme() != "https";
         let admits =
             if self.issuer.load().registration().is_internal(url) { is_of_a_host } else { self.admits };
-        if !found.iter().all(|address| admits(address.ip())) {
+        if !found.iter().all(|address| admits(address.ip()) && (!plain || address.ip().is_loopback())) {
             return Err(FetchError::Forbidden);
         }
         let name = TlsName::try_from(host.clone()).map_err(|_| FetchError::Unreachable)?;
@@ -203,6 +207,29 @@ impl Drop for Flight<'_> {
         if ours && (self.cell.initialized() || Arc::strong_count(&self.cell) == 2) {
             flights.remove(&self.key);
         }
+    }
+}
+
+/// One exchange over a connection that is there.
+async fn ask<S>(stream: S, url: &Url, host: &str, longest: usize) -> Result<Fetched, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(limits::HEADER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| FetchError::Unreachable)?;
+    let request = document_request(url, host).ok_or(FetchError::Unreachable)?;
+    let exchange = async {
+        let answer = sender.send_request(request).await.map_err(|_| FetchError::Unreachable)?;
+        read(answer, longest).await
+    };
+    // The connection runs only as long as the exchange: nothing is left behind when either ends.
+    tokio::pin!(exchange);
+    tokio::select! {
+        fetched = &mut exchange => fetched,
+        _ended = connection => exchange.await,
     }
 }
 

@@ -40,12 +40,13 @@ pub(crate) async fn open_to_all_origins(request: Request, next: Next) -> Respons
     let mut response = if preflight { Response::default() } else { next.run(request).await };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("dpop-nonce"));
     headers.insert(
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("cross-origin"),
     );
     if preflight {
-        let allowed = HeaderValue::from_static("authorization, content-type, mcp-protocol-version");
+        let allowed = HeaderValue::from_static("authorization, content-type, dpop, mcp-protocol-version");
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));

@@ -6,9 +6,11 @@ use axum::extract::Request;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use portunus_core::limits;
+use portunus_core::peer::ClientCertificate;
 use portunus_oauth::error::{ErrorCode, OAuthError};
 use portunus_oauth::form::Form;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// The source address of a request.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +21,8 @@ pub(crate) struct Head {
     pub(crate) headers: HeaderMap,
     pub(crate) query: String,
     pub(crate) peer: IpAddr,
+    /// The certificate of the client's connection.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Head {
@@ -27,6 +31,7 @@ impl Head {
         Self {
             // Without an address all share one key of the throttles: the strictest reading.
             peer: peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0),
+            certificate: ClientCertificate::of(&parts.extensions).cloned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
         }

@@ -8,6 +8,7 @@ use portunus_core::{limits, time};
 use portunus_oauth::client::DocumentFetcher;
 use portunus_oauth::config::Issuer;
 use portunus_oauth::device::Guesses;
+use portunus_oauth::dpop::Guard;
 use portunus_oauth::ports::Ports;
 use portunus_oauth::throttle::Throttle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,10 @@ pub struct Parts {
     pub issuer: Arc<ArcSwap<Issuer>>,
     /// Fetches client metadata documents; see [`crate::fetch::PublicFetcher`].
     pub fetcher: Arc<dyn DocumentFetcher>,
+    /// Fetches from hosts that the configuration names; see [`crate::fetch::PublicFetcher::of_named_hosts`].
+    pub trusted: Arc<dyn DocumentFetcher>,
+    /// Remembers which proofs of possession were used at the token endpoint.
+    pub dpop: Guard,
     /// The JSON Web Key Set served at `/oauth/jwks`; see [`crate::jwks`].
     pub jwks: String,
 }
@@ -76,6 +81,12 @@ impl State {
     }
     pub(crate) fn fetcher(&self) -> &dyn DocumentFetcher {
         &*self.0.parts.fetcher
+    }
+    pub(crate) fn trusted(&self) -> &dyn DocumentFetcher {
+        &*self.0.parts.trusted
+    }
+    pub(crate) fn dpop(&self) -> &Guard {
+        &self.0.parts.dpop
     }
     pub(crate) fn jwks(&self) -> &str {
         &self.0.parts.jwks

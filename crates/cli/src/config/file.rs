@@ -1,5 +1,6 @@
 //! `portunus.yaml` as it is written: unknown keys are errors, units are spelled out. [`super`] turns it into the domain.
 
+use super::machines::{DpopFile, ExchangeFile, ResourceServerFile, WorkloadFile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,6 +41,18 @@ pub(crate) struct File {
     pub clients: Vec<super::clients::ClientEntry>,
     /// The published servers.
     pub servers: Vec<Server>,
+    /// Workloads that get tokens for a token of their own platform (RFC 7523).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadFile>,
+    /// Clients that may exchange tokens of others, or for other servers (RFC 8693).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exchanges: Vec<ExchangeFile>,
+    /// Clients that may ask about the tokens for servers (RFC 7662).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resource_servers: Vec<ResourceServerFile>,
+    /// Proofs of possession (RFC 9449).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop: Option<DpopFile>,
 }
 
 /// Addresses to listen on.

@@ -2,6 +2,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod file;
+pub(crate) mod machines;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
@@ -9,6 +10,7 @@ use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::ServerLimits;
 use portunus_core::server::{Actor, Server};
 use portunus_oauth::client_admin::NewClient;
+use portunus_oauth::machines::Machines;
 use portunus_oauth::registration::Registration;
 use portunus_policy::TrustGroups;
 use std::collections::{BTreeMap, HashSet};
@@ -41,6 +43,9 @@ pub(crate) struct Config {
     pub clients: Vec<NewClient>,
     /// Files that the clients' keys and secrets were read from.
     pub client_files: Vec<PathBuf>,
+    pub machines: Machines,
+    /// Whether each proof of possession must hold a nonce of ours.
+    pub dpop_nonce: bool,
 }
 
 /// A published server, and what an administrator confirmed of its tools.
@@ -93,6 +98,12 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     let servers = servers(&file.servers, base, &at)?;
     let clients = configured_clients(&file.clients, base, &servers, &at)?;
     let client_files = file.clients.iter().flat_map(|c| [&c.jwks_file, &c.secret_file]).flatten();
+    let names: Vec<ServerName> = servers.iter().map(|entry| entry.server.name.clone()).collect();
+    let files = machines::Files {
+        workloads: &file.workloads,
+        exchanges: &file.exchanges,
+        resource_servers: &file.resource_servers,
+    };
     Ok(Config {
         path: path.to_owned(),
         public_url: public_url(&file.public_url).map_err(|m| at("public_url").error(&m))?,
@@ -111,6 +122,8 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             .map_err(|m| at("client_registration").error(&m))?,
         client_files: client_files.map(|file| base.join(file)).collect(),
         clients,
+        machines: machines::machines(&files, &names, base).map_err(|m| at("workloads").error(&m))?,
+        dpop_nonce: file.dpop.is_some_and(|dpop| dpop.nonce),
         servers,
         store,
     })

@@ -22,6 +22,7 @@ mod doctor;
 mod edge_limits;
 mod json;
 mod keys;
+mod machines;
 mod operations;
 mod reload;
 mod sql;

@@ -35,6 +35,12 @@ pub struct Client {
     /// The servers that it may use in its own name (client credentials); empty for clients that people use.
     #[serde(default)]
     pub servers: Vec<ServerName>,
+    /// It uses `DPoP` for every token (RFC 9449 section 5.2).
+    #[serde(default)]
+    pub dpop_bound: bool,
+    /// Its tokens are bound to the certificate of its connection (RFC 8705 section 3.4).
+    #[serde(default)]
+    pub certificate_bound: bool,
     /// How it became known.
     pub source: ClientSource,
     /// Whether an administrator let it in or kept it out.

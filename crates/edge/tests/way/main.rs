@@ -9,3 +9,4 @@ mod approvals;
 mod handles;
 mod mirrors;
 mod origins;
+mod senders;

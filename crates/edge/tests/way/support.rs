@@ -85,6 +85,20 @@ impl World {
         Self::build(vec![Actor::Assistant, Actor::Autonomous], 8).await
     }
 
+    /// With one more policy.
+    pub(crate) async fn with_policy(more: &str) -> Self {
+        let world = Self::new().await;
+        let snapshot = world.edge.snapshot.load_full();
+        world.edge.snapshot.store(Arc::new(Snapshot {
+            public_url: snapshot.public_url.clone(),
+            hosts: snapshot.hosts.clone(),
+            origins: snapshot.origins.clone(),
+            engine: Arc::new(engine_with(more)),
+            servers: snapshot.servers.clone(),
+        }));
+        world
+    }
+
     pub(crate) async fn build(actors: Vec<Actor>, room: usize) -> Self {
         let store = Arc::new(MemoryStore::default());
         let ledger = Arc::new(MemoryLedger::default());
@@ -122,6 +136,7 @@ impl World {
         let edge = Arc::new(Edge {
             snapshot: ArcSwap::from_pointee(snapshot),
             callers: caller::Callers::new(&*shared, clock.clone()),
+            proofs: portunus_oauth::dpop::Guard::new(&[4; 32], false),
             store: shared.clone(),
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
@@ -209,6 +224,10 @@ impl World {
 }
 
 fn engine() -> Engine {
+    engine_with("")
+}
+
+fn engine_with(more: &str) -> Engine {
     let tool = |name: &str, groups| Tool { name: name.into(), groups, input_schema: None };
     let tools = ServerTools {
         server: sales(),
@@ -216,7 +235,7 @@ fn engine() -> Engine {
         owner: "olga".into(),
         tools: vec![tool("look", TrustGroups::READ), tool("change", TrustGroups::CAUTIOUS)],
     };
-    let source = Source { path: "test.cedar".into(), text: POLICIES.into() };
+    let source = Source { path: "test.cedar".into(), text: format!("{POLICIES}{more}") };
     Engine::load(&[defaults::source(), source], &[tools]).unwrap()
 }
 
@@ -244,6 +263,7 @@ async fn sign_in(store: &dyn Store, rng: &CountingRng, now: Timestamp) -> (Strin
         revoked_at: None,
         revoked_why: None,
         actor: None,
+        ends_at: None,
     };
     let text = token::mint(TokenKind::Access, rng);
     let access = AccessToken {
@@ -261,17 +281,18 @@ async fn sign_in(store: &dyn Store, rng: &CountingRng, now: Timestamp) -> (Strin
 /// An answer read whole; `body` is null when the answer broke off.
 pub(crate) struct Answer {
     pub status: StatusCode,
+    pub headers: http::HeaderMap,
     pub body: Value,
 }
 
 impl Answer {
     pub(crate) async fn read(response: Response<Body>) -> Self {
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = match response.into_body().collect().await {
             Ok(whole) => serde_json::from_slice(&whole.to_bytes()).unwrap_or(Value::Null),
             Err(_) => Value::Null,
         };
-        Self { status, body }
+        Self { status, headers, body }
     }
     pub(crate) fn code(&self) -> i64 {
         self.body["error"]["code"].as_i64().unwrap_or_default()

@@ -14,6 +14,7 @@ use portunus_core::testing::{CountingRng, ManualClock, MemoryLedger, MemoryStore
 use portunus_core::time::{Clock, Timestamp};
 use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
 use portunus_oauth::config::Issuer;
+use portunus_oauth::dpop::Guard;
 use portunus_oauth::password;
 use portunus_web::{Parts, State, admin_router, jwks, router, serve};
 use serde_json::{Value, json};
@@ -114,6 +115,8 @@ impl App {
             rng: Arc::new(CountingRng::default()),
             issuer: Arc::new(ArcSwap::from_pointee(issuer)),
             fetcher: Arc::new(Nowhere),
+            trusted: Arc::new(Nowhere),
+            dpop: Guard::new(&[1; 32], false),
             jwks: jwks(&[7; 32]),
         });
         let (public, admin) = (router(state.clone()), admin_router(state));

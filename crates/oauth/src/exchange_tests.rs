@@ -1,0 +1,105 @@
+//! Exchanges that must not widen anything.
+
+use super::*;
+use crate::client;
+use crate::grants::revoke;
+use crate::machines::{Exchange, Machines};
+use crate::testing::{REDIRECT, World, with};
+use portunus_core::id::ServerName;
+
+async fn another_client(world: &World) -> ClientId {
+    let body = serde_json::json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
+    client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap().client.client_id
+}
+
+fn asking(client: &ClientId, token: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("grant_type", GRANT_TYPE.to_owned()),
+        ("subject_token", token.to_owned()),
+        ("subject_token_type", ACCESS_TOKEN.to_owned()),
+        ("client_id", client.to_string()),
+    ]
+}
+
+#[tokio::test]
+async fn an_exchanged_token_is_never_more_than_the_one_it_came_from() {
+    let world = World::new().await;
+    let issued = world.tokens().await;
+    let own = asking(&world.client.client_id, issued.access_token.expose());
+    world.clock.advance(limits::ACCESS_TTL / 2);
+    let lesser = world.token(&own).await.unwrap();
+    assert!(lesser.refresh_token.is_none() && lesser.body().expose().contains(ACCESS_TOKEN));
+    assert_eq!(lesser.expires_in, limits::ACCESS_TTL / 2, "it ends with the old one at the latest");
+    let caller = resolve(&world.store, world.now(), lesser.access_token.expose()).await.unwrap().caller;
+    assert_eq!((caller.server.as_str(), &caller.client), ("sales", &world.client.client_id));
+    assert!(caller.holding.via.is_empty());
+    for (name, value, code) in [
+        ("scope", "mcp offline_access admin", ErrorCode::InvalidScope),
+        ("scope", "offline_access", ErrorCode::InvalidScope),
+        ("scope", "other", ErrorCode::InvalidScope),
+        ("resource", "https://tools.example.com/hr/mcp", ErrorCode::InvalidTarget),
+        ("audience", "https://tools.example.com/hr/mcp", ErrorCode::InvalidTarget),
+        ("resource", "https://elsewhere.test/mcp", ErrorCode::InvalidTarget),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token", ErrorCode::InvalidRequest),
+        ("requested_token_type", "urn:ietf:params:oauth:token-type:refresh_token", ErrorCode::InvalidRequest),
+        ("actor_token", "x", ErrorCode::InvalidRequest),
+        ("subject_token", "x", ErrorCode::InvalidRequest),
+    ] {
+        let refused = world.token(&with(&own, name, Some(value))).await.unwrap_err();
+        assert_eq!(refused.code, code, "{name}={value}: {refused}");
+    }
+    let refresh = issued.refresh_token.as_ref().unwrap().expose().clone();
+    let refused = world.token(&with(&own, "subject_token", Some(&refresh))).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::InvalidRequest, "a refresh token is no access token");
+    // The old one ends, and what came of it with it.
+    world.clock.advance(limits::ACCESS_TTL / 2);
+    assert!(resolve(&world.store, world.now(), lesser.access_token.expose()).await.is_err());
+    assert_eq!(world.token(&own).await.unwrap_err().code, ErrorCode::InvalidRequest);
+}
+
+#[tokio::test]
+async fn revoking_the_grant_ends_what_came_of_its_tokens() {
+    let world = World::new().await;
+    let issued = world.tokens().await;
+    let own = asking(&world.client.client_id, issued.access_token.expose());
+    let first = world.token(&own).await.unwrap();
+    let second = world.token(&asking(&world.client.client_id, first.access_token.expose())).await.unwrap();
+    revoke(&world.ports(), &issued.grant, "ana", "test").await.unwrap();
+    for token in [&issued, &first, &second] {
+        assert!(resolve(&world.store, world.now(), token.access_token.expose()).await.is_err());
+    }
+    assert_eq!(world.token(&own).await.unwrap_err().code, ErrorCode::InvalidRequest);
+}
+
+#[tokio::test]
+async fn another_clients_token_is_exchanged_only_as_configured_and_every_hand_is_kept() {
+    let mut world = World::new().await;
+    let issued = world.tokens().await;
+    let (agent, stranger) = (another_client(&world).await, another_client(&world).await);
+    let subject = issued.access_token.expose();
+    let refused = world.token(&asking(&agent, subject)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::UnauthorizedClient);
+
+    let hr = ServerName::parse("hr").unwrap();
+    let exchange = Exchange {
+        client: agent.clone(),
+        from: vec![world.client.client_id.clone()],
+        may_exchange_to: vec![hr.clone()],
+    };
+    let machines = Machines { exchanges: vec![exchange], ..Machines::default() };
+    world.issuer = world.issuer.clone().with_machines(machines);
+    let to_hr = with(&asking(&agent, subject), "resource", Some("https://tools.example.com/hr/mcp"));
+    let passed = world.token(&to_hr).await.unwrap();
+    let caller = resolve(&world.store, world.now(), passed.access_token.expose()).await.unwrap().caller;
+    assert_eq!((&caller.client, &caller.server, caller.user.as_str()), (&agent, &hr, "ana"));
+    assert_eq!(caller.holding.via, [agent.clone(), world.client.client_id.clone()]);
+    assert_eq!(caller.grant, issued.grant);
+    // The next in line, and the one whose token it was, are no holders of it.
+    for client in [&stranger, &world.client.client_id] {
+        let refused = world.token(&asking(client, passed.access_token.expose())).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::UnauthorizedClient, "{client}");
+    }
+    assert_eq!(world.ledger.count("token.exchanged"), 1);
+    revoke(&world.ports(), &issued.grant, "ana", "test").await.unwrap();
+    assert!(resolve(&world.store, world.now(), passed.access_token.expose()).await.is_err());
+}
