@@ -22,6 +22,7 @@ use portunus_oauth::config::Issuer;
 use portunus_oauth::dpop::Guard;
 use portunus_oauth::ports::Ports;
 use portunus_store::SqliteStore;
+use portunus_tunnel::authority::LinkAuthority;
 use portunus_tunnel::certificate::PeerCertificate;
 use portunus_tunnel::enrol::Desk;
 use portunus_tunnel::registry::Registry;
@@ -176,14 +177,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let ports = tls::Ports { store: &store, clock: &clock, rng: &rng };
     let certificates = tls::Certificates::open(config, &settings, &ports).await?;
     let tls = certificates.configs(&link_authority, &ports)?;
-    let desk = Desk {
-        store: store.clone(),
-        ledger: ledger.clone(),
-        authority: link_authority,
-        rng: rng.clone(),
-        gateway: gateway_info(issuer_text, &signer),
-        certificate_life: portunus_core::limits::CONNECTOR_CERT_TTL,
-    };
+    let desk = desk(&store, &ledger, &rng, link_authority, gateway_info(issuer_text, &signer));
     let registry = Registry::new(store.clone(), clock.clone(), rng.clone(), Timing::default());
     let issuer = Arc::new(ArcSwap::from_pointee(issuer(config)?));
     let upstream_tls = tls::upstream_client()?;
@@ -234,6 +228,19 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         upstreams,
         web,
     }))
+}
+
+/// Where connectors enrol.
+fn desk(
+    store: &Arc<dyn Store>,
+    ledger: &Arc<dyn Ledger>,
+    rng: &Arc<dyn Rng>,
+    authority: Arc<LinkAuthority>,
+    gateway: GatewayInfo,
+) -> Desk {
+    let certificate_life = limits::CONNECTOR_CERT_TTL;
+    let (store, ledger, rng) = (store.clone(), ledger.clone(), rng.clone());
+    Desk { store, ledger, authority, rng, gateway, certificate_life }
 }
 
 fn open_ledger(config: &Config, rng: &dyn Rng) -> Result<(Arc<FileLedger>, Redactor), StartError> {

@@ -9,7 +9,11 @@ use portunus_core::id::ServerName;
 
 async fn another_client(world: &World) -> ClientId {
     let body = serde_json::json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
-    client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap().client.client_id
+    client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+        .await
+        .unwrap()
+        .client
+        .client_id
 }
 
 fn asking(client: &ClientId, token: &str) -> Vec<(&'static str, String)> {

@@ -142,7 +142,10 @@ async fn introspection_says_what_a_token_is_bound_to() {
     let code = world.redemption(&world.code().await);
     let issued = ask(&world, &code, Some(&proof(&world, &mine, "1")), None).await.unwrap();
     let body = json!({ "redirect_uris": [crate::testing::REDIRECT], "token_endpoint_auth_method": "client_secret_post" });
-    let registered = crate::client::register(&world.ports(), body.to_string().as_bytes()).await.unwrap();
+    let registered =
+        crate::client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+            .await
+            .unwrap();
     let answer: serde_json::Value = serde_json::from_str(registered.body().expose()).unwrap();
     let fields = [
         ("client_id", registered.client.client_id.to_string()),

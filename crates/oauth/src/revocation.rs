@@ -61,7 +61,7 @@ async fn own_grant(
 #[serde(untagged)]
 pub enum Introspection {
     /// Good.
-    Active(Active),
+    Active(Box<Active>),
     /// Not good, or not this client's: the two look alike.
     Inactive {
         /// Always `false`.
@@ -133,7 +133,7 @@ pub async fn introspect(ports: &Ports<'_>, request: &Request<'_>) -> Result<Intr
         _ => return Ok(Introspection::Inactive { active: false }),
     };
     let caller = resolved.caller;
-    Ok(Introspection::Active(Active {
+    Ok(Introspection::Active(Box::new(Active {
         active: true,
         scope: caller.scopes.join(" "),
         client_id: caller.client.to_string(),
@@ -149,7 +149,7 @@ pub async fn introspect(ports: &Ports<'_>, request: &Request<'_>) -> Result<Intr
         exp: resolved.expires_at.as_secs(),
         cnf: caller.holding.bound.map(cnf),
         act: act(&caller.holding.via),
-    }))
+    })))
 }
 
 fn may_ask(request: &Request<'_>, client: &Authenticated, caller: &Caller) -> bool {

@@ -96,6 +96,8 @@ pub(crate) struct Files<'a> {
     pub(crate) workloads: &'a [WorkloadFile],
     pub(crate) exchanges: &'a [ExchangeFile],
     pub(crate) resource_servers: &'a [ResourceServerFile],
+    /// The ids of the configured clients: one that asks in its own name is a workload of that name too.
+    pub(crate) clients: Vec<&'a str>,
 }
 
 /// Checks what the file says of machines; `known` are the published servers.
@@ -103,6 +105,12 @@ pub(crate) fn machines(files: &Files<'_>, known: &[ServerName], base: &Path) -> 
     let mut workloads: Vec<Workload> = Vec::new();
     for file in files.workloads {
         let made = workload(file, known, base).map_err(|message| format!("`{}`: {message}", file.name))?;
+        if files.clients.contains(&made.name.as_str()) {
+            return Err(format!(
+                "`{}` is a client in `clients` too: policies could not tell them apart",
+                made.name
+            ));
+        }
         if workloads.iter().any(|other| other.name == made.name) {
             return Err(format!("two workloads have the name `{}`", made.name));
         }
@@ -210,4 +218,60 @@ fn servers(names: &[String], known: &[ServerName]) -> Result<Vec<ServerName>, St
         found.cloned().ok_or_else(|| format!("server `{name}` is not in `servers`"))
     };
     names.iter().map(server).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::parse;
+    use std::path::Path;
+
+    const GOOD: &str = "public_url: https://tools.example.com
+listen: { https: 0.0.0.0:443 }
+tls: { local_ca: true }
+store: sqlite:state/portunus.db
+sealing_key: { file: sealing.key }
+login: { local: true }
+policies: ./policies
+servers:
+  - { name: sales, owner: ana@example.com, purpose: Questions, upstream: tunnel }
+workloads:
+  - name: ci-build
+    issuer: https://ci.example
+    audience: portunus
+    subject: repo:acme/app:*
+    claims: { repository: acme/app, protected: true, attempt: 1 }
+    servers: [sales]
+    actor: ci
+    ttl: 10m
+exchanges: [{ client: agent, from: [chat], may_exchange_to: [sales] }]
+resource_servers: [{ client: backend, servers: [sales] }]
+dpop: { nonce: true }
+";
+
+    #[test]
+    fn machines_are_read_and_mistakes_named() {
+        let read =
+            |text: &str| parse(Path::new("/etc/portunus/portunus.yaml"), text).map_err(|e| e.to_string());
+        let config = read(GOOD).unwrap();
+        assert!(config.dpop_nonce);
+        let workload = &config.machines.workloads[0];
+        assert_eq!(workload.claims["protected"], serde_json::json!(true));
+        assert_eq!(workload.claims["attempt"], serde_json::json!(1));
+        assert!(workload.single_use);
+        for (from, to, wanted) in [
+            ("repo:acme/app:*", "repo:acme/app*", "app-of-others"),
+            ("https://ci.example", "http://ci.example", "must begin with https://"),
+            ("servers: [sales]\n    actor", "servers: [other]\n    actor", "`other` is not in `servers`"),
+            ("servers: [sales]\n    actor", "servers: []\n    actor", "at least one server"),
+            ("actor: ci", "actor: assistant", "must be `workload` or `ci`"),
+            ("ttl: 10m", "ttl: 2h", "at most 60 minutes"),
+            ("ttl: 10m", "jwks_file: missing.json", "missing.json"),
+            ("ttl: 10m", "audiense: x", "did you mean `audience`?"),
+            ("may_exchange_to: [sales]", "may_exchange_to: [hr]", "`hr` is not in `servers`"),
+        ] {
+            assert!(GOOD.contains(from), "{from}");
+            let error = read(&GOOD.replace(from, to)).expect_err(wanted);
+            assert!(error.contains(wanted), "{error:?} should contain {wanted:?}");
+        }
+    }
 }

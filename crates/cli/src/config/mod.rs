@@ -103,6 +103,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         workloads: &file.workloads,
         exchanges: &file.exchanges,
         resource_servers: &file.resource_servers,
+        clients: file.clients.iter().map(|client| client.id.as_str()).collect(),
     };
     Ok(Config {
         path: path.to_owned(),
