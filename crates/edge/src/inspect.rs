@@ -169,16 +169,19 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn screened(screen: Screen, longest: usize, body: Body) -> Body {
     let state = (screen, sse::Splitter::new(longest.max(limits::EVENT_BYTES)), body.into_data_stream());
     let pieces = stream::try_unfold(state, |(screen, mut splitter, mut body)| async move {
-        if splitter.has_ended() {
-            return Ok::<_, BodyError>(None);
-        }
-        match body.next().await {
-            None => splitter.end(),
-            Some(data) => splitter.feed(&data?),
-        }
         let mut out = Vec::new();
-        while let Some(event) = splitter.next_event()? {
-            out.extend_from_slice(&screen.event(event)?);
+        // Whole events only, so that the client is always between two of them.
+        while out.is_empty() {
+            if splitter.has_ended() {
+                return Ok::<_, BodyError>(None);
+            }
+            match body.next().await {
+                None => splitter.end(),
+                Some(data) => splitter.feed(&data?),
+            }
+            while let Some(event) = splitter.next_event()? {
+                out.extend_from_slice(&screen.event(event)?);
+            }
         }
         Ok(Some((Frame::data(Bytes::from(out)), (screen, splitter, body))))
     });

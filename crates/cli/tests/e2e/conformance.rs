@@ -36,14 +36,17 @@ impl Check {
     }
 }
 
-/// The reference server; killed when dropped.
+/// The reference server; killed when dropped. PORTUNUS_CONFORMANCE_SERVER names another one that already runs.
 struct Reference {
-    child: Child,
+    child: Option<Child>,
     url: String,
 }
 
 impl Reference {
     async fn start() -> Self {
+        if let Ok(url) = std::env::var("PORTUNUS_CONFORMANCE_SERVER") {
+            return Self { child: None, url };
+        }
         let port = free_port();
         let mut command = Command::new(directory().join(".venv/bin/python"));
         command.arg(directory().join("reference.py")).arg(port.to_string());
@@ -54,14 +57,16 @@ impl Reference {
             tokio::net::TcpStream::connect(address).await.ok()
         })
         .await;
-        Self { child, url: format!("http://127.0.0.1:{port}/mcp") }
+        Self { child: Some(child), url: format!("http://127.0.0.1:{port}/mcp") }
     }
 }
 
 impl Drop for Reference {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
