@@ -288,6 +288,7 @@ pub(crate) fn snapshot(
             dialer: upstreams.dialer(&entry.server)?,
             read_only: policies::read_only(entry),
             dialect: policies::dialect(entry),
+            gives_tasks: Arc::default(),
             mirrors: Arc::default(),
             room: room(&entry.server, before),
             server: entry.server.clone(),

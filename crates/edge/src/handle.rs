@@ -2,13 +2,13 @@
 //! edge all callers of a server share one credential, so only the edge can tell them apart: what a client gets is the
 //! upstream's text with a proof of whose it is, and only with that proof does it go up again, without it.
 
-use crate::Edge;
 use crate::asked::{Asked, What};
 use crate::refusal::Refusal;
+use crate::{Edge, Published};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use portunus_core::caller::Caller;
 use portunus_core::digest::{equal, sha256};
 use portunus_core::limits;
@@ -16,8 +16,9 @@ use portunus_core::time::Timestamp;
 use portunus_mcp::handle::{self, Handle, HandleKind};
 use portunus_mcp::header::{LAST_EVENT_ID, MCP_SESSION_ID};
 use portunus_mcp::json;
-use portunus_mcp::message::{Call, Era, Message, Reject};
+use portunus_mcp::message::{Call, Era, Message, Reject, TargetKind};
 use serde_json::json;
+use std::sync::atomic::Ordering;
 
 /// The extension that a modern client must declare for tasks.
 const TASKS: &str = "io.modelcontextprotocol/tasks";
@@ -131,10 +132,10 @@ impl Own {
     }
 
     /// A server's message with its handles bound to this caller, and a `requestState` to the call it answers and to the
-    /// next hour; nothing else changes.
+    /// next hour; nothing else changes. Also whether a task is among them.
     #[must_use]
-    pub fn bind_message(&self, body: &Bytes, call: Option<&Origin>, now: Timestamp) -> Bytes {
-        let Some(root) = json::skim(body) else { return body.clone() };
+    pub fn bind_message(&self, body: &Bytes, call: Option<&Origin>, now: Timestamp) -> (Bytes, bool) {
+        let Some(root) = json::skim(body) else { return (body.clone(), false) };
         let bound = |handle: &Handle<'_>| match (handle.kind, call) {
             (HandleKind::Task, _) => Some(self.bind(&Purpose::Task, &handle.text)),
             (HandleKind::State, Some(origin)) => {
@@ -147,7 +148,11 @@ impl Own {
         let handles = handle::of_server(root).into_iter();
         let handles: Vec<_> =
             handles.filter_map(|handle| bound(&handle).map(|text| (handle, text))).collect();
-        if handles.is_empty() { body.clone() } else { handle::replace(body, &handles) }
+        if handles.is_empty() {
+            return (body.clone(), false);
+        }
+        let gives_task = handles.iter().any(|(handle, _)| handle.kind == HandleKind::Task);
+        (handle::replace(body, &handles), gives_task)
     }
 
     fn open_state<'t>(&self, origin: &Origin, bound: &'t str, now: Timestamp) -> Option<&'t str> {
@@ -162,7 +167,13 @@ impl Own {
 ///
 /// # Errors
 /// For anything that was not given to this caller, or not for this call.
-pub fn open(edge: &Edge, asked: &mut Asked, caller: &Caller, now: Timestamp) -> Result<(), Refusal> {
+pub fn open(
+    edge: &Edge,
+    published: &Published,
+    asked: &mut Asked,
+    caller: &Caller,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let own = edge.handles.of(caller);
     let opened = |headers: &mut HeaderMap, name: HeaderName, purpose| {
         let Some(bound) = headers.remove(&name) else { return Some(()) };
@@ -176,22 +187,23 @@ pub fn open(edge: &Edge, asked: &mut Asked, caller: &Caller, now: Timestamp) -> 
     }
     opened(&mut asked.headers, LAST_EVENT_ID, Purpose::Event).ok_or(Refusal::NoEvent)?;
     let What::Message(message) = &asked.what else { return Ok(()) };
-    match open_message(&own, message, &asked.body, now)? {
-        Some(body) => asked.replace(body),
-        None => Ok(()),
+    match open_message(&own, message, &asked.body, now) {
+        Ok(Some(body)) => asked.replace(body),
+        Ok(None) => Ok(()),
+        Err(kind) => Err(refuse(kind, asked.call(), published)),
     }
 }
 
-/// The message with its handles opened; `None` when it has none.
+/// The message with its handles opened; `None` when it has none. An error says what could not be opened.
 fn open_message(
     own: &Own,
     message: &Message,
     body: &Bytes,
     now: Timestamp,
-) -> Result<Option<Bytes>, Refusal> {
+) -> Result<Option<Bytes>, HandleKind> {
     let Some(root) = json::skim(body) else { return Ok(None) };
     let origin = match message {
-        Message::Call(call) => Some((Origin::of(call), call)),
+        Message::Call(call) => Some(Origin::of(call)),
         Message::Notification(_) | Message::Answer(_) => None,
     };
     let is_answer = matches!(message, Message::Answer(_));
@@ -200,39 +212,43 @@ fn open_message(
     for handle in handles {
         let text = match (handle.kind, &origin) {
             (HandleKind::Task, _) => own.open(&Purpose::Task, &handle.text),
-            (HandleKind::State, Some((origin, _))) => own.open_state(origin, &handle.text, now),
+            (HandleKind::State, Some(origin)) => own.open_state(origin, &handle.text, now),
             (HandleKind::State, None) => None,
         };
         match text.map(str::to_owned) {
             Some(text) => opened.push((handle, text)),
             // A task of the client's own, which it made for a request of the server's.
             None if is_answer => {}
-            None => return Err(refuse(handle.kind, origin.as_ref().map(|(_, call)| &***call))),
+            None => return Err(handle.kind),
         }
     }
     Ok((!opened.is_empty()).then(|| handle::replace(body, &opened)))
 }
 
-fn refuse(kind: HandleKind, call: Option<&Call>) -> Refusal {
-    let text = match kind {
-        HandleKind::Task => "no such task of yours",
-        HandleKind::State => {
-            "this requestState was not given to you for this very call, or has expired: start the call again"
+/// What the server would say: it was never asked, so that it learns nothing of the attempt.
+fn refuse(kind: HandleKind, call: Option<&Call>, published: &Published) -> Refusal {
+    let expired =
+        "this requestState was not given to you for this very call, or has expired: start the call again";
+    let asks_for_task = |call: &Call| call.target_kind == Some(TargetKind::Task);
+    let modern = |call: &Call| call.era() == Era::Modern;
+    let reject = match (kind, call) {
+        (HandleKind::State, _) => Reject::invalid_params(expired),
+        // Servers without tasks have no such method.
+        (HandleKind::Task, Some(call))
+            if asks_for_task(call) && !published.gives_tasks.load(Ordering::Acquire) =>
+        {
+            Reject::method_not_found(&call.method, call.version)
         }
-    };
-    let modern = call.filter(|call| call.era() == Era::Modern);
-    let reject = match modern {
-        // What a server says first, whatever the task (SEP-2663).
-        Some(call) if kind == HandleKind::Task && !declares_tasks(call) => Reject::missing_capability(
-            "tasks need the client's tasks extension",
-            json!({ "extensions": { TASKS: {} } }),
-        ),
-        _ => Reject::invalid_params(text),
+        (HandleKind::Task, Some(call)) if modern(call) && !declares_tasks(call) => {
+            let needed = json!({ "extensions": { TASKS: {} } });
+            Reject::missing_capability("tasks need the client's tasks extension", needed)
+        }
+        (HandleKind::Task, _) => Reject::invalid_params("no such task of yours"),
     };
     Refusal::Message(Box::new(match call {
         // Legacy clients read JSON-RPC errors from answers that are 200 only.
         Some(call) if call.era() == Era::Legacy => {
-            Reject { status: http::StatusCode::OK, ..reject.with_id(call.id.clone()) }
+            Reject { status: StatusCode::OK, ..reject.with_id(call.id.clone()) }
         }
         Some(call) => reject.with_id(call.id.clone()),
         None => reject,

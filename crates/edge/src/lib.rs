@@ -68,6 +68,7 @@ use portunus_policy::sql::Dialect;
 use portunus_vault::Vault;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::Semaphore;
 
 /// Everything the way of a request needs.
@@ -126,6 +127,8 @@ pub struct Published {
     pub read_only: HashSet<String>,
     /// The SQL that its tools take.
     pub dialect: Dialect,
+    /// Whether it has given out a task since it was published.
+    pub gives_tasks: Arc<AtomicBool>,
     /// Which arguments of its tools are mirrored into headers.
     pub mirrors: Arc<mirror::Mirrors>,
     /// Room for calls in flight.

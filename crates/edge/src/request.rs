@@ -83,7 +83,7 @@ where
     let known = sender::check(&edge.proofs, &snapshot.public_url, borne, request, now)?;
     let certificate = ClientCertificate::of(request.extensions()).cloned();
     let mut asked = asked::read(request, published).await?;
-    handle::open(&edge, &mut asked, &known.caller, edge.clock.now())?;
+    handle::open(&edge, published, &mut asked, &known.caller, edge.clock.now())?;
 
     // A slow body took its time: everything is decided as of now.
     let now = edge.clock.now();

@@ -18,6 +18,7 @@ use portunus_mcp::sse::Event;
 use portunus_policy::{Engine, Operation, Principal, View};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a message is withheld.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +42,7 @@ pub struct Screen {
     own: Own,
     origin: Option<Origin>,
     clock: Arc<dyn Clock>,
+    gives_tasks: Arc<AtomicBool>,
     filter: Filter,
 }
 
@@ -70,6 +72,7 @@ impl Screen {
             own: edge.handles.of(&case.known.caller),
             origin: call.map(Origin::of),
             clock: edge.clock.clone(),
+            gives_tasks: case.published.gives_tasks.clone(),
             filter: Filter::new(case),
         }
     }
@@ -88,7 +91,11 @@ impl Screen {
             return Err(Barred::AnotherCall);
         }
         let filtered = self.filter.message(body)?;
-        Ok(self.own.bind_message(&filtered, self.origin.as_ref(), self.clock.now()))
+        let (bound, gives_task) = self.own.bind_message(&filtered, self.origin.as_ref(), self.clock.now());
+        if gives_task {
+            self.gives_tasks.store(true, Ordering::Release);
+        }
+        Ok(bound)
     }
 
     /// One event as the client gets it: with its message screened and its id bound; comments as they are.

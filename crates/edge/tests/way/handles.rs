@@ -54,6 +54,14 @@ async fn ask(world: &World, version: &str, method: &str, mut params: Value) -> A
     Answer::read(world.handle(request.body(body.into_bytes().into()).unwrap()).await).await
 }
 
+/// What a call gets that became a task; its id needs escapes.
+fn result_of_a_task(version: &str) -> &'static str {
+    match version {
+        MODERN => r#"{"resultType":"task","taskId":"t \"1\"","ttlMs":9007199254740993}"#,
+        _ => r#"{"task":{"taskId":"t \"1\"","ttl":9007199254740993}, "ID":1, "id" : 2}"#,
+    }
+}
+
 async fn bob() -> World {
     let world = World::new().await;
     world.rename_user("bob").await;
@@ -64,11 +72,8 @@ async fn bob() -> World {
 async fn a_task_belongs_to_the_caller_it_was_made_for() {
     let (ana, bob) = (World::new().await, World::new().await);
     bob.rename_user("bob").await;
-    for (version, result) in [
-        (LEGACY, r#"{"task":{"taskId":"t \"1\"","ttl":9007199254740993}, "ID":1, "id" : 2}"#),
-        (MODERN, r#"{"resultType":"task","taskId":"t \"1\"","ttlMs":9007199254740993}"#),
-    ] {
-        let sent = answering(&ana, result);
+    for version in [LEGACY, MODERN] {
+        let sent = answering(&ana, result_of_a_task(version));
         let made =
             ask(&ana, version, "tools/call", json!({ "name": "look", "arguments": {}, "task": {} })).await;
         let result = &made.body["result"];
@@ -82,6 +87,11 @@ async fn a_task_belongs_to_the_caller_it_was_made_for() {
         if version == MODERN {
             assert_eq!(headers["mcp-name"], "t \"1\"");
         }
+        // A server that never gave out a task is taken for one without tasks.
+        let early = ask(&bob, version, "tasks/get", json!({ "taskId": bound })).await;
+        assert_eq!(early.code(), if version == LEGACY { -32601 } else { -32602 }, "{}", early.body);
+        answering(&bob, result_of_a_task(version));
+        ask(&bob, version, "tools/call", json!({ "name": "look", "arguments": {}, "task": {} })).await;
         let sent = answering(&bob, "{}");
         for id in [bound.as_str(), "t \"1\"", "t \"1\".AAAAAAAAAAAAAAAAAAAAAA"] {
             for method in ["tasks/get", "tasks/cancel"] {

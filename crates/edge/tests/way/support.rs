@@ -119,6 +119,7 @@ impl World {
         };
         let published = Published {
             dialect: Dialect::Generic,
+            gives_tasks: Arc::default(),
             mirrors: Arc::default(),
             read_only: HashSet::from(["look".to_owned()]),
             dialer: upstream.clone(),
