@@ -45,6 +45,10 @@ pub mod meta {
     pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
     /// The task that a message belongs to (2025-11-25, Tasks, "Related Task Metadata").
     pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+    /// What the server calls itself, in the `_meta` of a modern result.
+    pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    /// The subscription that a notification belongs to: the id of its `subscriptions/listen`.
+    pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
     /// W3C trace context.

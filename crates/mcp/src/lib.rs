@@ -14,6 +14,7 @@
 //! | [`handle`] | task ids and `requestState`: where they stand, and others in their place |
 //! | [`sse`] | server-sent events, cut from arbitrary pieces and put together again |
 //! | [`list`] | removing refused entries from a list, and reading tool definitions |
+//! | [`bridge`] | a modern client's words for a legacy server and the other way round |
 //! | [`fuzz`] | what must hold for any bytes, for fuzzers and property tests |
 //!
 //! ```
@@ -30,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod bridge;
 pub mod envelope;
 pub mod fuzz;
 pub mod handle;

@@ -215,6 +215,11 @@ impl Method {
             | Self::TaskStatus => false,
         }
     }
+    /// Whether a modern server says how long its answer may be kept (2026-07-28, Caching).
+    #[must_use]
+    pub const fn is_cacheable(&self) -> bool {
+        self.list().is_some() || matches!(self, Self::ResourcesRead | Self::Discover)
+    }
     /// The list that its answer holds.
     #[must_use]
     pub const fn list(&self) -> Option<List> {
@@ -243,7 +248,7 @@ impl Method {
     }
 
     /// Whether the modern era demands `Mcp-Name` (the transport's own methods, and those of the tasks extension).
-    pub(super) const fn needs_name_header(&self) -> bool {
+    pub(crate) const fn needs_name_header(&self) -> bool {
         matches!(
             self,
             Self::ToolsCall
