@@ -8,7 +8,8 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 /// A streamed body.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
-/// Reaches one kind of upstream. The request's URI is relative to the server (`/mcp`); headers are final.
+/// Reaches one kind of upstream. The request's URI is relative to the server: `/mcp` is the server itself, anything else a
+/// path that the server named; headers are final.
 #[async_trait::async_trait]
 pub trait Dialer: Send + Sync {
     /// Sends the request once and returns the answer's head with its body still streaming. Dropping the future, or the

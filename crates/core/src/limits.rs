@@ -109,6 +109,37 @@ pub const SQL_BYTES: usize = 64 * KIB;
 /// Bytes of a call's arguments kept in its record; longer ones are recorded by digest only.
 pub const RECORDED_ARGUMENT_BYTES: usize = 8 * KIB;
 
+// --- between the protocol eras ---
+
+/// Time for which it is remembered which era an upstream speaks.
+pub const ERA_TTL: Duration = Duration::from_secs(10 * 60);
+/// The same after an answer that casts doubt on it.
+pub const ERA_DOUBT: Duration = Duration::from_secs(5);
+/// Time to find out which era an upstream speaks, and for any other message of the bridge's own.
+pub const ERA_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that a legacy upstream's answer is waited for before the client gets the head of a stream.
+pub const BRIDGE_COMMIT: Duration = Duration::from_secs(1);
+/// Sessions that the bridge keeps for one server, and for one caller among them.
+pub const BRIDGED_SESSIONS: (usize, usize) = (4096, 16);
+/// Time without use after which a session with a legacy upstream is ended.
+pub const UPSTREAM_SESSION_IDLE: Duration = Duration::from_secs(5 * 60);
+/// Messages of a session's stream that wait for the call or subscription they are about.
+pub const BRIDGED_MESSAGES: usize = 16;
+/// Attempts to resume one answer's stream without anything new on it.
+pub const BRIDGE_RESUMPTIONS: u32 = 8;
+/// Calls of one server that wait for a client's answer to a question of the server, and of one caller among them.
+pub const PARKED_CALLS: (usize, usize) = (1024, 16);
+/// Time that such a call waits; people fill in forms.
+pub const PARKED_TTL: Duration = Duration::from_secs(10 * 60);
+/// Time without use after which the session of a legacy client with the bridge itself may be forgotten.
+pub const VISIT_IDLE: Duration = Duration::from_secs(30 * 60);
+/// Questions of servers that one legacy client has not answered.
+pub const BRIDGED_QUESTIONS: usize = 32;
+/// Rounds of questions before one call is given up.
+pub const INPUT_ROUNDS: usize = 16;
+/// Pause before a call is sent again that the server wants to be repeated without any question.
+pub const ROUND_PAUSE: Duration = Duration::from_millis(200);
+
 // --- policy ---
 
 /// Bytes of all policy files together.

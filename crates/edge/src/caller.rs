@@ -6,7 +6,7 @@ use crate::refusal::{Refusal, Unauthorized};
 use crate::sender::Scheme;
 use http::{HeaderMap, Request, header};
 use portunus_core::caller::Caller;
-use portunus_core::digest::Digest;
+use portunus_core::digest::{Digest, sha256};
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::limits;
 use portunus_core::store::{Changed, Kind, Store};
@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 pub struct Known {
     /// Who.
     pub caller: Caller,
+    digest: Digest,
     expires_at: Timestamp,
     loaded_at: Timestamp,
     principal: Mutex<Option<(usize, Arc<Principal>)>>,
@@ -80,6 +81,11 @@ impl Known {
                 disclosure
             }
         }
+    }
+    /// The same for all tokens of one grant, and for nothing else.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
     }
     /// Whether it has been revoked since it was loaded.
     #[must_use]
@@ -178,6 +184,7 @@ impl Callers {
             let room = warm.room(&resolved.caller.user);
             let known = Arc::new(Known {
                 room,
+                digest: digest_of(&resolved.caller),
                 caller: resolved.caller,
                 expires_at: resolved.expires_at,
                 loaded_at: now,
@@ -244,6 +251,14 @@ impl Warm {
             self.by_token.retain(|_, known| known.revoked.receiver_count() > 0);
         }
     }
+}
+
+/// Over server, user, client and grant.
+fn digest_of(caller: &Caller) -> Digest {
+    let parts = [caller.server.as_str(), caller.user.as_str(), caller.client.as_str(), caller.grant.as_str()];
+    let lengths = parts.map(|part| (part.len() as u64).to_be_bytes());
+    let [server, user, client, grant] = parts.map(str::as_bytes);
+    sha256(&[lengths.as_flattened(), server, user, client, grant])
 }
 
 /// A good token as it was presented; not yet proven to be in the right hands.

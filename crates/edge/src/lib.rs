@@ -16,6 +16,7 @@
 //! | [`decide`], [`approval`] | policy → permit or refusal |
 //! | [`record`] | intent and outcome records |
 //! | [`send`], [`assertion`], [`upstream`] | credential, assertion, exchange with the upstream |
+//! | [`bridge`] | the two protocol eras, one in front of the other |
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
 //! | [`stream`], [`seal`] | bounds kept, outcome sealed |
 //! | [`refusal`], [`respond`] | every reason to refuse, and what a client is told |
@@ -27,6 +28,7 @@ pub mod approval;
 pub mod asked;
 pub mod assertion;
 pub mod body;
+pub mod bridge;
 pub mod caller;
 pub mod cors;
 pub mod decide;

@@ -2,6 +2,7 @@
 
 use crate::Edge;
 use crate::assertion;
+use crate::bridge::Origin;
 use crate::decide::{self, Case};
 use crate::refusal::{Refusal, UpstreamFailure};
 use http::{HeaderValue, Request, Response, header};
@@ -72,6 +73,12 @@ async fn request(
         inject(edge, case, permit, bound, &mut headers).await?;
     }
     *request.headers_mut() = headers;
+    request.extensions_mut().insert(Origin {
+        caller: case.known.digest(),
+        era: case.asked.era(),
+        body: case.asked.body.clone(),
+        revocation: case.known.revocation(),
+    });
     Ok(request)
 }
 

@@ -74,7 +74,10 @@ impl HttpDialer {
 #[async_trait]
 impl Dialer for HttpDialer {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, DialError> {
-        *request.uri_mut() = self.path.clone();
+        // Another path than that of the server itself is one that the server named, at this same origin.
+        if request.uri().path() == "/mcp" {
+            *request.uri_mut() = self.path.clone();
+        }
         *request.version_mut() = http::Version::HTTP_11;
         request.headers_mut().insert(header::HOST, self.host.clone());
         let broken = |error: hyper::Error| DialError::Broken(innermost(&error));
