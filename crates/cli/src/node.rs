@@ -285,7 +285,7 @@ pub(crate) fn snapshot(
     let mut servers = HashMap::new();
     for entry in &config.servers {
         let published = Published {
-            dialer: upstreams.dialer(&entry.server)?,
+            dialer: upstreams.dialer(entry)?,
             read_only: policies::read_only(entry),
             dialect: policies::dialect(entry),
             gives_tasks: Arc::default(),

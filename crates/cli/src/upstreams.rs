@@ -1,5 +1,6 @@
 //! The ways to upstreams: the tunnel, URLs, and programs whose processes outlive a reload that does not concern them.
 
+use crate::config::ServerConfig;
 use crate::node::StartError;
 use portunus_core::assertion::Verifier;
 use portunus_core::dialer::Dialer;
@@ -7,6 +8,7 @@ use portunus_core::id::ServerName;
 use portunus_core::server::{Program, Server, Upstream};
 use portunus_core::time::{Clock, Rng};
 use portunus_edge::assertion::Signer;
+use portunus_edge::bridge::{Bridge, Protocol};
 use portunus_edge::upstream::http::HttpDialer;
 use portunus_stdio::{Guard, StdioServer};
 use portunus_tunnel::registry::Registry;
@@ -26,6 +28,9 @@ pub(crate) struct Upstreams {
     guard: Guard,
     /// Programs that are published, or were until a call ends that is still under way.
     programs: Mutex<HashMap<ServerName, (Program, StdioServer)>>,
+    /// What clients of both protocol eras go through. A reload keeps that of a server which did not change, and with it what
+    /// is known of the upstream's era and the sessions of its callers.
+    bridges: Mutex<HashMap<ServerName, (Upstream, Protocol, Bridge)>>,
 }
 
 impl Upstreams {
@@ -39,11 +44,42 @@ impl Upstreams {
         let guard = Guard::of_this_program(GUARD)
             .map_err(|e| StartError(format!("the program of this process cannot be found: {e}")))?;
         let assertion_key = signer.public_key();
-        Ok(Self { registry, tls, assertion_key, clock, rng, guard, programs: Mutex::default() })
+        Ok(Self {
+            registry,
+            tls,
+            assertion_key,
+            clock,
+            rng,
+            guard,
+            programs: Mutex::default(),
+            bridges: Mutex::default(),
+        })
     }
 
-    /// The way to this server.
-    pub(crate) fn dialer(&self, server: &Server) -> Result<Arc<dyn Dialer>, StartError> {
+    /// The way to this server, for clients of both protocol eras.
+    pub(crate) fn dialer(&self, entry: &ServerConfig) -> Result<Arc<dyn Dialer>, StartError> {
+        let server = &entry.server;
+        let mut bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = bridges.get(&server.name);
+        let same = same
+            .filter(|(upstream, protocol, _)| *upstream == server.upstream && *protocol == entry.protocol);
+        if let Some((_, _, bridge)) = same {
+            return Ok(Arc::new(bridge.clone()));
+        }
+        let base = match &server.upstream {
+            Upstream::Http(url) => Some(url.clone()),
+            _ => None,
+        };
+        let bridge = Bridge::new(self.way(server)?, entry.protocol, base, self.rng.clone());
+        let new = (server.upstream.clone(), entry.protocol, bridge.clone());
+        if let Some((_, _, old)) = bridges.insert(server.name.clone(), new) {
+            old.end();
+        }
+        Ok(Arc::new(bridge))
+    }
+
+    /// The way itself.
+    fn way(&self, server: &Server) -> Result<Arc<dyn Dialer>, StartError> {
         let failed = |e: &dyn std::fmt::Display| StartError(format!("{}: {e}", server.name));
         match &server.upstream {
             Upstream::Tunnel => Ok(Arc::new(self.registry.dialer(&server.name))),
@@ -68,6 +104,9 @@ impl Upstreams {
     /// Forgets the programs that are not published any more; each ends with the last call that is under way.
     pub(crate) fn keep(&self, servers: &dyn Fn(&ServerName) -> bool) {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| servers(name));
+        let mut bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
+        bridges.iter().filter(|(name, _)| !servers(name)).for_each(|(_, (_, _, bridge))| bridge.end());
+        bridges.retain(|name, _| servers(name));
     }
 
     /// Ends all programs; resolves when they are gone.

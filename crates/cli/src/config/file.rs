@@ -176,6 +176,10 @@ pub(crate) struct Server {
     pub actors: Vec<String>,
     /// `tunnel`, `{ url: https://… }`, or `{ command: [PROGRAM, …] }`.
     pub upstream: Upstream,
+    /// What it speaks: `modern` (2026-07-28 and later), `legacy` (streamable HTTP up to 2025-11-25), `sse` (HTTP+SSE of
+    /// 2024-11-05) or `auto`: found out with the first request. Clients of the other era are served by translation.
+    #[serde(default = "auto")]
+    pub protocol: String,
     /// What its tools do, as you confirm it: `sql` for the built-in SQL server, or `{ TOOL: [read | write | destructive
     /// | open_world, …] }`. Tools that are not confirmed count as all but `read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,6 +194,9 @@ pub(crate) struct Server {
 
 fn production() -> String {
     String::from("production")
+}
+fn auto() -> String {
+    String::from("auto")
 }
 fn people() -> Vec<String> {
     vec![String::from("assistant"), String::from("autonomous")]

@@ -9,6 +9,7 @@ pub(crate) mod upstream;
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::ServerLimits;
 use portunus_core::server::{Actor, Server};
+use portunus_edge::bridge::Protocol;
 use portunus_oauth::client_admin::NewClient;
 use portunus_oauth::machines::Machines;
 use portunus_oauth::registration::Registration;
@@ -52,6 +53,8 @@ pub(crate) struct Config {
 #[derive(Debug, Clone)]
 pub(crate) struct ServerConfig {
     pub server: Server,
+    /// The protocol era of its upstream.
+    pub protocol: Protocol,
     pub tools: Tools,
 }
 
@@ -238,7 +241,8 @@ fn servers<'a>(
             return Err(at(&file.name).error("two servers have this name"));
         }
         let tools = tools(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
-        servers.push(ServerConfig { server, tools });
+        let protocol = protocol(&file.protocol).map_err(|message| at(&file.name).error(&message))?;
+        servers.push(ServerConfig { server, protocol, tools });
     }
     Ok(servers)
 }
@@ -272,6 +276,13 @@ fn server(file: &file::Server, base: &Path) -> Result<Server, String> {
         name,
         upstream,
     })
+}
+
+fn protocol(word: &str) -> Result<Protocol, String> {
+    Protocol::ALL
+        .into_iter()
+        .find(|protocol| protocol.as_str() == word)
+        .ok_or_else(|| format!("protocol `{word}` must be auto, modern, legacy or sse"))
 }
 
 fn tools(file: Option<&file::Tools>) -> Result<Tools, String> {
@@ -427,6 +438,7 @@ servers:
             (GOOD.replace("https://tools.example.com", "http://tools.example.com"), "must be https://"),
             (GOOD.replace("64KiB", "64 kilobytes"), "not a size"),
             (GOOD.replace("30s", "0s"), "not a time"),
+            (GOOD.replace("upstream: tunnel", "upstream: tunnel\n    protocol: old"), "auto, modern, legacy"),
             (GOOD.replace("name: wiki", "name: sales"), "two servers"),
             (format!("{GOOD}client_registration: {{ cimd: closed }}\n"), "must be open, listed or approval"),
             (format!("{GOOD}client_registration: {{ allow: ['*.com'] }}\n"), "top-level"),

@@ -20,6 +20,7 @@ mod conformance;
 mod crash;
 mod doctor;
 mod edge_limits;
+mod eras;
 mod json;
 mod keys;
 mod machines;

@@ -99,6 +99,12 @@ fn result(message: &Value) -> Value {
             "capabilities": { "tools": {} },
             "serverInfo": { "name": "recorder", "version": "1" },
         }),
+        "server/discover" => json!({
+            "supportedVersions": ["2026-07-28", "2025-11-25"],
+            "capabilities": { "tools": {} },
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }),
         "tools/list" => json!({ "tools": [tool("echo"), tool("wait"), tool("secret")] }),
         "tools/call" => {
             json!({ "content": [{ "type": "text", "text": message["params"]["arguments"].to_string() }] })

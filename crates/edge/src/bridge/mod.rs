@@ -70,16 +70,28 @@ struct Inner {
     sessions: Sessions,
     parked: Parked,
     visits: Visits,
-    /// Where the upstream is, for what it says about its own paths.
-    base: url::Url,
+    /// Where the upstream is, for what it says about its own paths; none where it is reached otherwise than by URL.
+    base: Option<url::Url>,
 }
 
 impl Bridge {
-    /// In front of the dialer of the upstream at `base`.
+    /// In front of the dialer of an upstream, which is at the URL `base` if at any.
     #[must_use]
-    pub fn new(dialer: Arc<dyn Dialer>, protocol: Protocol, base: url::Url, rng: Arc<dyn Rng>) -> Self {
+    pub fn new(
+        dialer: Arc<dyn Dialer>,
+        protocol: Protocol,
+        base: Option<url::Url>,
+        rng: Arc<dyn Rng>,
+    ) -> Self {
         let (sessions, parked, visits) = (Sessions::default(), Parked::new(rng.clone()), Visits::new(rng));
         Self(Arc::new(Inner { dialer, eras: Eras::new(protocol), sessions, parked, visits, base }))
+    }
+}
+
+impl Bridge {
+    /// Ends the sessions with the upstream that are not in use: it is not published any more.
+    pub fn end(&self) {
+        self.0.sessions.end_idle();
     }
 }
 

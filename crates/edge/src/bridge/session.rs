@@ -115,7 +115,9 @@ impl Session {
     }
 
     /// The handshake over HTTP+SSE: a stream whose first event says where to post.
-    pub(super) async fn sse(start: Start<'_>, base: &url::Url) -> Result<Arc<Self>, Failure> {
+    pub(super) async fn sse(start: Start<'_>, base: Option<&url::Url>) -> Result<Arc<Self>, Failure> {
+        // Behind a connector or a child process there are no other paths than the server's own.
+        let base = base.ok_or(Failure::Foreign(StatusCode::NOT_IMPLEMENTED))?;
         let request = wire::request(Method::GET, start.headers, HeaderMap::new(), Bytes::new());
         let answer = start.dialer.send(request).await?;
         let status = answer.status();

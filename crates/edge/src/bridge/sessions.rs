@@ -47,6 +47,18 @@ impl Sessions {
         }
     }
 
+    /// Ends all that are not in use; the others end when they are idle.
+    pub(super) fn end_idle(&self) {
+        let slots: Vec<Slot> = lock(&self.0).values().cloned().collect();
+        for slot in slots {
+            if let Ok(held) = slot.try_lock()
+                && let Some(session) = held.as_ref().filter(|session| session.idle_since().is_some())
+            {
+                session.end();
+            }
+        }
+    }
+
     fn vacate(&self, key: &Key) {
         let mut slots = lock(&self.0);
         if slots.get(key).is_some_and(|slot| slot.try_lock().is_ok_and(|held| held.is_none())) {
@@ -88,7 +100,7 @@ pub(super) async fn session(
     let start =
         || Start { dialer: &bridge.dialer, key, headers, revocation: origin.revocation.clone(), call };
     let made = match bridge.eras.known().legacy {
-        Some(Legacy::Sse) => Session::sse(start(), &bridge.base).await,
+        Some(Legacy::Sse) => Session::sse(start(), bridge.base.as_ref()).await,
         Some(_) => Session::streamable(start()).await,
         None => match Session::streamable(start()).await {
             Ok(session) => {
@@ -97,7 +109,7 @@ pub(super) async fn session(
             }
             // 2026-07-28, Transports, HTTP+SSE: so a server of 2024-11-05 refuses a message at the URL of its stream.
             Err(Failure::Foreign(status)) if refuses_messages(status) => {
-                let made = Session::sse(start(), &bridge.base).await;
+                let made = Session::sse(start(), bridge.base.as_ref()).await;
                 made.inspect(|_| bridge.eras.found(None, Some(Legacy::Sse)))
             }
             Err(failure) => Err(failure),
