@@ -111,8 +111,10 @@ pub struct Entry {
 pub struct Query<'a> {
     /// Only those that belong to this parent.
     pub parent: Option<&'a str>,
-    /// Only ids greater than this one (for paging).
+    /// Only ids beyond this one (for paging).
     pub after: Option<&'a str>,
+    /// In reverse order: the greatest id first, which for ids that sort by time is the newest.
+    pub backwards: bool,
     /// At most so many; 0 means 1,000, and no page is longer than 1,000.
     pub limit: usize,
 }
@@ -273,7 +275,8 @@ pub async fn list_all<T: Document>(
     let mut all: Vec<Versioned<T>> = Vec::new();
     loop {
         let after = all.last().map(|last| last.value.id());
-        let page = list::<T>(store, Query { parent, after: after.as_deref(), limit: 1000 }).await?;
+        let page = list::<T>(store, Query { parent, after: after.as_deref(), limit: 1000, backwards: false })
+            .await?;
         let done = page.len() < 1000;
         all.extend(page);
         if done {

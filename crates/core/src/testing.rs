@@ -43,12 +43,19 @@ impl Store for MemoryStore {
         let limit = if query.limit == 0 { 1000 } else { query.limit.min(1000) };
         let documents = self.open()?;
         let of_kind = documents.iter().filter(|((k, _), _)| *k == kind).map(|(_, entry)| entry);
-        Ok(of_kind
+        let beyond = |entry: &Entry, after: &str| {
+            if query.backwards { entry.id.as_str() < after } else { entry.id.as_str() > after }
+        };
+        let mut found: Vec<Entry> = of_kind
             .filter(|entry| query.parent.is_none_or(|parent| entry.parent.as_deref() == Some(parent)))
-            .filter(|entry| query.after.is_none_or(|after| entry.id.as_str() > after))
-            .take(limit)
+            .filter(|entry| query.after.is_none_or(|after| beyond(entry, after)))
             .cloned()
-            .collect())
+            .collect();
+        if query.backwards {
+            found.reverse();
+        }
+        found.truncate(limit);
+        Ok(found)
     }
     async fn count(&self, kind: Kind) -> Result<u64, StoreError> {
         Ok(self.open()?.keys().filter(|(k, _)| *k == kind).count() as u64)

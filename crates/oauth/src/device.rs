@@ -150,7 +150,7 @@ async fn waiting(
 ) -> Result<Vec<Versioned<DeviceRequest>>, StoreError> {
     let parent = code_digest(code).hex();
     let mut found =
-        list::<DeviceRequest>(store, Query { parent: Some(&parent), after: None, limit: 2 }).await?;
+        list::<DeviceRequest>(store, Query { parent: Some(&parent), limit: 2, ..Query::default() }).await?;
     found
         .retain(|device| device.value.state == DeviceState::Pending && !device.value.expires_at.is_past(now));
     Ok(found)

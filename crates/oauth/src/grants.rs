@@ -5,7 +5,7 @@ use crate::ports::{ATTEMPTS, Ports, Trouble};
 use portunus_core::document::Grant;
 use portunus_core::id::{ClientId, Id, ServerName, UserName};
 use portunus_core::record::LedgerError;
-use portunus_core::store::{Batch, Store, StoreError, Versioned, list_all, load};
+use portunus_core::store::{Batch, Document, Query, Store, StoreError, Versioned, list, list_all, load};
 
 /// Which grants to revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,15 @@ pub async fn of_user(store: &dyn Store, user: &UserName) -> Result<Vec<Grant>, S
 /// When the store fails.
 pub async fn all(store: &dyn Store) -> Result<Vec<Grant>, StoreError> {
     Ok(newest_first(list_all(store, None).await?))
+}
+
+/// The latest grants of everyone, newest first; revoked ones among them. Grant ids sort by time.
+///
+/// # Errors
+/// When the store fails.
+pub async fn latest(store: &dyn Store, count: usize) -> Result<Vec<Grant>, StoreError> {
+    let query = Query { backwards: true, limit: count.max(1), ..Query::default() };
+    Ok(list(store, query).await?.into_iter().map(|grant| grant.value).collect())
 }
 
 /// Revokes one grant, at once: when this returns, nothing under it is admitted on this node. `false` when there is no
@@ -76,15 +85,33 @@ pub async fn revoke_all(
 ) -> Result<usize, Trouble> {
     let parent = if let Selection::User(user) = selection { Some(user.as_str()) } else { None };
     let mut revoked = 0;
-    for Versioned { value: grant, .. } in list_all::<Grant>(ports.store, parent).await? {
-        if selection.covers(&grant) && revoke(ports, &grant.id, by, why).await? {
-            revoked += 1;
+    let mut after: Option<String> = None;
+    loop {
+        let query = Query { parent, after: after.as_deref(), ..Query::default() };
+        let page = ports.store.list(Grant::KIND, query).await?;
+        let Some(last) = page.last() else { return Ok(revoked) };
+        after = Some(last.id.clone());
+        for entry in page.iter().filter(|entry| selection.may_cover(&entry.value)) {
+            let Some(grant) = load::<Grant>(ports.store, &entry.id).await? else { continue };
+            if selection.covers(&grant.value) && revoke(ports, &grant.value.id, by, why).await? {
+                revoked += 1;
+            }
         }
     }
-    Ok(revoked)
 }
 
 impl Selection {
+    /// Whether a stored grant could be covered, told from its bytes: reading all of a hundred thousand would take longer
+    /// than finding the few. Names hold no character that JSON would write in another way.
+    fn may_cover(&self, stored: &[u8]) -> bool {
+        let name = match self {
+            Self::Client(client) => client.as_str(),
+            Self::Server(server) => server.as_str(),
+            Self::User(_) | Self::All => return true,
+        };
+        std::str::from_utf8(stored).is_ok_and(|text| text.contains(name))
+    }
+
     fn covers(&self, grant: &Grant) -> bool {
         match self {
             Self::User(user) => grant.user == *user,

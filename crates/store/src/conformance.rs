@@ -161,6 +161,18 @@ async fn pages_follow_the_bytes_of_the_ids(store: &dyn Store) {
         seen.extend(page.into_iter().map(|entry| entry.id));
     }
     assert_eq!(seen, ids);
+    let mut backwards = Vec::new();
+    loop {
+        let after = backwards.last().cloned();
+        let query = Query { after: after.as_deref(), limit: 700, backwards: true, parent: None };
+        let page = store.list(Kind::Client, query).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        backwards.extend(page.into_iter().map(|entry| entry.id));
+    }
+    backwards.reverse();
+    assert_eq!(backwards, ids, "the same documents, the greatest id first");
     for limit in [0, PAGE_DOCUMENTS, usize::MAX] {
         let page = store.list(Kind::Client, Query { limit, ..Query::default() }).await.unwrap();
         assert_eq!(page.len(), PAGE_DOCUMENTS, "limit {limit}");
@@ -182,13 +194,16 @@ async fn children_are_listed_by_parent(store: &dyn Store) {
     assert_eq!(children(store, "g1", None).await, ["t1", "t3", "t5"]);
     assert_eq!(children(store, "g1", Some("t1")).await, ["t3", "t5"]);
     assert_eq!(children(store, "g", None).await, [""; 0]);
+    let latest = Query { parent: Some("g1"), limit: 2, backwards: true, after: None };
+    let latest = store.list(Kind::Access, latest).await.unwrap();
+    assert_eq!(latest.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), ["t5", "t3"]);
     store.commit(under("t3", Some("g2"))).await.unwrap();
     assert_eq!(children(store, "g1", None).await, ["t1", "t5"], "a document moves with its parent");
     assert_eq!(children(store, "g2", None).await, ["t2", "t3"]);
 }
 
 async fn children(store: &dyn Store, parent: &str, after: Option<&str>) -> Vec<String> {
-    let query = Query { parent: Some(parent), after, limit: 0 };
+    let query = Query { parent: Some(parent), after, ..Query::default() };
     store.list(Kind::Access, query).await.unwrap().into_iter().map(|entry| entry.id).collect()
 }
 

@@ -61,12 +61,13 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, kind: Kind, query: Query<'_>) -> Result<Vec<Entry>, StoreError> {
-        let parent = query.parent.map(str::to_owned);
-        let after = query.after.unwrap_or_default().to_owned();
-        let limit = query.limit;
-        self.readers
-            .ask(move |connection| read::list(connection, kind, parent.as_deref(), &after, limit))
-            .await
+        let page = read::Page {
+            parent: query.parent.map(str::to_owned),
+            after: query.after.unwrap_or_default().to_owned(),
+            limit: query.limit,
+            backwards: query.backwards,
+        };
+        self.readers.ask(move |connection| read::list(connection, kind, &page)).await
     }
 
     async fn count(&self, kind: Kind) -> Result<u64, StoreError> {

@@ -131,8 +131,7 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<&str>) -> Answer 
     if user.administrator {
         waiting =
             approvals::pending(state.store(), state.now()).await.map_err(answer::store_trouble(state))?;
-        recent = grants::all(state.store()).await.map_err(answer::store_trouble(state))?;
-        recent.truncate(RECENT);
+        recent = grants::latest(state.store(), RECENT).await.map_err(answer::store_trouble(state))?;
     }
     let template = ConsolePage {
         site: answer::site(issuer.as_str()),

@@ -85,31 +85,42 @@ pub(super) fn get(connection: &Connection, kind: Kind, id: &str) -> rusqlite::Re
         .optional()
 }
 
-/// A page in order of the bytes of the ids; `after` is empty for the first.
-pub(super) fn list(
-    connection: &Connection,
-    kind: Kind,
-    parent: Option<&str>,
-    after: &str,
-    limit: usize,
-) -> rusqlite::Result<Vec<Entry>> {
-    let limit = if limit == 0 { PAGE_DOCUMENTS } else { limit.min(PAGE_DOCUMENTS) };
+/// What a page is to hold.
+pub(super) struct Page {
+    pub(super) parent: Option<String>,
+    /// Empty for the first page.
+    pub(super) after: String,
+    pub(super) limit: usize,
+    pub(super) backwards: bool,
+}
+
+/// A page in order of the bytes of the ids.
+pub(super) fn list(connection: &Connection, kind: Kind, page: &Page) -> rusqlite::Result<Vec<Entry>> {
+    let limit = if page.limit == 0 { PAGE_DOCUMENTS } else { page.limit.min(PAGE_DOCUMENTS) };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    match parent {
-        Some(parent) => connection
-            .prepare_cached(
-                "SELECT id, version, parent, expires_at, value FROM document
-                 WHERE kind = ?1 AND parent = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
-            )?
-            .query_map(params![kind.as_str(), parent, after, limit], entry)?
-            .collect(),
-        None => connection
-            .prepare_cached(
-                "SELECT id, version, parent, expires_at, value FROM document
-                 WHERE kind = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-            )?
-            .query_map(params![kind.as_str(), after, limit], entry)?
-            .collect(),
+    let (kind, after) = (kind.as_str(), &page.after);
+    let sql = match (page.parent.is_some(), page.backwards) {
+        (true, false) => {
+            "SELECT id, version, parent, expires_at, value FROM document
+             WHERE kind = ?1 AND id > ?2 AND parent = ?4 ORDER BY id LIMIT ?3"
+        }
+        (false, false) => {
+            "SELECT id, version, parent, expires_at, value FROM document
+             WHERE kind = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+        }
+        (true, true) => {
+            "SELECT id, version, parent, expires_at, value FROM document
+             WHERE kind = ?1 AND (?2 = '' OR id < ?2) AND parent = ?4 ORDER BY id DESC LIMIT ?3"
+        }
+        (false, true) => {
+            "SELECT id, version, parent, expires_at, value FROM document
+             WHERE kind = ?1 AND (?2 = '' OR id < ?2) ORDER BY id DESC LIMIT ?3"
+        }
+    };
+    let mut statement = connection.prepare_cached(sql)?;
+    match &page.parent {
+        Some(parent) => statement.query_map(params![kind, after, limit, parent], entry)?.collect(),
+        None => statement.query_map(params![kind, after, limit], entry)?.collect(),
     }
 }
 
