@@ -163,6 +163,16 @@ pub(crate) async fn visit(http: &Http, url: &str, person: &mut Person, agree: bo
     panic!("still at {} after 12 pages", request.uri());
 }
 
+/// Signs a person in who has chosen a password already; the Cookie header of the browser afterwards.
+pub(crate) async fn sign_in(http: &Http, issuer: &str, person: &Person) -> String {
+    let (mut cookies, mut person) = (BTreeMap::new(), person.clone());
+    let here = Url::parse(&format!("{issuer}/console/")).unwrap();
+    let page = browse(http, Request::get(here.as_str()).body(Bytes::new()).unwrap(), &mut cookies).await;
+    let reply = browse(http, fill_in(&page.text(), &here, &mut person, true), &mut cookies).await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+}
+
 async fn browse(http: &Http, mut request: Request<Bytes>, cookies: &mut BTreeMap<String, String>) -> Reply {
     if !cookies.is_empty() {
         let line =
