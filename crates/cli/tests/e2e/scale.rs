@@ -124,6 +124,7 @@ async fn fill(app: &App, template: &str) -> usize {
             revoked_at: None,
             revoked_why: None,
             actor: None,
+            ends_at: None,
         };
         filler.add(&grant).await;
         let (_text, digest) = refresh_token(n);
