@@ -6,7 +6,7 @@ LISTEN ?= 127.0.0.1:8443
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
 .NOTPARALLEL:
-.PHONY: demo test lint bench packages clients unit doc
+.PHONY: demo test lint bench packages clients unit doc audit abuse
 
 ## Builds, then runs everything in one process with embedded defaults; leaves it running (Ctrl-C ends it).
 demo:
@@ -19,7 +19,7 @@ demo:
 test: packages clients lint doc unit
 
 packages:
-	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core faketime pebble
+	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core faketime pebble nginx haproxy
 
 clients: packages
 	@tests/clients/setup.sh
@@ -45,3 +45,14 @@ bench:
 	$(CARGO) build --locked --release -p portunus-cli
 	$(CARGO) bench --locked -p portunus-mcp -p portunus-policy -p portunus-ledger --benches
 	bench/load.py --portunus target/release/portunus
+
+## testssl.sh against a demo: nothing vulnerable, nothing old.
+audit:
+	$(CARGO) build --locked -p portunus-cli
+	tests/audit.sh
+
+## Floods and crowds of slow connections, longer than `make test` has time for; prints what was seen.
+abuse: clients
+	@tests/packages.sh slowhttptest
+	$(CARGO) build --locked --release -p portunus-cli
+	bench/abuse.py --portunus target/release/portunus

@@ -171,3 +171,12 @@ async fn a_running_edge_renews_its_local_certificate_in_time_and_when_the_clock_
     // The clients' own clock never moved: it is valid for them again.
     assert_eq!(app.http().get(&app.mcp_url("recorder")).await.unwrap().status, 401);
 }
+
+#[tokio::test]
+async fn keys_are_exchanged_so_that_a_later_quantum_computer_cannot_read_along() {
+    let upstream = Upstream::start().await;
+    let app = App::serve(&server_at("recorder", &upstream.url), PERMIT_ALL).await;
+    let stream = app.http().tls(app.port, &[b"h2"]).await.unwrap();
+    let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap().name();
+    assert_eq!(group, rustls::NamedGroup::X25519MLKEM768);
+}

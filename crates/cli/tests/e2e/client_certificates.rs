@@ -1,7 +1,7 @@
 //! Clients that show a certificate, and what policies make of it.
 
 use crate::app::{App, server_at, until};
-use crate::http::{Http, Reply, call};
+use crate::http::{Reply, call};
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use http::Request;

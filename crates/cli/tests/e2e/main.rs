@@ -4,6 +4,7 @@
 //! through. The clients that no one here wrote are scripts in `tests/clients`, run by [`clients`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod abuse;
 mod acme;
 mod app;
 mod architecture;
