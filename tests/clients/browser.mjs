@@ -8,12 +8,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import tls from 'node:tls';
-import { chromium } from 'playwright-core';
+import { launch } from './chromium.mjs';
 
 const mcp = new URL(process.env.PORTUNUS_URL);
 const pictures = process.env.PORTUNUS_SCREENSHOTS;
-const executablePath = process.env.PORTUNUS_CHROMIUM ?? '/usr/bin/chromium';
 mkdirSync(pictures, { recursive: true });
 
 const LOOKS = [
@@ -24,7 +22,7 @@ const LOOKS = [
 ];
 
 const callback = await listen();
-const browser = await launch();
+const browser = await launch(mcp);
 try {
   const client = await register();
   // The first sign-in also changes the one-time password, so it comes first.
@@ -233,20 +231,6 @@ async function open({ width, scheme, script }) {
 }
 
 /** Chromium trusts exactly the key that Node.js, through NODE_EXTRA_CA_CERTS, finds good: nothing else is let through. */
-async function launch() {
-  const key = await new Promise((resolve, reject) => {
-    const socket = tls.connect({ host: mcp.hostname, port: mcp.port || 443, servername: mcp.hostname }, () => {
-      resolve(createHash('sha256').update(socket.getPeerX509Certificate().publicKey.export({ type: 'spki', format: 'der' })).digest('base64'));
-      socket.end();
-    });
-    socket.on('error', reject);
-  });
-  return chromium.launch({
-    executablePath,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', `--ignore-certificate-errors-spki-list=${key}`],
-  });
-}
-
 /** Finds the authorization server from the MCP address and registers, as a client would. */
 async function register() {
   const json = async (url, body) => {

@@ -12,6 +12,7 @@ mod demo;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod doctor;
 mod health;
+mod login;
 mod node;
 mod policies;
 mod reload;
@@ -22,6 +23,7 @@ mod system;
 mod telemetry;
 mod tls;
 mod upstreams;
+mod usage;
 
 use args::{Cli, Command, ConfigCommand};
 use clap::{CommandFactory, Parser};

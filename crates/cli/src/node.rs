@@ -5,7 +5,7 @@ use crate::control::Control;
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
 use crate::upstreams::Upstreams;
-use crate::{control, health, policies, reload, telemetry, tls};
+use crate::{control, health, login, policies, reload, telemetry, tls, usage};
 use arc_swap::ArcSwap;
 use portunus_core::limits;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
@@ -127,6 +127,9 @@ impl Node {
         tasks.push(tokio::spawn(control::serve_admin(socket, web_admin, parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::watch(config.clone(), loaded, parts.clone(), stopped.clone())));
         tasks.extend(tls::start(&config, &parts, &stopped).await?);
+        let (reports, reported) = usage::channel();
+        parts.edge.callers.report_to(Arc::new(reports));
+        tasks.push(tokio::spawn(usage::record(parts.store.clone(), reported, stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
         let links = Arc::new(LinkPort(parts.registry.clone()));
         let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
@@ -193,6 +196,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone(), issuer.clone())),
         trusted: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
         dpop: Guard::new(seed.expose(), config.dpop_nonce),
+        login: login::login(config, &upstream_tls)?,
         jwks: portunus_web::jwks(&signer.public_key()),
     });
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);

@@ -1,6 +1,7 @@
 //! Hot reload of configuration and policies, and the purge of what has expired.
 
 use crate::config::{self, Config};
+use crate::login;
 use crate::node::{self, Parts};
 use notify::{RecursiveMode, Watcher};
 use portunus_core::server::Upstream;
@@ -59,14 +60,15 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
         let before = parts.edge.snapshot.load();
         let issuer = node::issuer(&config).map_err(text)?;
         let snapshot = node::snapshot(&config, Some(&before), &parts.upstreams).map_err(text)?;
-        Ok((config, issuer, snapshot))
+        let login = login::login(&config, &*crate::tls::upstream_client().map_err(text)?).map_err(text)?;
+        Ok((config, issuer, snapshot, login))
     });
     match loaded {
         Err(error) => {
             tracing::error!(error, "reload refused; the old configuration and policies stay in force");
             parts.note("config.refused", &place, &[("why", &error)]).await.is_ok()
         }
-        Ok((config, issuer, snapshot)) => {
+        Ok((config, issuer, snapshot, login)) => {
             let version = snapshot.engine.version().hex();
             // No record, no change: what decides must be known from the ledger.
             if let Err(error) = parts.note("config.reloaded", &place, &[("policies", &version)]).await {
@@ -82,6 +84,7 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
             parts.upstreams.keep(&|name| {
                 snapshot.servers.get(name).is_some_and(|p| matches!(p.server.upstream, Upstream::Program(_)))
             });
+            parts.web.replace_login(login);
             parts.edge.snapshot.store(Arc::new(snapshot));
             tracing::info!(policies = version, "reloaded");
             true
@@ -109,6 +112,7 @@ pub(crate) fn fingerprint(config: &Config) -> Fingerprint {
     let mut paths = crate::policies::files(&config.policies, ".cedar").unwrap_or_default();
     paths.push(config.path.clone());
     paths.extend(config.client_files.iter().cloned());
+    paths.extend(config.login.files.iter().cloned());
     let digest =
         |path: &PathBuf| std::fs::read(path).ok().map(|bytes| portunus_core::digest::sha256(&[&bytes]));
     paths

@@ -111,3 +111,9 @@ impl Holding {
         }
     }
 }
+
+/// Told which grants are in use: once for each token whenever its caller is looked up anew, which is not at every call.
+pub trait Usage: Send + Sync {
+    /// A token of this grant was shown. Must be quick, and may forget.
+    fn used(&self, grant: &Id, at: Timestamp);
+}

@@ -7,6 +7,10 @@ mod device;
 pub use certificate::{Lease, PendingChallenge};
 pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAssertion};
 pub use device::{DeviceRequest, DeviceState};
+mod federation;
+mod passkey;
+pub use federation::{GrantUse, Identity, ProviderSession, UsedLogout};
+pub use passkey::{Passkey, UsedChallenge};
 
 use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;
@@ -16,7 +20,7 @@ use crate::store::{Document, Kind};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A built-in account.
+/// An account: a built-in one, or of somebody whom an identity provider vouches for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// What they sign in with; the id.
@@ -35,6 +39,9 @@ pub struct User {
     pub disabled_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The issuer of the identity provider that they sign in with; `None`: a built-in account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
 }
 
 impl Document for User {
@@ -193,6 +200,9 @@ pub struct Session {
     pub user: UserName,
     /// How and when they signed in.
     pub sign_in: SignIn,
+    /// The session at the identity provider that it came of (`sid`), if the provider names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
     /// End of its life.
     pub expires_at: Timestamp,
 }

@@ -274,6 +274,34 @@ pub const DOCTOR_BYTES: usize = 4 * MIB;
 pub const DOCTOR_TOOLS: (usize, usize) = (5000, 50);
 /// Time in which a person signs in for the doctor.
 pub const DOCTOR_SIGN_IN: Duration = Duration::from_secs(5 * 60);
+/// Bytes of a signed token of somebody else (an ID token, a logout token).
+pub const FOREIGN_TOKEN_BYTES: usize = 48 * KIB;
+/// How far the clocks of those who sign tokens for us may be off.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// Identity providers.
+pub const PROVIDERS: usize = 16;
+/// Bytes of an answer of an identity provider: discovery, keys, tokens, user information.
+pub const PROVIDER_ANSWER_BYTES: usize = 256 * KIB;
+/// Time for one request to an identity provider, from the look-up of its name to the last byte.
+pub const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for which a provider's keys and discovery document are used before they are fetched anew.
+pub const PROVIDER_FRESH: Duration = Duration::from_secs(3600);
+/// The same for the discovery document when somebody is about to be sent there: so soon it is noticed that it is down.
+pub const PROVIDER_UP: Duration = Duration::from_secs(30);
+/// Pause after a failed attempt to reach a provider, and between two fetches of its keys.
+pub const PROVIDER_PAUSE: Duration = Duration::from_secs(5);
+/// Time to sign in at an identity provider.
+pub const ATTEMPT_TTL: Duration = Duration::from_secs(15 * 60);
+/// Attempts to sign in at identity providers that one browser may have open.
+pub const ATTEMPTS_PER_BROWSER: usize = 4;
+/// Passkeys of one user.
+pub const PASSKEYS_PER_USER: usize = 10;
+/// Time to answer the challenge of a passkey.
+pub const CHALLENGE_TTL: Duration = Duration::from_secs(5 * 60);
+/// Characters of one member of a passkey's answer.
+pub const PASSKEY_BYTES: usize = 16 * KIB;
+/// Groups taken over from an identity provider.
+pub const PROVIDER_GROUPS: usize = 256;
 
 // --- tunnel ---
 

@@ -43,11 +43,23 @@ pub enum Kind {
     Challenge,
     /// [`crate::document::Lease`]
     Lease,
+    /// [`crate::document::Identity`]
+    Identity,
+    /// [`crate::document::ProviderSession`]
+    ProviderSession,
+    /// [`crate::document::UsedLogout`]
+    UsedLogout,
+    /// [`crate::document::GrantUse`]
+    GrantUse,
+    /// [`crate::document::Passkey`]
+    Passkey,
+    /// [`crate::document::UsedChallenge`]
+    UsedChallenge,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -65,6 +77,12 @@ impl Kind {
         Self::Device,
         Self::Challenge,
         Self::Lease,
+        Self::Identity,
+        Self::ProviderSession,
+        Self::UsedLogout,
+        Self::GrantUse,
+        Self::Passkey,
+        Self::UsedChallenge,
     ];
     /// The stored name.
     #[must_use]
@@ -87,6 +105,12 @@ impl Kind {
             Self::Device => "device",
             Self::Challenge => "challenge",
             Self::Lease => "lease",
+            Self::Identity => "identity",
+            Self::ProviderSession => "provider_session",
+            Self::UsedLogout => "used_logout",
+            Self::GrantUse => "grant_use",
+            Self::Passkey => "passkey",
+            Self::UsedChallenge => "used_challenge",
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::Published;
 use crate::refusal::{Refusal, Unauthorized};
 use crate::sender::Scheme;
 use http::{HeaderMap, Request, header};
-use portunus_core::caller::Caller;
+use portunus_core::caller::{Caller, Usage};
 use portunus_core::digest::{Digest, sha256};
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::limits;
@@ -16,7 +16,7 @@ use portunus_mcp::message::Era;
 use portunus_policy::{Context, Disclosure, Engine, Principal};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// A caller as the edge holds it: with the policy's view of it, and a signal for its revocation.
@@ -105,6 +105,7 @@ impl Known {
 pub struct Callers {
     warm: RwLock<Warm>,
     clock: Arc<dyn Clock>,
+    usage: OnceLock<Arc<dyn Usage>>,
 }
 
 #[derive(Default)]
@@ -118,7 +119,7 @@ struct Warm {
 impl Callers {
     /// An empty cache that follows the store's changes.
     pub fn new(store: &dyn Store, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let callers = Arc::new(Self { warm: RwLock::default(), clock });
+        let callers = Arc::new(Self { warm: RwLock::default(), clock, usage: OnceLock::new() });
         let weak = Arc::downgrade(&callers);
         store.observe(Box::new(move |changes| {
             if let Some(callers) = weak.upgrade() {
@@ -126,6 +127,11 @@ impl Callers {
             }
         }));
         callers
+    }
+
+    /// From now on `usage` is told which grants are in use; the first one to be named stays.
+    pub fn report_to(&self, usage: Arc<dyn Usage>) {
+        let _ = self.usage.set(usage);
     }
 
     /// Whose token this request bears, if it is good for this server. Whether it may be borne by whoever sent it,
@@ -194,6 +200,10 @@ impl Callers {
             });
             warm.make_room(now);
             warm.by_token.insert(digest, known.clone());
+            drop(warm);
+            if let Some(usage) = self.usage.get() {
+                usage.used(&known.caller.grant, now);
+            }
             return Ok(known);
         }
     }

@@ -92,7 +92,10 @@ pub async fn approve(
     sign_in: &SignIn,
 ) -> Result<String, OAuthError> {
     let live = grants::live(ports.store, &user.name, &request.client.client_id, &request.server.name).await?;
-    let same = |grant: &Grant| grant.scopes == request.scopes && grant.sign_in.method == sign_in.method;
+    let same = |grant: &Grant| {
+        let how = |sign_in: &SignIn| (sign_in.method.clone(), sign_in.issuer.clone());
+        grant.scopes == request.scopes && how(&grant.sign_in) == how(sign_in)
+    };
     let (grant, action, batch) = match live.into_iter().find(|known| same(&known.value)) {
         // The check makes a revocation in this very moment win.
         Some(known) => {

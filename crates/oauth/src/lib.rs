@@ -33,10 +33,13 @@
 //! | [`resolve`] | access token → caller, for the edge |
 //! | [`grants`] | listing and revoking what users agreed to |
 //! | [`users`] | built-in accounts |
+//! | [`passkey`] | passkeys of built-in accounts (WebAuthn) |
 //! | [`password`] | argon2id |
 //! | [`login`] | signing in with a password, throttled |
 //! | [`throttle`] | the bounded table of attempts |
 //! | [`session`] | browsers that are signed in |
+//! | [`federation`] | signing in at identity providers |
+//! | [`jwt`] | verifying tokens that others signed |
 //! | [`csrf`] | proofs that a form came from our own page |
 //! | [`text`] | cleaning text that strangers wrote |
 
@@ -56,16 +59,19 @@ pub mod dpop;
 pub mod endpoint;
 pub mod error;
 pub mod exchange;
+pub mod federation;
 pub mod foreign;
 pub mod form;
 pub mod grants;
 pub mod issue;
 mod issuer_keys;
+pub mod jwt;
 pub mod jwt_bearer;
 pub mod keys;
 pub mod login;
 pub mod machines;
 pub mod metadata;
+pub mod passkey;
 pub mod password;
 pub mod ports;
 mod possession;

@@ -3,7 +3,7 @@
 
 use crate::ports::{Ports, Trouble};
 use portunus_core::caller::SignIn;
-use portunus_core::document::{Session, User};
+use portunus_core::document::{ProviderSession, Session, User};
 use portunus_core::id::UserName;
 use portunus_core::limits;
 use portunus_core::secret::Secret;
@@ -28,16 +28,26 @@ impl SignedIn {
     }
 }
 
-/// Starts a session and returns the cookie's value.
+/// Starts a session and returns the cookie's value. `sid` is the provider's session that it came of.
 ///
 /// # Errors
 /// When it cannot be stored.
-pub async fn start(ports: &Ports<'_>, user: &UserName, sign_in: SignIn) -> Result<Secret<String>, Trouble> {
+pub async fn start(
+    ports: &Ports<'_>,
+    user: &UserName,
+    sign_in: SignIn,
+    sid: Option<String>,
+) -> Result<Secret<String>, Trouble> {
     let text = token::mint(TokenKind::Session, ports.rng);
     let digest = token::digest(TokenKind::Session, text.expose()).ok_or(Trouble::Busy)?;
     let expires_at = ports.now.plus(limits::SESSION_TTL);
-    let session = Session { digest, user: user.clone(), sign_in, expires_at };
-    ports.store.commit(Batch::new().insert(&session)).await?;
+    let mut batch = Batch::new();
+    if let (Some(issuer), Some(sid)) = (&sign_in.issuer, &sid) {
+        let (issuer, sid) = (issuer.clone(), sid.clone());
+        batch = batch.upsert(&ProviderSession { issuer, sid, user: user.clone(), expires_at });
+    }
+    let session = Session { digest, user: user.clone(), sign_in, sid, expires_at };
+    ports.store.commit(batch.insert(&session)).await?;
     Ok(text)
 }
 
@@ -72,6 +82,40 @@ pub async fn end(ports: &Ports<'_>, cookie: &str) -> Result<(), Trouble> {
     Ok(ports.record(user.as_str(), "user.signed_out", user.as_str(), &[]).await?)
 }
 
+/// The sessions of a user that are in force, newest first.
+///
+/// # Errors
+/// When the store fails.
+pub async fn of_user(store: &dyn Store, now: Timestamp, user: &UserName) -> Result<Vec<Session>, StoreError> {
+    let mut sessions: Vec<Session> = list_all::<Session>(store, Some(user.as_str()))
+        .await?
+        .into_iter()
+        .map(|session| session.value)
+        .filter(|session| !session.expires_at.is_past(now))
+        .collect();
+    sessions.sort_by_key(|session| std::cmp::Reverse(session.expires_at));
+    Ok(sessions)
+}
+
+/// Ends the sessions of a user but this one; returns how many.
+///
+/// # Errors
+/// When the store or the ledger fails.
+pub async fn end_others(ports: &Ports<'_>, kept: &Session) -> Result<usize, Trouble> {
+    let mut others = of_user(ports.store, ports.now, &kept.user).await?;
+    others.retain(|session| session.digest != kept.digest);
+    let count = others.len().to_string();
+    let user = kept.user.as_str();
+    ports.record(user, "user.signed_out", user, &[("other_sessions", &count)]).await?;
+    for chunk in others.chunks(limits::BATCH_STEPS) {
+        let batch = chunk
+            .iter()
+            .fold(Batch::new(), |batch, session| batch.delete::<Session>(&session.digest.hex(), Expect::Any));
+        ports.store.commit(batch).await?;
+    }
+    Ok(others.len())
+}
+
 /// Ends all sessions of a user.
 ///
 /// # Errors
@@ -93,13 +137,26 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
+    async fn signing_out_elsewhere_keeps_this_browser_and_nobody_elses() {
+        let world = World::new().await;
+        let start = async || start(&world.ports(), &world.ana.name, world.sign_in(), None).await.unwrap();
+        let (here, there, _third) = (start().await, start().await, start().await);
+        let kept = resolve(&world.store, world.now(), here.expose()).await.unwrap().unwrap().session;
+        assert_eq!(of_user(&world.store, world.now(), &world.ana.name).await.unwrap().len(), 3);
+        assert_eq!(end_others(&world.ports(), &kept).await, Ok(2));
+        assert!(resolve(&world.store, world.now(), here.expose()).await.unwrap().is_some());
+        assert!(resolve(&world.store, world.now(), there.expose()).await.unwrap().is_none());
+        assert_eq!(world.ledger.count("user.signed_out"), 1);
+    }
+
+    #[tokio::test]
     async fn a_session_lasts_until_it_ends_expires_or_its_user_is_disabled() {
         let world = World::new().await;
         let resolved = async |cookie: &Secret<String>| {
             resolve(&world.store, world.now(), cookie.expose()).await.unwrap().map(|s| s.user.name)
         };
         let ana = world.ana.name.clone();
-        let start = async || start(&world.ports(), &world.ana.name, world.sign_in()).await.unwrap();
+        let start = async || start(&world.ports(), &world.ana.name, world.sign_in(), None).await.unwrap();
 
         let ended = start().await;
         assert_eq!(resolved(&ended).await, Some(ana.clone()));

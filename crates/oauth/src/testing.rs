@@ -121,6 +121,7 @@ impl World {
             one_time_password: false,
             administrator: false,
             disabled_at: None,
+            issuer: None,
             created_at: clock.now(),
         };
         let (store, ledger, rng) =

@@ -72,6 +72,7 @@ pub async fn add(
         one_time_password: true,
         administrator: new.administrator,
         disabled_at: None,
+        issuer: None,
         created_at: ports.now,
     };
     let groups = user.groups.iter().map(GroupName::as_str).collect::<Vec<_>>().join(" ");
@@ -128,7 +129,7 @@ pub async fn set_password(ports: &Ports<'_>, name: &UserName, hash: String) -> R
 }
 
 /// Changes an account from what is stored, again if somebody else changed it in between; `apply` says whether it did.
-async fn change(
+pub(crate) async fn change(
     ports: &Ports<'_>,
     name: &UserName,
     apply: impl Fn(&mut User) -> bool,

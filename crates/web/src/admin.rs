@@ -14,6 +14,7 @@ use portunus_core::store::{Document, StoreError};
 use portunus_oauth::form::Form;
 use portunus_oauth::grants::{self, Selection};
 use portunus_oauth::issue::{self, IssueError, Order};
+use portunus_oauth::passkey;
 use portunus_oauth::ports::Trouble;
 use portunus_oauth::users::{self, NewUser, UserError};
 use portunus_oauth::{password, password::PasswordError};
@@ -86,8 +87,20 @@ async fn read_status(state: &State) -> Told {
 }
 
 async fn list_users(Shared(state): Shared<State>) -> Response {
-    let listed = users::list(state.store()).await.map_err(Problem::from);
-    told(listed.map(|users| json!({ "users": users.iter().map(user_json).collect::<Vec<_>>() })))
+    told(read_users(&state).await)
+}
+
+async fn read_users(state: &State) -> Told {
+    let mut listed = Vec::new();
+    for user in users::list(state.store()).await? {
+        let mut shown = user_json(&user);
+        let passkeys = passkey::of_user(state.store(), &user.name).await?.len();
+        if let Some(members) = shown.as_object_mut() {
+            members.insert("passkeys".to_owned(), passkeys.into());
+        }
+        listed.push(shown);
+    }
+    Ok(json!({ "users": listed }))
 }
 
 fn user_json(user: &User) -> Value {
@@ -97,6 +110,7 @@ fn user_json(user: &User) -> Value {
         "groups": user.groups,
         "administrator": user.administrator,
         "one_time_password": user.one_time_password,
+        "issuer": user.issuer,
         "created_at": user.created_at,
         "disabled_at": user.disabled_at,
     })

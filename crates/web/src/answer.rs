@@ -37,6 +37,8 @@ struct Message<'a> {
     title: &'a str,
     text: &'a str,
     hint: Option<&'a str>,
+    /// A place to go on to, and what the link says.
+    onward: Option<(&'a str, String)>,
 }
 
 /// A page.
@@ -61,8 +63,30 @@ pub(crate) fn message(
     text: &str,
     hint: Option<&str>,
 ) -> Refusal {
+    Refusal::new(message_page(state, status, title, text, hint))
+}
+
+/// The same, as an answer like others.
+pub(crate) fn message_page(
+    state: &State,
+    status: StatusCode,
+    title: &str,
+    text: &str,
+    hint: Option<&str>,
+) -> Response {
     let issuer = state.issuer();
-    Refusal::new(page(status, &Message { site: site(issuer.as_str()), title, text, hint }))
+    page(status, &Message { site: site(issuer.as_str()), title, text, hint, onward: None })
+}
+
+/// The page for somebody who signed out here and can sign out at their identity provider too.
+pub(crate) fn signed_out_page(state: &State, provider: &str, there: &str) -> Response {
+    let issuer = state.issuer();
+    let text = format!(
+        "You are still signed in at {provider}: whoever uses this browser could come back without a password."
+    );
+    let onward = Some((there, format!("Sign out at {provider} too")));
+    let title = "You are signed out here";
+    page(StatusCode::OK, &Message { site: site(issuer.as_str()), title, text: &text, hint: None, onward })
 }
 
 /// The page for a form that was not proven to come from one of our pages in this browser.
@@ -169,7 +193,7 @@ pub(crate) async fn logo() -> Response {
     asset("image/svg+xml", include_str!("../assets/portunus.svg"))
 }
 
-fn asset(kind: &'static str, body: &'static str) -> Response {
+pub(crate) fn asset(kind: &'static str, body: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=300")], body).into_response()
 }
 

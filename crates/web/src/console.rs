@@ -9,11 +9,13 @@ use askama::Template;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 use http::StatusCode;
-use portunus_core::document::{Approval, Grant};
+use portunus_core::document::{Approval, Grant, GrantUse, Session};
 use portunus_core::id::{Id, ServerName};
+use portunus_core::limits;
 use portunus_core::store::load;
+use portunus_core::time::Timestamp;
 use portunus_oauth::config::Issuer;
-use portunus_oauth::{grants, text};
+use portunus_oauth::{grants, session, text};
 
 /// Grants of everyone that an administrator sees.
 const RECENT: usize = 20;
@@ -32,6 +34,15 @@ struct ConsolePage<'a> {
     servers: Vec<ServerRow<'a>>,
     approvals: Vec<ApprovalRow>,
     recent: Vec<GrantRow>,
+    sessions: Vec<SessionRow>,
+    /// Whether they sign in with a password of their own here.
+    local: bool,
+}
+
+struct SessionRow {
+    how: String,
+    since: String,
+    here: bool,
 }
 
 struct GrantRow {
@@ -39,7 +50,9 @@ struct GrantRow {
     user: String,
     client: String,
     server: String,
+    scopes: String,
     since: String,
+    used: Option<String>,
     end: Option<String>,
 }
 
@@ -100,6 +113,19 @@ pub(crate) async fn revoke_grant(Shared(state): Shared<State>, request: Request)
     show(&state, &visitor, Some(notice)).await
 }
 
+/// `POST /console/sessions`: signs the visitor out everywhere else.
+pub(crate) async fn end_other_sessions(Shared(state): Shared<State>, request: Request) -> Answer {
+    let (head, form) = input::page_form(&state, request).await?;
+    let visitor = sign_in::admit(&state, &head.headers, HOME, None).await?;
+    visitor.check(&state, &form, "console")?;
+    let ended = session::end_others(&state.ports(), &visitor.signed_in.session).await;
+    let notice = match ended.map_err(|trouble| answer::trouble(&state, &trouble))? {
+        0 => "You were signed in nowhere else.".to_owned(),
+        ended => format!("Signed out of {ended} other browser{}.", if ended == 1 { "" } else { "s" }),
+    };
+    show(&state, &visitor, Some(&notice)).await
+}
+
 /// `POST /console/approvals`: an administrator decides.
 pub(crate) async fn decide_approval(Shared(state): Shared<State>, request: Request) -> Answer {
     let (head, form) = input::page_form(&state, request).await?;
@@ -127,6 +153,14 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<&str>) -> Answer 
     let user = &visitor.signed_in.user;
     let mut own = grants::of_user(state.store(), &user.name).await.map_err(answer::store_trouble(state))?;
     own.retain(|grant| grant.revoked_at.is_none());
+    let mut rows = Vec::new();
+    for grant in &own {
+        let used = load::<GrantUse>(state.store(), grant.id.as_str()).await;
+        let used = used.map_err(answer::store_trouble(state))?.map(|used| used.value.at);
+        rows.push(grant_row(&issuer, grant, used));
+    }
+    let sessions = session::of_user(state.store(), state.now(), &user.name).await;
+    let sessions = sessions.map_err(answer::store_trouble(state))?;
     let (mut waiting, mut recent) = (Vec::new(), Vec::new());
     if user.administrator {
         waiting =
@@ -140,10 +174,12 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<&str>) -> Answer 
         notice,
         administrator: user.administrator,
         csrf: visitor.proof("console"),
-        grants: own.iter().map(|grant| grant_row(&issuer, grant)).collect(),
+        grants: rows,
         servers: servers(&issuer),
         approvals: waiting.iter().map(|approval| approval_row(&issuer, approval)).collect(),
-        recent: recent.iter().map(|grant| grant_row(&issuer, grant)).collect(),
+        recent: recent.iter().map(|grant| grant_row(&issuer, grant, None)).collect(),
+        sessions: sessions.iter().map(|session| session_row(state, visitor, session)).collect(),
+        local: user.issuer.is_none(),
     };
     Ok(render(StatusCode::OK, &template))
 }
@@ -162,13 +198,28 @@ fn servers(issuer: &Issuer) -> Vec<ServerRow<'_>> {
         .collect()
 }
 
-fn grant_row(issuer: &Issuer, grant: &Grant) -> GrantRow {
+fn session_row(state: &State, visitor: &Visitor, session: &Session) -> SessionRow {
+    let login = state.login();
+    let provider = session.sign_in.issuer.as_deref().map(|issuer| {
+        login.with_issuer(issuer).map_or_else(|| issuer.to_owned(), |party| party.provider().name.clone())
+    });
+    let began = session.expires_at.as_millis().saturating_sub(limits::SESSION_TTL.as_millis() as u64);
+    SessionRow {
+        how: provider.unwrap_or_else(|| session.sign_in.method.replace("pwd", "password")),
+        since: moment(Timestamp::from_millis(began)),
+        here: session.digest == visitor.signed_in.session.digest,
+    }
+}
+
+fn grant_row(issuer: &Issuer, grant: &Grant, used: Option<Timestamp>) -> GrantRow {
     GrantRow {
         id: grant.id.to_string(),
         user: grant.user.to_string(),
         client: grant.client_name.clone(),
         server: title(issuer, &grant.server),
+        scopes: grant.scopes.join(", "),
         since: moment(grant.created_at),
+        used: used.map(moment),
         end: grant.revoked_at.map(moment),
     }
 }

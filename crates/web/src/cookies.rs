@@ -1,4 +1,5 @@
-//! The two cookies: the session, and the one that ties the sign-in form to its browser. Both have the `__Host-` prefix,
+//! The cookies: the session, the one that ties the sign-in form to its browser, and one for each sign-in under way at an
+//! identity provider. All have the `__Host-` prefix,
 //! so that no other host and no plain-text connection can set them (RFC 6265bis section 4.1.3.2).
 
 use data_encoding::BASE64URL_NOPAD;
@@ -8,6 +9,8 @@ use portunus_core::time::Rng;
 
 pub(crate) const SESSION: &str = "__Host-portunus";
 pub(crate) const FORM: &str = "__Host-portunus-form";
+/// The beginning of the names of the cookies of sign-ins under way.
+pub(crate) const ATTEMPT: &str = "__Host-portunus-oidc-";
 const FORM_TTL_SECS: u64 = 3600;
 
 /// The value of a cookie. One that is there twice is not trusted.
@@ -36,6 +39,19 @@ pub(crate) fn form_cookie(headers: &HeaderMap, rng: &dyn Rng) -> (String, Option
 /// Sets the session cookie.
 pub(crate) fn session(value: &str) -> Option<HeaderValue> {
     set(SESSION, value, limits::SESSION_TTL.as_secs())
+}
+
+/// Sets the cookie of a sign-in under way.
+pub(crate) fn attempt(label: &str, value: &str) -> Option<HeaderValue> {
+    set(&format!("{ATTEMPT}{label}"), value, limits::ATTEMPT_TTL.as_secs())
+}
+
+/// The names of the browser's cookies that begin like this.
+pub(crate) fn names_with_prefix(headers: &HeaderMap, prefix: &str) -> Vec<String> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let names =
+        lines.flat_map(|line| line.split(';')).filter_map(|pair| Some(pair.trim().split_once('=')?.0));
+    names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect()
 }
 
 /// Makes the browser forget a cookie.

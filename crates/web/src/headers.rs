@@ -9,6 +9,9 @@ use http::{HeaderValue, Method, StatusCode};
 /// No script, no frame, nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// The same for a page whose one script is needed to speak to the device's lock.
+const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
 /// Adds what an answer does not say itself. The referrer stays within the site instead of being dropped altogether,
 /// since a browser that may send no referrer does not say either where a form comes from (`Origin: null`).
 pub(crate) async fn protect(mut response: Response) -> Response {
@@ -27,11 +30,21 @@ pub(crate) async fn protect(mut response: Response) -> Response {
     response
 }
 
-/// The policy of a consent page. Browsers apply `form-action` to every redirect that follows a form too, so it names
-/// where the client waits, and `https:` for what clients' own pages lead on to.
+/// The policy of a page whose form leads elsewhere in the end: to a client, to an identity provider. Browsers apply `form-action` to every redirect that follows a form too, so it names
+/// that place, and `https:` for what the pages there lead on to.
 pub(crate) fn policy_with_destination(source: Option<&str>) -> Option<HeaderValue> {
     let allowed = format!("form-action 'self' https: {}", source.unwrap_or_default());
     HeaderValue::try_from(POLICY.replace("form-action 'self'", allowed.trim_end())).ok()
+}
+
+/// The policy of a page with our own script.
+pub(crate) fn policy_with_script() -> HeaderValue {
+    HeaderValue::from_static(SCRIPT_POLICY)
+}
+
+/// Lets our own script run under a policy.
+pub(crate) fn with_script(policy: &HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{}; script-src 'self'", policy.to_str().ok()?)).ok()
 }
 
 /// Lets clients that run in a browser use endpoints that look at no cookie.

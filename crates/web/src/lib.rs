@@ -7,7 +7,7 @@
 //! | `input` | reading requests: bounded bodies, forms, who is asking |
 //! | `answer` | answers: pages, redirects, JSON, errors |
 //! | `headers` | the protective headers of every answer |
-//! | `cookies` | the two cookies |
+//! | `cookies` | the cookies |
 //! | `discovery` | `/.well-known/…`, `/oauth/jwks` |
 //! | `endpoints` | `/oauth/token`, `/oauth/register`, `/oauth/revoke`, `/oauth/introspect` |
 //! | `consent` | `/oauth/authorize` |
@@ -15,8 +15,10 @@
 //! | `sign_in` | `/login`, `/logout`, `/account/password`, and the gate before every page |
 //! | `console` | `/console/` |
 //! | `clients` | `/console/clients`, and the same over the admin socket |
+//! | `passkeys` | `/account/passkeys`, `/login/passkey` and the one script |
 //! | [`approvals`] | listing and deciding what waits for a human yes |
 //! | `admin` | the administrators' API |
+//! | [`federation`] | signing in at identity providers |
 //! | [`fetch`] | fetching client metadata documents without reaching into private networks |
 
 #![forbid(unsafe_code)]
@@ -31,13 +33,16 @@ mod cookies;
 mod device;
 mod discovery;
 mod endpoints;
+pub mod federation;
 pub mod fetch;
 mod headers;
 mod input;
+mod passkeys;
 mod sign_in;
 pub mod state;
 
 pub use discovery::jwks;
+pub use federation::Login;
 pub use state::{Parts, State};
 
 use axum::Router;
@@ -67,6 +72,14 @@ pub fn router(state: State) -> Router {
         .route("/oauth/introspect", post(endpoints::introspect))
         .route("/device", get(device::ask).post(device::decide))
         .route("/login", get(sign_in::page).post(sign_in::sign_in))
+        .route("/login/passkey", post(passkeys::sign_in))
+        .route("/account/passkeys", get(passkeys::page).post(passkeys::add))
+        .route("/account/passkeys/remove", post(passkeys::remove))
+        .route("/assets/passkey.js", get(passkeys::script))
+        .route("/login/oidc/start", post(federation::start::start))
+        .route("/login/oidc/callback", get(federation::callback::callback))
+        .route("/login/oidc/callback/{provider}", get(federation::callback::callback))
+        .route("/login/oidc/backchannel-logout", post(federation::logout::back_channel))
         .route("/logout", post(sign_in::sign_out))
         .route("/account/password", get(sign_in::password_page).post(sign_in::change_password))
         .route("/", get(console::elsewhere))
@@ -74,6 +87,7 @@ pub fn router(state: State) -> Router {
         .route("/console/", get(console::page))
         .route("/console/grants", post(console::revoke_grant))
         .route("/console/clients", get(clients::page).post(clients::decide_on_page))
+        .route("/console/sessions", post(console::end_other_sessions))
         .route("/console/approvals", post(console::decide_approval))
         .route("/assets/portunus.css", get(answer::style_sheet))
         .route("/assets/portunus.svg", get(answer::logo))

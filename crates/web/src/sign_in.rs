@@ -1,12 +1,16 @@
 //! Signing in and out, changing the password, and the gate before every page.
 
+mod form;
+
 use crate::answer::{self, Answer, Refusal, page as render, see_other, with_cookie};
 use crate::cookies;
+use crate::federation;
 use crate::input;
 use crate::state::State;
 use askama::Template;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
+pub(crate) use form::SignInForm;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use portunus_core::limits;
 use portunus_core::secret::Secret;
@@ -43,6 +47,10 @@ impl Visitor {
         let proven = csrf::is_proven(self.cookie.expose(), purpose, form.get("csrf").unwrap_or_default());
         if proven { Ok(()) } else { Err(answer::stale_form(state)) }
     }
+    /// What challenges to this browser are made from.
+    pub(crate) fn cookie(&self) -> &str {
+        self.cookie.expose()
+    }
     pub(crate) fn who(&self) -> Who {
         Who { user: self.signed_in.user.name.to_string(), logout: self.proof("logout") }
     }
@@ -56,6 +64,9 @@ pub(crate) async fn visitor(state: &State, headers: &HeaderMap) -> Result<Option
     let Some(cookie) = cookies::find(headers, cookies::SESSION) else { return Ok(None) };
     let resolved = session::resolve(state.store(), state.now(), cookie).await;
     let signed_in = resolved.map_err(answer::store_trouble(state))?;
+    // Where built-in accounts may no longer sign in, they are no longer signed in either.
+    let local = state.login().local;
+    let signed_in = signed_in.filter(|signed_in| local || signed_in.user.issuer.is_some());
     Ok(signed_in.map(|signed_in| Visitor { signed_in, cookie: Secret::new(cookie.to_owned()) }))
 }
 
@@ -89,10 +100,9 @@ pub(crate) async fn page(Shared(state): Shared<State>, request: Request) -> Answ
 /// `POST /login`
 pub(crate) async fn sign_in(Shared(state): Shared<State>, request: Request) -> Answer {
     let (head, form) = input::page_form(&state, request).await?;
-    let tied = cookies::find(&head.headers, cookies::FORM)
-        .is_some_and(|cookie| csrf::is_proven(cookie, "sign in", form.get("csrf").unwrap_or_default()));
-    if !tied {
-        return Err(answer::stale_form(&state));
+    check_tied(&state, &head.headers, &form)?;
+    if !state.login().local {
+        return Err(no_local_accounts(&state));
     }
     let next = local_path(form.get("next"));
     let (name, password) =
@@ -111,33 +121,61 @@ pub(crate) async fn sign_in(Shared(state): Shared<State>, request: Request) -> A
         Err(SignInError::Trouble(trouble)) => return Err(answer::trouble(&state, &trouble)),
     };
     give_back(&state, &keys);
-    // Whatever session the browser had ends; the new one was never known to anybody else.
-    if let Some(old) = cookies::find(&head.headers, cookies::SESSION) {
-        session::end(&state.ports(), old).await.map_err(|trouble| answer::trouble(&state, &trouble))?;
+    begin_session(&state, &head.headers, proven, None, see_other(next)).await
+}
+
+/// The sign-in form came from this browser.
+pub(crate) fn check_tied(state: &State, headers: &HeaderMap, form: &Form) -> Result<(), Refusal> {
+    let tied = cookies::find(headers, cookies::FORM)
+        .is_some_and(|cookie| csrf::is_proven(cookie, "sign in", form.get("csrf").unwrap_or_default()));
+    if tied { Ok(()) } else { Err(answer::stale_form(state)) }
+}
+
+/// Signs the browser in: whatever session it had ends; the new one was never known to anybody else.
+pub(crate) async fn begin_session(
+    state: &State,
+    headers: &HeaderMap,
+    proven: Proven,
+    sid: Option<String>,
+    response: Response,
+) -> Answer {
+    let trouble = |trouble| answer::trouble(state, &trouble);
+    if let Some(old) = cookies::find(headers, cookies::SESSION) {
+        session::end(&state.ports(), old).await.map_err(trouble)?;
     }
-    let cookie = session::start(&state.ports(), &proven.user.name, proven.sign_in)
-        .await
-        .map_err(|trouble| answer::trouble(&state, &trouble))?;
-    let response = with_cookie(see_other(next), cookies::session(cookie.expose()));
+    let started = session::start(&state.ports(), &proven.user.name, proven.sign_in, sid).await;
+    let cookie = started.map_err(trouble)?;
+    let response = with_cookie(response, cookies::session(cookie.expose()));
     Ok(with_cookie(response, cookies::forget(cookies::FORM)))
+}
+
+fn no_local_accounts(state: &State) -> Refusal {
+    let text = "Accounts of this site itself cannot sign in here; sign in with your organisation.";
+    answer::message(state, StatusCode::FORBIDDEN, "This is not possible here", text, None)
 }
 
 /// `POST /logout`
 pub(crate) async fn sign_out(Shared(state): Shared<State>, request: Request) -> Answer {
     let (head, form) = input::page_form(&state, request).await?;
+    let mut response = see_other("/login");
     if let Some(visitor) = visitor(&state, &head.headers).await? {
         visitor.check(&state, &form, "logout")?;
         session::end(&state.ports(), visitor.cookie.expose())
             .await
             .map_err(|trouble| answer::trouble(&state, &trouble))?;
+        let sign_in = &visitor.signed_in.session.sign_in;
+        response = federation::logout::elsewhere_too(&state, sign_in).await.unwrap_or(response);
     }
-    Ok(with_cookie(see_other("/login"), cookies::forget(cookies::SESSION)))
+    Ok(with_cookie(response, cookies::forget(cookies::SESSION)))
 }
 
 /// `GET /account/password`
 pub(crate) async fn password_page(Shared(state): Shared<State>, request: Request) -> Answer {
     let head = input::head(request);
     let visitor = admit(&state, &head.headers, "/account/password", None).await?;
+    if visitor.signed_in.user.issuer.is_some() {
+        return Err(no_password(&state));
+    }
     Ok(password_form(&state, &visitor, HOME, None, StatusCode::OK))
 }
 
@@ -147,6 +185,9 @@ pub(crate) async fn change_password(Shared(state): Shared<State>, request: Reque
     let next = local_path(form.get("next"));
     let Some(visitor) = visitor(&state, &head.headers).await? else { return Ok(see_other("/login")) };
     visitor.check(&state, &form, "password")?;
+    if visitor.signed_in.user.issuer.is_some() {
+        return Err(no_password(&state));
+    }
     let refuse = |problem: &str, status| password_form(&state, &visitor, next, Some(problem), status);
     let text = |name| form.get(name).unwrap_or_default().to_owned();
     let (current, chosen) = (text("current_password"), text("new_password"));
@@ -178,10 +219,16 @@ pub(crate) async fn change_password(Shared(state): Shared<State>, request: Reque
         _ => answer::stale_form(&state),
     })?;
     let sign_in = visitor.signed_in.session.sign_in.clone();
-    let cookie = session::start(&state.ports(), name, sign_in)
+    let cookie = session::start(&state.ports(), name, sign_in, visitor.signed_in.session.sid.clone())
         .await
         .map_err(|trouble| answer::trouble(&state, &trouble))?;
     Ok(with_cookie(see_other(next), cookies::session(cookie.expose())))
+}
+
+/// Nobody can give a password to an account that an identity provider vouches for.
+fn no_password(state: &State) -> Refusal {
+    let text = "You sign in with your organisation; your password is kept, and changed, there.";
+    answer::message(state, StatusCode::NOT_FOUND, "You have no password here", text, None)
 }
 
 async fn prove(state: &State, name: &str, password: &str) -> Result<Proven, SignInError> {
@@ -207,13 +254,13 @@ fn sentence(error: &PasswordError) -> String {
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
-fn attempt(state: &State, keys: &[Key]) -> Result<(), TooMany> {
+pub(crate) fn attempt(state: &State, keys: &[Key]) -> Result<(), TooMany> {
     let now = state.now();
     let mut throttle = state.sign_ins();
     keys.iter().try_for_each(|key| throttle.attempt(*key, now))
 }
 
-fn give_back(state: &State, keys: &[Key]) {
+pub(crate) fn give_back(state: &State, keys: &[Key]) {
     let mut throttle = state.sign_ins();
     keys.iter().for_each(|key| throttle.give_back(*key));
 }
@@ -224,49 +271,15 @@ pub(crate) fn with_retry(mut response: Response, too_many: &TooMany) -> Response
 }
 
 /// Where to go on: only our own pages that need a sign-in; anything else leads home.
-fn local_path(next: Option<&str>) -> &str {
+pub(crate) fn local_path(next: Option<&str>) -> &str {
     let known = |path: &&str| {
         let visible =
             path.len() <= limits::TARGET_BYTES && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
         let asking = path.starts_with("/oauth/authorize?") || path.starts_with("/device?user_code=");
-        let ours = [HOME, "/console/clients", "/account/password"].contains(path);
+        let ours = [HOME, "/console/clients", "/account/password", "/account/passkeys"].contains(path);
         visible && (asking || ours)
     };
     next.filter(known).unwrap_or(HOME)
-}
-
-#[derive(Template)]
-#[template(path = "sign_in.html")]
-struct SignInPage<'a> {
-    site: &'a str,
-    csrf: String,
-    next: &'a str,
-    purpose: Option<&'a str>,
-    problem: Option<&'a str>,
-    username: &'a str,
-}
-
-struct SignInForm<'a> {
-    next: &'a str,
-    purpose: Option<&'a str>,
-    problem: Option<&'a str>,
-    username: &'a str,
-}
-
-impl SignInForm<'_> {
-    fn show(&self, state: &State, headers: &HeaderMap, status: StatusCode) -> Response {
-        let (cookie, set) = cookies::form_cookie(headers, &*state.rng());
-        let issuer = state.issuer();
-        let template = SignInPage {
-            site: answer::site(issuer.as_str()),
-            csrf: csrf::proof(&cookie, "sign in"),
-            next: self.next,
-            purpose: self.purpose,
-            problem: self.problem,
-            username: self.username,
-        };
-        with_cookie(render(status, &template), set)
-    }
 }
 
 #[derive(Template)]

@@ -1,5 +1,6 @@
 //! What the handlers share.
 
+use crate::federation::Login;
 use arc_swap::ArcSwap;
 use portunus_core::record::Ledger;
 use portunus_core::store::Store;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub trusted: Arc<dyn DocumentFetcher>,
     /// Remembers which proofs of possession were used at the token endpoint.
     pub dpop: Guard,
+    /// How people sign in; see [`State::replace_login`].
+    pub login: Login,
     /// The JSON Web Key Set served at `/oauth/jwks`; see [`crate::jwks`].
     pub jwks: String,
 }
@@ -42,6 +45,7 @@ pub struct State(Arc<Shared>);
 
 struct Shared {
     parts: Parts,
+    login: ArcSwap<Login>,
     sign_ins: Mutex<Throttle>,
     registrations: Mutex<Throttle>,
     assertions: Mutex<Throttle>,
@@ -52,9 +56,11 @@ struct Shared {
 impl State {
     /// A control plane of these parts.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(mut parts: Parts) -> Self {
+        let login = std::mem::take(&mut parts.login);
         Self(Arc::new(Shared {
             parts,
+            login: ArcSwap::from_pointee(login),
             sign_ins: Mutex::new(Throttle::sign_ins()),
             registrations: Mutex::new(Throttle::registrations()),
             assertions: Mutex::new(Throttle::assertions()),
@@ -63,6 +69,14 @@ impl State {
         }))
     }
 
+    /// From now on people sign in like this.
+    pub fn replace_login(&self, login: Login) {
+        self.0.login.store(Arc::new(login));
+    }
+
+    pub(crate) fn login(&self) -> Arc<Login> {
+        self.0.login.load_full()
+    }
     pub(crate) fn ports(&self) -> Ports<'_> {
         let Parts { store, ledger, rng, .. } = &self.0.parts;
         Ports { store: &**store, ledger: &**ledger, rng: &**rng, now: self.now() }

@@ -32,6 +32,8 @@ pub(crate) async fn user(command: User) -> Outcome {
                 ("display_name", "SHOWN AS"),
                 ("groups", "GROUPS"),
                 ("administrator", "ADMIN"),
+                ("issuer", "SIGNS IN AT"),
+                ("passkeys", "PASSKEYS"),
                 ("disabled_at", "DISABLED"),
             ];
             listing(&admin, "/users", "users", &columns).await

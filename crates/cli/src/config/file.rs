@@ -2,7 +2,9 @@
 
 use super::machines::{DpopFile, ExchangeFile, ResourceServerFile, WorkloadFile};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -151,7 +153,79 @@ pub(crate) struct SealingKey {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Login {
     /// Built-in accounts.
+    #[serde(default)]
     pub local: bool,
+    /// An identity provider, or a list of several that are told apart by the e-mail addresses of their people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<Oidc>,
+}
+
+/// Identity providers.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Oidc {
+    /// The only one.
+    One(Box<OidcProvider>),
+    /// Several.
+    Several(Vec<OidcProvider>),
+}
+
+/// Either form by its look, so that a mistake inside is reported as what it is.
+impl<'de> Deserialize<'de> for Oidc {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Oidc;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an identity provider, or a list of them")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Oidc, A::Error> {
+                OidcProvider::deserialize(MapAccessDeserializer::new(map)).map(|one| Oidc::One(Box::new(one)))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Oidc, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Oidc::Several)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// An identity provider (OpenID Connect).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OidcProvider {
+    /// Its issuer identifier, to the last slash as its discovery document has it.
+    pub issuer: String,
+    /// What it knows Portunus as.
+    pub client_id: String,
+    /// A file with the client secret; none: a public client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_file: Option<PathBuf>,
+    /// Its short name, of a-z, 0-9 and `-`: the end of its redirect URI `/login/oidc/callback/ID`. In a list each needs
+    /// one; the redirect URI of an only provider without one is `/login/oidc/callback`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What people see on the sign-in page; default: the host of the issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What is asked for besides `openid`; default: `[email, profile]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// The claim that lists a user's groups; none: its users are in no group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_claim: Option<String>,
+    /// The claim that becomes the user name; default: the e-mail address, which must be verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_claim: Option<String>,
+    /// The e-mail domains it may speak for; none: all that no other provider lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<String>,
+    /// Certificates to trust for it instead of the system's, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// What a back-channel logout ends: `sessions` (the default), or `grants` too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout: Option<String>,
 }
 
 /// A published server.

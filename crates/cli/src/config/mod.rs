@@ -2,6 +2,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod file;
+pub(crate) mod login;
 pub(crate) mod machines;
 pub(crate) mod tls;
 pub(crate) mod upstream;
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub ledger: PathBuf,
     pub admin_socket: PathBuf,
     pub ca_file: PathBuf,
+    pub login: login::Login,
     pub policies: PathBuf,
     pub servers: Vec<ServerConfig>,
     pub registration: Registration,
@@ -95,9 +97,6 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     })?;
     let store = base.join(store);
     let state = store.parent().unwrap_or(base).to_owned();
-    if !file.login.local {
-        return Err(at("login").error("`local: true` is needed: nobody could sign in otherwise"));
-    }
     let servers = servers(&file.servers, base, &at)?;
     let clients = configured_clients(&file.clients, base, &servers, &at)?;
     let client_files = file.clients.iter().flat_map(|c| [&c.jwks_file, &c.secret_file]).flatten();
@@ -108,6 +107,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         resource_servers: &file.resource_servers,
         clients: file.clients.iter().map(|client| client.id.as_str()).collect(),
     };
+    let login = login::read(&file.login, base).map_err(|m| at("login").error(&m))?;
     Ok(Config {
         path: path.to_owned(),
         public_url: public_url(&file.public_url).map_err(|m| at("public_url").error(&m))?,
@@ -121,6 +121,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         ledger: file.ledger.as_ref().map_or_else(|| state.join("ledger"), |l| base.join(l)),
         admin_socket: file.admin_socket.as_ref().map_or_else(|| state.join("admin.sock"), |s| base.join(s)),
         ca_file: state.join("ca.pem"),
+        login,
         policies: base.join(&file.policies),
         registration: clients::registration(file.client_registration.as_ref())
             .map_err(|m| at("client_registration").error(&m))?,

@@ -26,6 +26,23 @@ async fn a_person_signs_in_and_agrees_in_a_browser() {
     with_demo("node", "browser.mjs", &[("PORTUNUS_SCREENSHOTS", pictures.to_str().unwrap())]).await;
 }
 
+/// Runs a browser script of `tests/clients` against an edge; prints what it says, fails when it does.
+pub(crate) async fn browse(app: &App, name: &str) {
+    let person = app.dir().join("person.json");
+    let known = serde_json::json!({ "user": app.person.user, "password": app.person.password, "next": "An own pass phrase, 42" });
+    std::fs::write(&person, known.to_string()).unwrap();
+    let mut command = Command::new(node());
+    command
+        .arg(directory().join(name))
+        .env("PORTUNUS_URL", &app.url)
+        .env("PORTUNUS_PERSON", &person)
+        .env("PORTUNUS_SCREENSHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots"))
+        .env("NODE_EXTRA_CA_CERTS", app.ca_file());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Runs a script of `tests/clients` against a fresh demo; prints what it says, fails when it does.
 pub(crate) async fn with_demo(interpreter: &str, name: &str, more: &[(&str, &str)]) {
     if skipped() {

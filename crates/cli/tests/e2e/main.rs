@@ -22,6 +22,7 @@ mod crash;
 mod doctor;
 mod edge_limits;
 mod eras;
+mod federation;
 mod json;
 mod keys;
 mod machines;

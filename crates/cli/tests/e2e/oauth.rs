@@ -227,15 +227,15 @@ fn fill_in(page: &str, here: &Url, person: &mut Person, agree: bool) -> Request<
         .unwrap()
 }
 
-struct Form {
-    action: String,
-    fields: Vec<Attributes>,
+pub(crate) struct Form {
+    pub(crate) action: String,
+    pub(crate) fields: Vec<Attributes>,
     buttons: Vec<Attributes>,
 }
 
 /// A tag's attributes; a missing one reads as the empty string.
 #[derive(Default)]
-struct Attributes(BTreeMap<String, String>);
+pub(crate) struct Attributes(BTreeMap<String, String>);
 
 impl std::ops::Index<&str> for Attributes {
     type Output = String;
@@ -245,7 +245,7 @@ impl std::ops::Index<&str> for Attributes {
     }
 }
 
-fn forms(page: &str) -> Vec<Form> {
+pub(crate) fn forms(page: &str) -> Vec<Form> {
     page.split("<form").skip(1).map(form).collect()
 }
 

@@ -250,6 +250,7 @@ async fn sign_in(store: &dyn Store, rng: &CountingRng, now: Timestamp) -> (Strin
         one_time_password: false,
         administrator: false,
         disabled_at: None,
+        issuer: None,
         created_at: now,
     };
     let grant = Grant {

@@ -16,7 +16,7 @@ use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
 use portunus_oauth::config::Issuer;
 use portunus_oauth::dpop::Guard;
 use portunus_oauth::password;
-use portunus_web::{Parts, State, admin_router, jwks, router, serve};
+use portunus_web::{Login, Parts, State, admin_router, jwks, router, serve};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -117,6 +117,7 @@ impl App {
             fetcher: Arc::new(Nowhere),
             trusted: Arc::new(Nowhere),
             dpop: Guard::new(&[1; 32], false),
+            login: Login::local(),
             jwks: jwks(&[7; 32]),
         });
         let (public, admin) = (router(state.clone()), admin_router(state));
@@ -136,6 +137,7 @@ impl App {
             one_time_password: false,
             administrator,
             disabled_at: None,
+            issuer: None,
             created_at: self.clock.now(),
         };
         self.store.commit(Batch::new().upsert(&user)).await.unwrap();
