@@ -10,6 +10,7 @@
 mod admin;
 mod app;
 mod authorize;
+mod clients;
 mod console;
 mod device;
 mod flow;

@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode, header};
 use serde_json::json;
 
 /// Every address of the public side: method, path, and what a stranger without any cookie gets there.
-const ADDRESSES: [(&str, &str, u16); 27] = [
+const ADDRESSES: [(&str, &str, u16); 29] = [
     ("GET", "/.well-known/oauth-protected-resource/sales/mcp", 200),
     ("GET", "/.well-known/oauth-protected-resource/unknown/mcp", 404),
     ("GET", "/.well-known/oauth-protected-resource", 404),
@@ -33,6 +33,8 @@ const ADDRESSES: [(&str, &str, u16); 27] = [
     ("GET", "/console/", 200),
     ("POST", "/console/grants", 200),
     ("POST", "/console/approvals", 200),
+    ("GET", "/console/clients", 200),
+    ("POST", "/console/clients", 200),
     ("GET", "/no/such/page", 404),
 ];
 
@@ -140,7 +142,7 @@ async fn a_form_without_its_proof_does_nothing() {
     other.sign_in("olga").await;
     let foreign_console = other.get("/console/").await.field("csrf");
     let before = app.ledger.events().len();
-    let forms: [(&str, Vec<(&str, &str)>); 5] = [
+    let forms: [(&str, Vec<(&str, &str)>); 6] = [
         ("/logout", vec![]),
         (
             "/account/password",
@@ -148,6 +150,7 @@ async fn a_form_without_its_proof_does_nothing() {
         ),
         ("/console/grants", vec![("grant", &grant)]),
         ("/console/approvals", vec![("approval", "apr_00000000000000000000000000"), ("decision", "allow")]),
+        ("/console/clients", vec![("client", app.client.as_str()), ("decision", "block")]),
         ("/oauth/authorize", vec![("request", &query), ("decision", "allow")]),
     ];
     for (path, fields) in forms {
