@@ -19,7 +19,7 @@ demo:
 test: packages clients lint doc unit
 
 packages:
-	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core faketime pebble nginx haproxy
+	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core faketime pebble nginx haproxy openssl
 
 clients: packages
 	@tests/clients/setup.sh

@@ -30,7 +30,8 @@ pub(crate) enum Command {
     /// Connect a private server to an edge: dial out, serve what comes down.
     #[command(after_help = "Examples:
   portunus connect --gateway https://tools.example.com --name sales --sqlite shop.db --token-file join.token
-  portunus connect --gateway https://tools.example.com --name wiki --to http://127.0.0.1:8000/mcp")]
+  portunus connect --gateway https://tools.example.com --name wiki --to http://127.0.0.1:8000/mcp
+  portunus connect --gateway https://tools.example.com --name files --per caller -- npx some-server --some-option")]
     Connect(Connect),
     /// Serve one SQLite database as an MCP server, on its own.
     #[command(
@@ -124,6 +125,15 @@ pub(crate) struct Connect {
     /// Serve this HTTP MCP server.
     #[arg(long)]
     pub to: Option<String>,
+    /// With --to https://…: trust this CA (PEM) for it, and no other.
+    #[arg(long, conflicts_with_all = ["sqlite", "program"])]
+    pub ca: Option<PathBuf>,
+    /// With --to https://…: show this certificate chain (PEM).
+    #[arg(long, requires = "client_key", conflicts_with_all = ["sqlite", "program"])]
+    pub client_cert: Option<PathBuf>,
+    /// The key of --client-cert.
+    #[arg(long, requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
     /// Serve this SQLite database.
     #[arg(long)]
     pub sqlite: Option<PathBuf>,

@@ -120,6 +120,9 @@ fn configuration(command: ConfigCommand) -> Outcome {
         ConfigCommand::Check(file) => {
             let config = config::load(&file.config).map_err(Failure::usage)?;
             policies::load(&config).map_err(Failure::usage)?;
+            for entry in &config.servers {
+                entry.tls.load().map_err(|e| Failure::Usage(format!("{}: {e}", entry.server.name)))?;
+            }
             println!("{} is valid: {} servers", file.config.display(), config.servers.len());
             Ok(())
         }

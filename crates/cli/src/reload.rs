@@ -111,6 +111,10 @@ pub(crate) type Fingerprint = Vec<(PathBuf, Option<portunus_core::digest::Digest
 pub(crate) fn fingerprint(config: &Config) -> Fingerprint {
     let mut paths = crate::policies::files(&config.policies, ".cedar").unwrap_or_default();
     paths.push(config.path.clone());
+    // As the configuration is now: one that cannot be read differs from the one that was.
+    if let Ok(config) = config::load(&config.path) {
+        paths.extend(config.servers.iter().flat_map(|entry| entry.tls.files()));
+    }
     paths.extend(config.client_files.iter().cloned());
     paths.extend(config.login.files.iter().cloned());
     let digest =

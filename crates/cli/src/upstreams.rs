@@ -4,8 +4,9 @@ use crate::config::ServerConfig;
 use crate::node::StartError;
 use portunus_core::assertion::Verifier;
 use portunus_core::dialer::Dialer;
+use portunus_core::digest::Digest;
 use portunus_core::id::ServerName;
-use portunus_core::server::{Program, Server, Upstream};
+use portunus_core::server::{Program, Upstream};
 use portunus_core::time::{Clock, Rng};
 use portunus_edge::assertion::Signer;
 use portunus_edge::bridge::{Bridge, Protocol};
@@ -30,8 +31,11 @@ pub(crate) struct Upstreams {
     programs: Mutex<HashMap<ServerName, (Program, StdioServer)>>,
     /// What clients of both protocol eras go through. A reload keeps that of a server which did not change, and with it what
     /// is known of the upstream's era and the sessions of its callers.
-    bridges: Mutex<HashMap<ServerName, (Upstream, Protocol, Bridge)>>,
+    bridges: Mutex<HashMap<ServerName, (Kept, Bridge)>>,
 }
+
+/// What a bridge was made for; the digest is that of its upstream's TLS files.
+type Kept = (Upstream, Protocol, Digest);
 
 impl Upstreams {
     pub(crate) fn new(
@@ -60,31 +64,31 @@ impl Upstreams {
     pub(crate) fn dialer(&self, entry: &ServerConfig) -> Result<Arc<dyn Dialer>, StartError> {
         let server = &entry.server;
         let mut bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = bridges.get(&server.name);
-        let same = same
-            .filter(|(upstream, protocol, _)| *upstream == server.upstream && *protocol == entry.protocol);
-        if let Some((_, _, bridge)) = same {
+        let wanted = (server.upstream.clone(), entry.protocol, entry.tls.digest());
+        if let Some((_, bridge)) = bridges.get(&server.name).filter(|(kept, _)| *kept == wanted) {
             return Ok(Arc::new(bridge.clone()));
         }
         let base = match &server.upstream {
             Upstream::Http(url) => Some(url.clone()),
             _ => None,
         };
-        let bridge = Bridge::new(self.way(server)?, entry.protocol, base, self.rng.clone());
-        let new = (server.upstream.clone(), entry.protocol, bridge.clone());
-        if let Some((_, _, old)) = bridges.insert(server.name.clone(), new) {
+        let bridge = Bridge::new(self.way(entry)?, entry.protocol, base, self.rng.clone());
+        if let Some((_, old)) = bridges.insert(server.name.clone(), (wanted, bridge.clone())) {
             old.end();
         }
         Ok(Arc::new(bridge))
     }
 
     /// The way itself.
-    fn way(&self, server: &Server) -> Result<Arc<dyn Dialer>, StartError> {
+    fn way(&self, entry: &ServerConfig) -> Result<Arc<dyn Dialer>, StartError> {
+        let server = &entry.server;
         let failed = |e: &dyn std::fmt::Display| StartError(format!("{}: {e}", server.name));
         match &server.upstream {
             Upstream::Tunnel => Ok(Arc::new(self.registry.dialer(&server.name))),
             Upstream::Http(url) => {
-                Ok(Arc::new(HttpDialer::new(url, self.tls.clone()).map_err(|e| failed(&e))?))
+                let own = (!entry.tls.is_plain()).then(|| entry.tls.load()).transpose().map_err(|e| failed(&e))?;
+                let tls = own.unwrap_or_else(|| self.tls.clone());
+                Ok(Arc::new(HttpDialer::new(url, tls).map_err(|e| failed(&e))?))
             }
             Upstream::Program(program) => {
                 let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +109,7 @@ impl Upstreams {
     pub(crate) fn keep(&self, servers: &dyn Fn(&ServerName) -> bool) {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| servers(name));
         let mut bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
-        bridges.iter().filter(|(name, _)| !servers(name)).for_each(|(_, (_, _, bridge))| bridge.end());
+        bridges.iter().filter(|(name, _)| !servers(name)).for_each(|(_, (_, bridge))| bridge.end());
         bridges.retain(|name, _| servers(name));
     }
 

@@ -46,6 +46,9 @@ pub enum TargetError {
         "`{0}` cannot be forwarded to: use http://HOST:PORT/PATH or https://…, without user name, query or fragment"
     )]
     Url(String),
+    /// A CA or a certificate for a URL without TLS.
+    #[error("`{0}`: a CA and a client certificate need an https URL")]
+    NotTls(String),
     /// TLS could not be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -75,6 +78,27 @@ impl HttpTarget {
     /// # Errors
     /// When the URL has another form, or TLS cannot be set up.
     pub fn new(url: &Url, ca_file: Option<&Path>) -> Result<Self, TargetError> {
+        // Roots are read only when they are needed.
+        Self::build(url, || Ok(tls::https_client_config(tls::roots(ca_file)?)?))
+    }
+
+    /// A target at an `https` URL that is trusted, and shown a certificate, as `tls` says.
+    ///
+    /// # Errors
+    /// When the URL has another form.
+    pub fn with_tls(url: &Url, tls: &ClientConfig) -> Result<Self, TargetError> {
+        if url.scheme() != "https" {
+            return Err(TargetError::NotTls(shown(url)));
+        }
+        let mut tls = tls.clone();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self::build(url, || Ok(Arc::new(tls)))
+    }
+
+    fn build(
+        url: &Url,
+        tls: impl FnOnce() -> Result<Arc<ClientConfig>, TargetError>,
+    ) -> Result<Self, TargetError> {
         let refuse = || TargetError::Url(shown(url));
         let plain = url.username().is_empty()
             && url.password().is_none()
@@ -89,12 +113,7 @@ impl HttpTarget {
         let host = url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
         let authority = Authority::try_from(host.as_str()).map_err(|_| refuse())?;
         let host = HeaderValue::try_from(host).map_err(|_| refuse())?;
-        // Roots are read only when they are needed.
-        let tls = if scheme == Scheme::HTTPS {
-            Some(tls::https_client_config(tls::roots(ca_file)?)?)
-        } else {
-            None
-        };
+        let tls = if scheme == Scheme::HTTPS { Some(tls()?) } else { None };
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(limits::TARGET_IDLE)

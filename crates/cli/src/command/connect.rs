@@ -6,6 +6,7 @@ use crate::config::upstream;
 use crate::serving::{Sql, Traced};
 use crate::signals;
 use crate::system::{SystemClock, SystemRng};
+use crate::tls::UpstreamTls;
 use crate::upstreams::GUARD;
 use data_encoding::BASE64URL_NOPAD;
 use portunus_core::assertion::Verifier;
@@ -49,7 +50,15 @@ pub(crate) async fn run(connect: Connect) -> Outcome {
     let ended = match (&connect.to, &connect.sqlite) {
         (Some(to), _) => {
             let url = Url::parse(to).map_err(|e| Failure::Usage(format!("--to: {e}")))?;
-            let target = HttpTarget::new(&url, connect.ca_file.as_deref()).map_err(Failure::usage)?;
+            let own =
+                UpstreamTls::new(connect.ca.clone(), connect.client_cert.clone(), connect.client_key.clone());
+            let own = own.map_err(Failure::Usage)?;
+            let target = if own.is_plain() {
+                HttpTarget::new(&url, connect.ca_file.as_deref())
+            } else {
+                HttpTarget::with_tls(&url, &*own.load().map_err(Failure::Usage)?)
+            };
+            let target = target.map_err(Failure::usage)?;
             connector.run(Traced::new(target, "connector", spans), signals::stop()).await
         }
         (None, Some(file)) => {

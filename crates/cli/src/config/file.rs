@@ -293,6 +293,15 @@ pub(crate) struct Place {
     /// `http` or `https`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// With an `https` URL: PEM file of the CA to trust for it, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// With an `https` URL: PEM file of the certificate chain to show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<PathBuf>,
+    /// The key of `client_cert`, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<PathBuf>,
     /// A program that speaks MCP on its standard input and output, and its arguments, such as `[npx, some-server]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,

@@ -7,9 +7,10 @@ pub(crate) mod machines;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
+use crate::tls::UpstreamTls;
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::ServerLimits;
-use portunus_core::server::{Actor, Server};
+use portunus_core::server::{Actor, Server, Upstream};
 use portunus_edge::bridge::Protocol;
 use portunus_oauth::client_admin::NewClient;
 use portunus_oauth::machines::Machines;
@@ -58,6 +59,8 @@ pub(crate) struct ServerConfig {
     /// The protocol era of its upstream.
     pub protocol: Protocol,
     pub tools: Tools,
+    /// How its URL is reached.
+    pub tls: UpstreamTls,
 }
 
 /// What is confirmed of a server's tools.
@@ -237,18 +240,20 @@ fn servers<'a>(
     let mut names = HashSet::new();
     let mut servers = Vec::new();
     for file in files {
-        let server = server(file, base).map_err(|message| at(&file.name).error(&message))?;
+        let wrong = |message: String| at(&file.name).error(&message);
+        let (upstream, tls) = upstream::read(&file.upstream, base).map_err(wrong)?;
+        let server = server(file, upstream).map_err(wrong)?;
         if !names.insert(server.name.clone()) {
             return Err(at(&file.name).error("two servers have this name"));
         }
         let tools = tools(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
         let protocol = protocol(&file.protocol).map_err(|message| at(&file.name).error(&message))?;
-        servers.push(ServerConfig { server, protocol, tools });
+        servers.push(ServerConfig { server, protocol, tools, tls });
     }
     Ok(servers)
 }
 
-fn server(file: &file::Server, base: &Path) -> Result<Server, String> {
+fn server(file: &file::Server, upstream: Upstream) -> Result<Server, String> {
     let name = ServerName::parse(&file.name).map_err(|e| e.to_string())?;
     if ["oauth", "console", "login", "logout", "account", "assets", "device", "tunnel"]
         .contains(&name.as_str())
@@ -260,7 +265,6 @@ fn server(file: &file::Server, base: &Path) -> Result<Server, String> {
             return Err(format!("server `{name}` needs an {key}"));
         }
     }
-    let upstream = upstream::read(&file.upstream, base)?;
     Ok(Server {
         title: file.title.clone().unwrap_or_else(|| file.name.clone()),
         owner: file.owner.clone(),
@@ -383,7 +387,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portunus_core::server::Upstream;
 
     const GOOD: &str = "public_url: https://tools.example.com
 listen: { https: 0.0.0.0:443, admin: 127.0.0.1:9090 }
@@ -456,6 +459,12 @@ servers:
             (GOOD.replace("per: caller", "per: user"), "`per: user` must be `caller` or `server`"),
             (GOOD.replace("{ KEY: hunter2 }", "{ 'K=': hunter2 }"), "cannot be the name"),
             (GOOD.replace("{ url: 'https", "{ cwd: x, url: 'https"), "`cwd` belongs to `command`"),
+            (GOOD.replace("internal/mcp'", "internal/mcp', client_cert: a.pem"), "needs both"),
+            (
+                GOOD.replace("'https://wiki.internal/mcp'", "'http://wiki.internal/mcp', ca: a.pem"),
+                "need an https URL",
+            ),
+            (GOOD.replace("{ command:", "{ ca: a.pem, command:"), "belong to `url`"),
             (GOOD.replace("{ command:", "{ url: 'http://a', command:"), "either `url` or `command`"),
         ];
         for (text, wanted) in cases {

@@ -1,21 +1,27 @@
 //! Where a server is: the `upstream:` of its configuration, and the words of `connect … -- PROGRAM`.
 
 use super::file;
+use crate::tls::UpstreamTls;
 use portunus_core::secret::Secret;
 use portunus_core::server::{Per, Program, Upstream};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use url::Url;
 
 /// Checks an `upstream:`; paths are relative to `base`.
-pub(super) fn read(upstream: &file::Upstream, base: &Path) -> Result<Upstream, String> {
+pub(super) fn read(upstream: &file::Upstream, base: &Path) -> Result<(Upstream, UpstreamTls), String> {
     let place = match upstream {
-        file::Upstream::Word(word) if word == "tunnel" => return Ok(Upstream::Tunnel),
+        file::Upstream::Word(word) if word == "tunnel" => {
+            return Ok((Upstream::Tunnel, UpstreamTls::default()));
+        }
         file::Upstream::Word(word) => {
             return Err(format!("upstream `{word}` must be `tunnel`, {{ url: … }} or {{ command: … }}"));
         }
         file::Upstream::Place(place) => place,
     };
+    let file = |path: &Option<PathBuf>| path.as_ref().map(|path| base.join(path));
+    let tls = UpstreamTls::new(file(&place.ca), file(&place.client_cert), file(&place.client_key))
+        .map_err(|e| format!("upstream: {e}"))?;
     match (&place.url, &place.command) {
         (Some(url), None) => {
             let foreign =
@@ -23,11 +29,19 @@ pub(super) fn read(upstream: &file::Upstream, base: &Path) -> Result<Upstream, S
             if let Some((key, _)) = foreign.iter().find(|(_, given)| *given) {
                 return Err(format!("upstream: `{key}` belongs to `command`, not to `url`"));
             }
-            Url::parse(url).map(Upstream::Http).map_err(|e| format!("upstream url `{url}`: {e}"))
+            let url = Url::parse(url).map_err(|e| format!("upstream url `{url}`: {e}"))?;
+            if url.scheme() != "https" && !tls.is_plain() {
+                return Err(format!("upstream: `ca` and `client_cert` need an https URL, not `{url}`"));
+            }
+            Ok((Upstream::Http(url), tls))
+        }
+        (None, Some(_)) if !tls.is_plain() => {
+            Err(String::from("upstream: `ca` and `client_cert` belong to `url`, not to `command`"))
         }
         (None, Some(command)) => {
             let directory = place.cwd.as_ref().map_or_else(|| base.to_owned(), |cwd| base.join(cwd));
-            program(command, &place.env, &directory, place.per.as_deref()).map(Upstream::Program)
+            let program = program(command, &place.env, &directory, place.per.as_deref())?;
+            Ok((Upstream::Program(program), tls))
         }
         _ => Err(String::from("upstream: give either `url` or `command`")),
     }

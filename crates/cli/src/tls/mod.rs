@@ -6,6 +6,7 @@
 //! | [`clients`] | whose certificates clients may show |
 //! | [`files`] | from a pair of PEM files, read again when they change |
 //! | [`acme`] | from an ACME authority, kept in the store, replaced in time |
+//! | [`upstream`] | towards upstreams: their own CA, a certificate of ours |
 //! | [`local`] | from Portunus' own CA, renewed in time |
 
 mod acme;
@@ -13,8 +14,10 @@ mod clients;
 mod files;
 mod local;
 mod served;
+mod upstream;
 
 pub(crate) use served::{Served, Slot};
+pub(crate) use upstream::UpstreamTls;
 
 use crate::config::Config;
 use crate::config::tls::Tls;
@@ -222,9 +225,5 @@ async fn settle(parts: &Parts, new: Result<Served, String>) -> bool {
 
 /// For HTTP upstreams: the system's roots.
 pub(crate) fn upstream_client() -> Result<Arc<rustls::ClientConfig>, StartError> {
-    let mut roots = rustls::RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (_, ignored) = roots.add_parsable_certificates(found.certs);
-    tracing::debug!(roots = roots.len(), ignored, "system roots loaded");
-    Ok(Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+    UpstreamTls::default().load().map_err(StartError)
 }

@@ -5,6 +5,7 @@ mod callers;
 mod connector;
 mod foreign;
 mod supervision;
+mod tls;
 
 use crate::app::{App, server_of_program};
 use crate::http::{Http, Reply, message, modern_call};

@@ -1,0 +1,184 @@
+//! URLs with a CA of their own that ask for a certificate: a real nginx, before the server that records.
+
+use super::SOON;
+use crate::app::{App, Connector, pause, server_at, server_behind_tunnel, until};
+use crate::bad_input::PERMIT_ALL;
+use crate::http::{Reply, call};
+use crate::upstream::Upstream;
+use serde_json::json;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// nginx with a certificate of `server-ca.pem` that demands one of `client-ca.pem`.
+struct Nginx {
+    child: Child,
+    dir: TempDir,
+    url: String,
+}
+
+impl Nginx {
+    async fn before(upstream: &Upstream) -> Self {
+        let dir = tempfile::Builder::new().prefix("portunus-nginx-").tempdir().unwrap();
+        for ca in ["server-ca", "client-ca", "other-ca"] {
+            authority(dir.path(), ca);
+        }
+        certificate(dir.path(), "server", "server-ca", "subjectAltName=DNS:localhost,IP:127.0.0.1");
+        certificate(dir.path(), "client", "client-ca", "subjectAltName=DNS:edge");
+        certificate(dir.path(), "stranger", "other-ca", "subjectAltName=DNS:edge");
+        let port = crate::app::free_port();
+        let to = upstream.url.trim_end_matches("/mcp");
+        let configuration = format!(
+            "daemon off; worker_processes 1; pid nginx.pid; error_log error.log;\n\
+             events {{}}\n\
+             http {{\n\
+               access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
+               server {{\n\
+                 listen 127.0.0.1:{port} ssl;\n\
+                 ssl_certificate server.pem; ssl_certificate_key server.key;\n\
+                 ssl_client_certificate client-ca.pem; ssl_verify_client on;\n\
+                 location / {{ proxy_pass {to}; proxy_set_header x-client $ssl_client_s_dn; }}\n\
+               }}\n\
+             }}\n"
+        );
+        std::fs::write(dir.path().join("nginx.conf"), configuration).unwrap();
+        let mut command = Command::new("/usr/sbin/nginx");
+        command.arg("-p").arg(dir.path()).args(["-e", "error.log", "-c", "nginx.conf"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.expect("nginx; `make packages` installs it");
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            pause().await;
+        }
+        Self { child, dir, url: format!("https://localhost:{port}/mcp") }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.file(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its worker ends with it.
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+}
+
+fn openssl(dir: &Path, words: &[&str]) {
+    let output = Command::new("openssl").current_dir(dir).args(words).output().expect("openssl");
+    assert!(output.status.success(), "openssl {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn authority(dir: &Path, name: &str) {
+    let (key, pem, subject) = (format!("{name}.key"), format!("{name}.pem"), format!("/CN={name}"));
+    let new =
+        ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+    openssl(dir, &[&new[..], &["-keyout", &key, "-out", &pem, "-subj", &subject]].concat());
+}
+
+fn certificate(dir: &Path, name: &str, ca: &str, extension: &str) {
+    let (key, pem, subject) = (format!("{name}.key"), format!("{name}.pem"), format!("/CN={name}"));
+    let (ca_pem, ca_key) = (format!("{ca}.pem"), format!("{ca}.key"));
+    let new =
+        ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+    let signed = [
+        "-CA",
+        &ca_pem,
+        "-CAkey",
+        &ca_key,
+        "-addext",
+        extension,
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ];
+    openssl(dir, &[&new[..], &["-keyout", &key, "-out", &pem, "-subj", &subject], &signed[..]].concat());
+}
+
+/// YAML of the server `wiki` with these further keys of its upstream.
+fn wiki(url: &str, more: &str) -> String {
+    server_at("wiki", url).replace(" }\n", &format!("{more} }}\n"))
+}
+
+async fn ask(app: &App) -> Reply {
+    app.http().send(call(&app.mcp_url("wiki"), &app.token("wiki"), "echo", &json!({}))).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_upstream_with_its_own_ca_that_wants_a_certificate_is_reached_with_both_only() {
+    let upstream = Upstream::start().await;
+    let nginx = Nginx::before(&upstream).await;
+    let keys = |ca: &str, client: &str| {
+        let ca = format!(", ca: {:?}", nginx.text(ca));
+        let (cert, key) = (nginx.text(&format!("{client}.pem")), nginx.text(&format!("{client}.key")));
+        if client.is_empty() { ca } else { format!("{ca}, client_cert: {cert:?}, client_key: {key:?}") }
+    };
+    let app = App::serve(&wiki(&nginx.url, &keys("server-ca.pem", "client")), PERMIT_ALL).await;
+    let good = ask(&app).await;
+    assert_eq!(good.error_code(), None, "{}", good.text());
+    assert_eq!(upstream.calls()[0].headers["x-client"], "CN=client");
+
+    let config = std::fs::read_to_string(app.config_file()).unwrap();
+    let with = |keys: &str| {
+        let start = config.find(", ca:").unwrap();
+        let end = start + config[start..].find(" }").unwrap();
+        format!("{}{keys}{}", &config[..start], &config[end..])
+    };
+    let reloads = || app.log().matches("reloaded").count();
+    for (wrong, what) in [
+        (keys("other-ca.pem", "client"), "another CA"),
+        (String::new(), "the system's CAs"),
+        (keys("server-ca.pem", ""), "no certificate"),
+        (keys("server-ca.pem", "stranger"), "somebody else's certificate"),
+    ] {
+        let before = reloads();
+        std::fs::write(app.config_file(), with(&wrong)).unwrap();
+        until("it is read again", SOON, || async { (reloads() > before).then_some(()) }).await;
+        let refused = ask(&app).await;
+        // nginx tells of a missing certificate in HTTP; what it says is no MCP, and no call reached the server.
+        let served = refused.status == 200 && refused.error_code().is_none();
+        assert!(!served, "{what}: {} {}", refused.status, refused.text());
+        assert_eq!(upstream.calls().len(), 1, "{what}");
+    }
+
+    std::fs::write(app.config_file(), with(&keys("server-ca.pem", "client"))).unwrap();
+    let works = || async { (ask(&app).await.error_code().is_none()).then_some(()) };
+    until("it is reached again", SOON, works).await;
+    std::fs::write(nginx.file("client.pem"), "no certificate").unwrap();
+    let told = || async {
+        (app.log().contains("client.pem: ") && app.log().contains("reload refused")).then_some(())
+    };
+    until("a file that cannot be used is named", SOON, told).await;
+    assert_eq!(ask(&app).await.error_code(), None, "and the one before stays in force");
+}
+
+#[tokio::test]
+async fn a_connector_reaches_such_an_upstream_too() {
+    let upstream = Upstream::start().await;
+    let nginx = Nginx::before(&upstream).await;
+    let app = App::serve(&server_behind_tunnel("wiki"), PERMIT_ALL).await;
+    let (ca, cert, key) = (nginx.text("server-ca.pem"), nginx.text("client.pem"), nginx.text("client.key"));
+    let bare = Connector::with(&app, "wiki", "one", &["--to", &nginx.url, "--ca", &ca]);
+    let connected = || async { app.log().contains("link up").then_some(()) };
+    until("it is connected", SOON, connected).await;
+    ask(&app).await;
+    assert_eq!(upstream.calls().len(), 0, "no certificate, no call");
+    drop(bare);
+    let _connector = Connector::with(
+        &app,
+        "wiki",
+        "one",
+        &["--to", &nginx.url, "--ca", &ca, "--client-cert", &cert, "--client-key", &key],
+    );
+    let works = || async {
+        let reply = ask(&app).await;
+        (reply.status == 200 && reply.error_code().is_none()).then_some(())
+    };
+    until("the call gets through", SOON, works).await;
+    assert_eq!(upstream.calls()[0].headers["x-client"], "CN=client");
+}
