@@ -4,7 +4,6 @@ use crate::config::{self, Config};
 use crate::login;
 use crate::node::{self, Parts};
 use notify::{RecursiveMode, Watcher};
-use portunus_core::server::Upstream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,9 +80,7 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
                 return false;
             }
             parts.issuer.store(Arc::new(issuer));
-            parts.upstreams.keep(&|name| {
-                snapshot.servers.get(name).is_some_and(|p| matches!(p.server.upstream, Upstream::Program(_)))
-            });
+            parts.upstreams.keep(&snapshot.servers);
             parts.web.replace_login(login);
             parts.edge.snapshot.store(Arc::new(snapshot));
             tracing::info!(policies = version, "reloaded");

@@ -8,6 +8,7 @@ use portunus_core::digest::Digest;
 use portunus_core::id::ServerName;
 use portunus_core::server::{Program, Upstream};
 use portunus_core::time::{Clock, Rng};
+use portunus_edge::Published;
 use portunus_edge::assertion::Signer;
 use portunus_edge::bridge::{Bridge, Protocol};
 use portunus_edge::upstream::http::HttpDialer;
@@ -86,7 +87,8 @@ impl Upstreams {
         match &server.upstream {
             Upstream::Tunnel => Ok(Arc::new(self.registry.dialer(&server.name))),
             Upstream::Http(url) => {
-                let own = (!entry.tls.is_plain()).then(|| entry.tls.load()).transpose().map_err(|e| failed(&e))?;
+                let own =
+                    (!entry.tls.is_plain()).then(|| entry.tls.load()).transpose().map_err(|e| failed(&e))?;
                 let tls = own.unwrap_or_else(|| self.tls.clone());
                 Ok(Arc::new(HttpDialer::new(url, tls).map_err(|e| failed(&e))?))
             }
@@ -105,12 +107,20 @@ impl Upstreams {
         }
     }
 
-    /// Forgets the programs that are not published any more; each ends with the last call that is under way.
-    pub(crate) fn keep(&self, servers: &dyn Fn(&ServerName) -> bool) {
-        self.programs.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| servers(name));
+    /// Forgets what is not published any more; a program ends with the last call that is under way.
+    pub(crate) fn keep(&self, servers: &HashMap<ServerName, Arc<Published>>) {
+        let is_program =
+            |published: &Arc<Published>| matches!(published.server.upstream, Upstream::Program(_));
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        programs.retain(|name, _| servers.get(name).is_some_and(is_program));
         let mut bridges = self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
-        bridges.iter().filter(|(name, _)| !servers(name)).for_each(|(_, (_, bridge))| bridge.end());
-        bridges.retain(|name, _| servers(name));
+        bridges.retain(|name, (_, bridge)| {
+            let kept = servers.contains_key(name);
+            if !kept {
+                bridge.end();
+            }
+            kept
+        });
     }
 
     /// Ends all programs; resolves when they are gone.
