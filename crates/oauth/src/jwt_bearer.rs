@@ -1,17 +1,21 @@
-//! Access tokens for assertions of others (RFC 7523 section 2.1): a workload brings a token of its platform. There is no
-//! refresh token: whoever still has the right brings a new assertion.
+//! Access tokens for assertions of others (RFC 7523 section 2.1): a workload brings a token of its platform, a client an
+//! identity provider's word for a user ([`crate::id_jag`]). There is no refresh token: whoever still has the right brings a
+//! new assertion.
 
 use crate::authorize;
+use crate::client_auth;
 use crate::config::OFFLINE_SCOPE;
 use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::foreign::{self, Assertion, Claimed};
 use crate::grants;
+use crate::id_jag;
 use crate::issuer_keys;
 use crate::ports::Ports;
+use crate::possession::Shown;
 use crate::token::{Issued, New};
 use crate::workload::{self, Workload};
-use portunus_core::caller::{ClientProof, Confirmation, Holding, SignIn};
+use portunus_core::caller::{ClientProof, Holding, SignIn};
 use portunus_core::digest::sha256;
 use portunus_core::document::{Grant, UsedAssertion};
 use portunus_core::id::{self, ClientId, ServerName, UserName};
@@ -26,35 +30,42 @@ pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// How a workload signs in.
 const WORKLOAD: &str = "workload";
 
-/// Answers a request with an assertion.
+/// Answers a request with an assertion. A workload's assertion stands for itself; an identity provider's is for one client,
+/// which proves itself as it always does.
 ///
 /// # Errors
-/// `invalid_grant`, `invalid_target`, `invalid_scope`, `invalid_client`.
+/// `invalid_grant`, `invalid_target`, `invalid_scope`, `invalid_client`, `unauthorized_client`.
 pub(crate) async fn redeem(
     ports: &Ports<'_>,
     request: &Request<'_>,
-    bound: Option<Confirmation>,
+    shown: &Shown,
 ) -> Result<Issued, OAuthError> {
     let text = request.form.require("assertion")?;
     let claimed = foreign::claimed(text).map_err(|error| bad(error.to_string()))?;
+    if claimed.kind == id_jag::TYPE {
+        let client = shown.bind(client_auth::authenticate(ports, request).await?)?;
+        let order = id_jag::order(ports, request, &client, text, &claimed).await?;
+        return issue(ports, order, client.holding()).await;
+    }
+    let bound = shown.bound();
     let order = platform(ports, request, text, &claimed).await?;
     // The assertion is the proof: it was signed with a key that the platform keeps.
     issue(ports, order, Holding { proof: ClientProof::Key, bound, via: Vec::new() }).await
 }
 
 /// What an assertion gives.
-struct Order {
-    user: UserName,
-    client_id: ClientId,
-    client_name: String,
-    server: ServerName,
-    scopes: Vec<String>,
-    sign_in: SignIn,
-    actor: Option<Actor>,
-    ttl: Duration,
-    used: Option<UsedAssertion>,
+pub(crate) struct Order {
+    pub(crate) user: UserName,
+    pub(crate) client_id: ClientId,
+    pub(crate) client_name: String,
+    pub(crate) server: ServerName,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) sign_in: SignIn,
+    pub(crate) actor: Option<Actor>,
+    pub(crate) ttl: Duration,
+    pub(crate) used: Option<UsedAssertion>,
     /// Whom the assertion is about, in its issuer's words.
-    subject: String,
+    pub(crate) subject: String,
 }
 
 /// The token of a platform → one of its workloads.
@@ -109,7 +120,7 @@ fn scopes(asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
 }
 
 /// What keeps an assertion from being used again until it ends by itself.
-fn used(issuer: &str, token: &Assertion) -> Option<UsedAssertion> {
+pub(crate) fn used(issuer: &str, token: &Assertion) -> Option<UsedAssertion> {
     let id = token.id.as_ref()?;
     let length = (issuer.len() as u64).to_be_bytes();
     let digest = sha256(&[b"portunus assertion ", &length, issuer.as_bytes(), id.as_bytes()]);
@@ -161,7 +172,7 @@ fn again() -> OAuthError {
     bad("this assertion was used before; get a new one for each request".to_owned())
 }
 
-fn bad(description: String) -> OAuthError {
+pub(crate) fn bad(description: String) -> OAuthError {
     OAuthError::new(ErrorCode::InvalidGrant, description)
 }
 

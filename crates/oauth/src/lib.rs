@@ -23,7 +23,7 @@
 //! | [`token`] | the token endpoint: code exchange and refresh |
 //! | [`device`] | the device grant (RFC 8628) |
 //! | [`client_credentials`] | tokens for machines in their own name |
-//! | [`jwt_bearer`], [`workload`] | tokens for workloads (RFC 7523) |
+//! | [`jwt_bearer`], [`workload`], [`id_jag`] | tokens for workloads, and for users whom an identity provider names (RFC 7523) |
 //! | [`exchange`] | token exchange that narrows (RFC 8693) |
 //! | [`foreign`], `issuer_keys`, `strict` | assertions of other issuers, their keys, their JSON |
 //! | [`dpop`], `possession` | proofs of possession (RFC 9449), and what tokens are bound to |
@@ -63,6 +63,7 @@ pub mod federation;
 pub mod foreign;
 pub mod form;
 pub mod grants;
+pub mod id_jag;
 pub mod issue;
 mod issuer_keys;
 pub mod jwt;

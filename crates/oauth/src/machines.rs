@@ -1,6 +1,7 @@
 //! What the configuration says about machines: who may get tokens without a person, and who may pass them on or ask about
 //! them.
 
+use crate::id_jag::IdentityProvider;
 use crate::workload::Workload;
 use portunus_core::id::{ClientId, ServerName};
 
@@ -9,6 +10,8 @@ use portunus_core::id::{ClientId, ServerName};
 pub struct Machines {
     /// Workloads of other platforms.
     pub workloads: Vec<Workload>,
+    /// Identity providers whose word for their users is taken.
+    pub identity_providers: Vec<IdentityProvider>,
     /// What may be exchanged besides a client's own tokens for lesser ones.
     pub exchanges: Vec<Exchange>,
     /// Who may ask about tokens for servers.

@@ -3,7 +3,7 @@
 use crate::config::{Issuer, OFFLINE_SCOPE, SCOPE};
 use crate::keys::ALGORITHMS;
 use crate::registration::Dynamic;
-use crate::{client_credentials, device, exchange, jwt_bearer};
+use crate::{client_credentials, device, exchange, id_jag, jwt_bearer};
 use portunus_core::server::Server;
 use serde::Serialize;
 
@@ -69,6 +69,7 @@ pub fn authorization_server(issuer: &Issuer) -> AuthorizationServer<'_> {
         ],
         dpop_signing_alg_values_supported: ALGORITHMS,
         tls_client_certificate_bound_access_tokens: true,
+        authorization_grant_profiles_supported: [id_jag::PROFILE],
         token_endpoint_auth_methods_supported: METHODS,
         token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
         revocation_endpoint_auth_methods_supported: METHODS,
@@ -113,6 +114,7 @@ pub struct AuthorizationServer<'a> {
     grant_types_supported: [&'static str; 6],
     dpop_signing_alg_values_supported: [&'static str; 4],
     tls_client_certificate_bound_access_tokens: bool,
+    authorization_grant_profiles_supported: [&'static str; 1],
     token_endpoint_auth_methods_supported: [&'static str; 4],
     token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     revocation_endpoint_auth_methods_supported: [&'static str; 4],
@@ -157,6 +159,7 @@ mod tests {
             ],
             "dpop_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
             "tls_client_certificate_bound_access_tokens": true,
+            "authorization_grant_profiles_supported": ["urn:ietf:params:oauth:grant-profile:id-jag"],
             "token_endpoint_auth_methods_supported":
                 ["none", "private_key_jwt", "client_secret_basic", "client_secret_post"],
             "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],

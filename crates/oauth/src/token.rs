@@ -65,7 +65,7 @@ impl Issued {
 pub async fn respond(ports: &Ports<'_>, request: &Request<'_>) -> Result<Issued, OAuthError> {
     let shown = possession::shown(ports, request)?;
     if request.form.get("grant_type") == Some(jwt_bearer::GRANT_TYPE) {
-        let issued = jwt_bearer::redeem(ports, request, shown.bound()).await?;
+        let issued = jwt_bearer::redeem(ports, request, &shown).await?;
         return shown.spend(ports, request).map(|()| issued);
     }
     let client = client_auth::authenticate(ports, request).await?;

@@ -1,6 +1,6 @@
 //! `portunus.yaml` as it is written: unknown keys are errors, units are spelled out. [`super`] turns it into the domain.
 
-use super::machines::{DpopFile, ExchangeFile, ResourceServerFile, WorkloadFile};
+use super::machines::{DpopFile, ExchangeFile, IdentityAssertionFile, ResourceServerFile, WorkloadFile};
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -46,6 +46,9 @@ pub(crate) struct File {
     /// Workloads that get tokens for a token of their own platform (RFC 7523).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workloads: Vec<WorkloadFile>,
+    /// Identity providers whose word for their users is taken (enterprise-managed authorization, ID-JAG).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_assertions: Vec<IdentityAssertionFile>,
     /// Clients that may exchange tokens of others, or for other servers (RFC 8693).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exchanges: Vec<ExchangeFile>,

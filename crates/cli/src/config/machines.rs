@@ -1,9 +1,10 @@
-//! `workloads:`, `exchanges:`, `resource_servers:` and `dpop:` of `portunus.yaml` → [`Machines`].
+//! `workloads:`, `identity_assertions:`, `exchanges:`, `resource_servers:` and `dpop:` of `portunus.yaml` → [`Machines`].
 
 use super::{actor, duration};
 use portunus_core::id::{ClientId, ServerName, WorkloadName};
 use portunus_core::limits;
 use portunus_core::server::Actor;
+use portunus_oauth::id_jag::IdentityProvider;
 use portunus_oauth::keys::KeySet;
 use portunus_oauth::machines::{Exchange, Machines, ResourceServer};
 use portunus_oauth::workload::{KeySource, Subject, Workload};
@@ -58,6 +59,25 @@ pub(crate) enum Claim {
     Text(String),
 }
 
+/// An identity provider whose word for its users is taken (ID-JAG).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdentityAssertionFile {
+    /// Its issuer; users are those who have signed in through it once.
+    pub issuer: String,
+    /// The servers it may speak for.
+    pub servers: Vec<String>,
+    /// Where its keys are; default: where its discovery document says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// A file with its keys, where the edge cannot reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<PathBuf>,
+    /// Whether clients that cannot prove themselves are served too; default: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub public_clients: bool,
+}
+
 /// A client that may exchange more than its own tokens for lesser ones.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +114,7 @@ pub(crate) struct DpopFile {
 /// The keys of the file that are about machines.
 pub(crate) struct Files<'a> {
     pub(crate) workloads: &'a [WorkloadFile],
+    pub(crate) identity_assertions: &'a [IdentityAssertionFile],
     pub(crate) exchanges: &'a [ExchangeFile],
     pub(crate) resource_servers: &'a [ResourceServerFile],
     /// The ids of the configured clients: one that asks in its own name is a workload of that name too.
@@ -122,6 +143,15 @@ pub(crate) fn machines(files: &Files<'_>, known: &[ServerName], base: &Path) -> 
         }
         workloads.push(made);
     }
+    let provider = |file: &IdentityAssertionFile| {
+        address(&file.issuer).map_err(|why| format!("issuer `{}` {why}", file.issuer))?;
+        Ok::<_, String>(IdentityProvider {
+            issuer: file.issuer.clone(),
+            keys: keys(file.jwks_uri.as_deref(), file.jwks_file.as_deref(), base)?,
+            servers: servers(&file.servers, known)?,
+            public_clients: file.public_clients,
+        })
+    };
     let exchange = |file: &ExchangeFile| {
         Ok::<_, String>(Exchange {
             client: client(&file.client)?,
@@ -137,6 +167,7 @@ pub(crate) fn machines(files: &Files<'_>, known: &[ServerName], base: &Path) -> 
     };
     Ok(Machines {
         workloads,
+        identity_providers: files.identity_assertions.iter().map(provider).collect::<Result<_, _>>()?,
         exchanges: files.exchanges.iter().map(exchange).collect::<Result<_, _>>()?,
         resource_servers: files.resource_servers.iter().map(resource_server).collect::<Result<_, _>>()?,
     })
@@ -243,6 +274,7 @@ workloads:
     servers: [sales]
     actor: ci
     ttl: 10m
+identity_assertions: [{ issuer: https://idp.example, servers: [sales] }]
 exchanges: [{ client: agent, from: [chat], may_exchange_to: [sales] }]
 resource_servers: [{ client: backend, servers: [sales] }]
 dpop: { nonce: true }
@@ -258,6 +290,7 @@ dpop: { nonce: true }
         assert_eq!(workload.claims["protected"], serde_json::json!(true));
         assert_eq!(workload.claims["attempt"], serde_json::json!(1));
         assert!(workload.single_use);
+        assert_eq!(config.machines.identity_providers.len(), 1);
         for (from, to, wanted) in [
             ("repo:acme/app:*", "repo:acme/app*", "app-of-others"),
             ("https://ci.example", "http://ci.example", "must begin with https://"),

@@ -106,6 +106,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     let names: Vec<ServerName> = servers.iter().map(|entry| entry.server.name.clone()).collect();
     let files = machines::Files {
         workloads: &file.workloads,
+        identity_assertions: &file.identity_assertions,
         exchanges: &file.exchanges,
         resource_servers: &file.resource_servers,
         clients: file.clients.iter().map(|client| client.id.as_str()).collect(),
