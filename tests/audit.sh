@@ -9,7 +9,7 @@ target/debug/portunus demo --state "$state/state" --listen "127.0.0.1:$port" --a
 demo=$!
 trap 'kill $demo 2>/dev/null || true; wait $demo 2>/dev/null || true; rm -rf "$state"' EXIT
 until [ -s "$state/ready" ]; do sleep 0.1; kill -0 $demo; done
-testssl --quiet --color 0 --warnings off --ip one --nodns none --jsonfile "$state/report.json" "localhost:$port" || true
+testssl --quiet --color 0 --warnings off --ip 127.0.0.1 --jsonfile "$state/report.json" "localhost:$port" || true
 python3 - "$state/report.json" <<'P'
 import json, sys
 findings = json.load(open(sys.argv[1]))

@@ -61,6 +61,7 @@ impl Asking {
         let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build()?;
         let mut config = versions().with_client_cert_verifier(verifier).with_cert_resolver(certificate);
         config.alpn_protocols = http_protocols();
+        config.ignore_client_order = true;
         // A resumed session would carry the certificate of an earlier handshake, unchecked.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -135,6 +136,7 @@ pub enum Accepted {
 pub fn client_config(certificate: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
     let mut config = versions().with_no_client_auth().with_cert_resolver(certificate);
     config.alpn_protocols = http_protocols();
+    config.ignore_client_order = true;
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
     Ok(config)
 }
