@@ -265,7 +265,10 @@ fn gateway_info(public_url: &str, signer: &assertion::Signer) -> GatewayInfo {
 pub(crate) fn issuer(config: &Config) -> Result<Issuer, StartError> {
     let servers = config.servers.iter().map(|entry| entry.server.clone()).collect();
     let issuer = Issuer::new(&config.public_url, servers).map_err(|e| StartError(e.to_string()))?;
-    Ok(issuer.with_registration(config.registration.clone()).with_machines(config.machines.clone()))
+    Ok(issuer
+        .with_registration(config.registration.clone())
+        .with_machines(config.machines.clone())
+        .with_lives(config.tokens))
 }
 
 /// Makes the stored clients of the configuration what it says.

@@ -233,6 +233,17 @@ pub const SIGNED_ASSERTIONS: u32 = 200_000;
 pub const KEY_SET_RETRY: Duration = Duration::from_secs(60);
 /// Bytes of one redirect URI.
 pub const REDIRECT_URI_BYTES: usize = 2048;
+/// Bytes of a scope's name, and of its description.
+pub const SCOPE_BYTES: usize = 128;
+/// Scopes that one server may declare.
+pub const SCOPES: usize = 32;
+/// Life of an access token, and of a refresh token, that may be configured.
+pub const TOKEN_LIVES: ((Duration, Duration), (Duration, Duration)) = (
+    (Duration::from_secs(1), Duration::from_secs(24 * 3600)),
+    (Duration::from_secs(60), Duration::from_secs(400 * 24 * 3600)),
+);
+/// How old a sign-in may be for a client that asks for a new one (`prompt=login`).
+pub const NEW_SIGN_IN: Duration = Duration::from_secs(60);
 /// Bytes of the `state` of an authorization request.
 pub const STATE_BYTES: usize = 2048;
 /// Parameters of one form or query at the control plane.

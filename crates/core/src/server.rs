@@ -31,6 +31,8 @@ pub struct Server {
     pub credential: Option<CredentialName>,
     /// Its bounds.
     pub limits: ServerLimits,
+    /// Scopes that tokens for it can have besides the one that all have, with what they allow, for the consent page.
+    pub scopes: BTreeMap<String, String>,
 }
 
 /// Where a server is.

@@ -4,6 +4,7 @@ use crate::approval::{self, Standing};
 use crate::asked::{self, Asked};
 use crate::caller::Known;
 use crate::refusal::Refusal;
+use crate::step_up::Needs;
 use crate::{Edge, Published, Snapshot, facts, record};
 use portunus_core::id::{self, Id};
 use portunus_core::peer::ClientCertificate;
@@ -73,7 +74,7 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
     }
     if !case.published.server.actors.contains(&case.known.caller.actor) {
         let reasons = vec![format!("Clients of kind {} may not use this server.", case.known.caller.actor)];
-        let refused = Refused { decision: request.decision, reasons, policies: Vec::new() };
+        let refused = Refused { decision: request.decision, reasons, policies: Vec::new(), step_up: None };
         return Err(refuse(edge, case, refused).await);
     }
     let needed = match engine.decide(&principal, &request) {
@@ -125,16 +126,19 @@ pub fn principal(case: &Case<'_>) -> Arc<Principal> {
 }
 
 async fn refuse(edge: &Edge, case: &Case<'_>, refused: Refused) -> Refusal {
-    let Refused { decision, reasons, policies } = refused;
+    let Refused { decision, reasons, policies, step_up } = refused;
     let verdict = (Verdict::Refuse, policies, None);
     match note(edge, case, &decision, &reasons, verdict).await {
-        Ok(()) => Refusal::Policy { id: case.asked.id(), decision, reasons },
+        Ok(()) => match step_up {
+            Some(step_up) => Refusal::StepUp(Box::new(Needs::new(case, decision, reasons, step_up))),
+            None => Refusal::Policy { id: case.asked.id(), decision, reasons },
+        },
         Err(refusal) => refusal,
     }
 }
 
 async fn wait(edge: &Edge, case: &Case<'_>, refused: Refused, approval: Id) -> Refusal {
-    let Refused { decision, reasons, policies } = refused;
+    let Refused { decision, reasons, policies, step_up: _ } = refused;
     let verdict = (Verdict::ApprovalNeeded, policies, Some(approval.clone()));
     match note(edge, case, &decision, &reasons, verdict).await {
         Ok(()) => Refusal::ApprovalNeeded { id: case.asked.id(), decision, approval, reasons },

@@ -19,7 +19,7 @@
 //! | [`bridge`] | the two protocol eras, one in front of the other |
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
 //! | [`stream`], [`seal`] | bounds kept, outcome sealed |
-//! | [`refusal`], [`respond`] | every reason to refuse, and what a client is told |
+//! | [`refusal`], [`respond`], [`step_up`] | every reason to refuse, and what a client is told |
 //! | [`metrics`], [`ports`] | what is counted; what is wired from outside |
 
 #![forbid(unsafe_code)]
@@ -51,6 +51,7 @@ pub mod screen;
 pub mod seal;
 pub mod send;
 pub mod sender;
+pub mod step_up;
 pub mod stream;
 pub mod tls;
 pub mod upstream;

@@ -57,6 +57,9 @@ pub enum Refusal {
         /// The policies' own words.
         reasons: Vec<String>,
     },
+    /// More scopes, or a fresher or stronger sign-in, would lift a policy's no.
+    #[error("needs a step-up")]
+    StepUp(Box<crate::step_up::Needs>),
     /// The server has as many calls in flight as it may have.
     #[error("the server is busy")]
     Busy {
@@ -165,6 +168,7 @@ impl Refusal {
             Self::NoEvent => "event",
             Self::Policy { .. } => "policy",
             Self::ApprovalNeeded { .. } => "approval",
+            Self::StepUp(_) => "step_up",
             Self::Busy { .. } => "busy",
             Self::Credential { .. } => "credential",
             Self::Upstream(_) => "upstream",

@@ -2,6 +2,7 @@
 //! policy text but its `@reason`, no secret.
 
 use crate::refusal::{Refusal, Unauthorized, UpstreamFailure};
+use crate::step_up;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use portunus_core::dialer::{self, Body, DialError};
@@ -33,6 +34,14 @@ pub struct Place<'a> {
     pub server: Option<&'a ServerName>,
 }
 
+impl Place<'_> {
+    /// The parameter of a challenge that leads to the server's metadata (RFC 9728 section 5.1).
+    pub(crate) fn resource_metadata(&self) -> Option<String> {
+        let (base, server) = (self.public_url, self.server?);
+        Some(format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{server}/mcp\""))
+    }
+}
+
 /// The answer that tells a client of a refusal.
 #[must_use]
 pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
@@ -46,6 +55,7 @@ pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
             response
         }
         Refusal::Unauthorized(why) => challenge(why, place),
+        Refusal::StepUp(needs) => step_up::refuse(needs, place, code::REFUSED),
         Refusal::Revoked => challenge(&Unauthorized::Invalid, place),
         Refusal::Body(bad) => {
             use crate::body::BadBody;
@@ -145,10 +155,7 @@ fn upstream(failure: &UpstreamFailure) -> Bytes {
 /// 401 with the way to the authorization server (RFC 9728 section 5.1, RFC 6750 section 3).
 fn challenge(why: &Unauthorized, place: &Place<'_>) -> Response<Body> {
     let mut response = plain(StatusCode::UNAUTHORIZED, "invalid_token", &why.to_string());
-    let base = place.public_url;
-    let metadata = place.server.map(|server| {
-        format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource/{server}/mcp\"")
-    });
+    let metadata = place.resource_metadata();
     // RFC 6750 section 3.1: no error code when the request carried no authentication at all.
     let code = if let Unauthorized::Proof(error) = why { error.code() } else { "invalid_token" };
     let error =
@@ -175,7 +182,7 @@ fn plain(status: StatusCode, error: &str, message: &str) -> Response<Body> {
     json_response(status, body.into())
 }
 
-fn rpc(status: StatusCode, body: Bytes) -> Response<Body> {
+pub(crate) fn rpc(status: StatusCode, body: Bytes) -> Response<Body> {
     json_response(status, body)
 }
 

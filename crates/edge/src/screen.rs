@@ -12,10 +12,12 @@ use portunus_core::id::ServerName;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::time::{Clock, Timestamp};
 use portunus_mcp::envelope::{Envelope, EnvelopeError};
-use portunus_mcp::list;
 use portunus_mcp::message::{Era, List, TargetKind};
 use portunus_mcp::sse::Event;
+use portunus_mcp::{list, security};
+use portunus_oauth::config::SCOPE;
 use portunus_policy::{Engine, Operation, Principal, View};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -175,14 +177,20 @@ impl Filter {
             self.mirrors.learn(body);
         }
         let mut body = body.clone();
+        let unread = |error: list::ListError| Barred::List(error.to_string());
         for list in &self.lists {
-            let rewritten = list::rewrite(*list, self.era, &body, &mut |target| self.shows(*list, target));
-            body = rewritten.map_err(|error| Barred::List(error.to_string()))?.body;
+            let mut schemes = BTreeMap::new();
+            let mut keep = |target: &str| self.shows(*list, target, &mut schemes);
+            body = list::rewrite(*list, self.era, &body, &mut keep).map_err(unread)?.body;
+            if !schemes.is_empty() {
+                body = security::with_schemes(&body, &schemes).map_err(unread)?;
+            }
         }
         Ok(body)
     }
 
-    fn shows(&self, list: List, target: &str) -> bool {
+    /// Whether the caller may see an entry. A tool that needs more scopes than all callers have is noted down.
+    fn shows(&self, list: List, target: &str, schemes: &mut BTreeMap<String, Vec<String>>) -> bool {
         let operation = match list.kind() {
             TargetKind::Tool => Operation::CallTool(target),
             TargetKind::Prompt => Operation::GetPrompt(target),
@@ -197,6 +205,16 @@ impl Filter {
             era: asked::era_word(self.era),
             certificate: self.certificate.as_deref(),
         };
-        self.engine.visible(&self.principal, &View { server: &self.server, operation, context })
+        let view = View { server: &self.server, operation, context };
+        if !self.engine.visible(&self.principal, &view) {
+            return false;
+        }
+        if list == List::Tools {
+            let more = self.engine.scopes_of_tool(&self.principal, &view);
+            if !more.is_empty() {
+                schemes.insert(target.to_owned(), std::iter::once(SCOPE.to_owned()).chain(more).collect());
+            }
+        }
+        true
     }
 }

@@ -40,4 +40,5 @@ pub mod json;
 pub mod list;
 pub mod message;
 pub mod param;
+pub mod security;
 pub mod sse;

@@ -157,7 +157,7 @@ fn view(body: &Bytes, name: String, tool: Raw<'_>) -> Result<ToolView, ListError
 }
 
 /// The list of a response; `None` when the message has none to filter.
-fn array<'a>(scan: &Scan<'a>, list: List) -> Result<Option<Raw<'a>>, ListError> {
+pub(crate) fn array<'a>(scan: &Scan<'a>, list: List) -> Result<Option<Raw<'a>>, ListError> {
     if scan.root().kind() != Kind::Object {
         return Err(ListError::Envelope("it is not an object"));
     }
@@ -177,7 +177,7 @@ fn array<'a>(scan: &Scan<'a>, list: List) -> Result<Option<Raw<'a>>, ListError> 
 }
 
 /// The entries with their names, each name once.
-fn entries<'a>(list: List, array: Raw<'a>) -> Result<Vec<(String, Raw<'a>)>, ListError> {
+pub(crate) fn entries<'a>(list: List, array: Raw<'a>) -> Result<Vec<(String, Raw<'a>)>, ListError> {
     let mut seen = BTreeSet::new();
     let mut entries = Vec::new();
     for (index, entry) in array.elements().enumerate() {
@@ -222,7 +222,7 @@ fn make_private(body: &[u8], scan: &Scan<'_>) -> Option<(Range<usize>, String)> 
     }
 }
 
-fn edit(body: &[u8], old: Raw<'_>, new: String) -> Option<(Range<usize>, String)> {
+pub(crate) fn edit(body: &[u8], old: Raw<'_>, new: String) -> Option<(Range<usize>, String)> {
     Some((old.range_in(body)?, new))
 }
 

@@ -5,6 +5,7 @@ use crate::client::{self, DocumentFetcher};
 use crate::config::{Issuer, OFFLINE_SCOPE, SCOPE};
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
+use crate::fresh::Fresh;
 use crate::ports::Ports;
 use crate::registration::Admission;
 use crate::{grants, redirect};
@@ -28,6 +29,8 @@ pub struct Request {
     pub server: Server,
     /// For what.
     pub scopes: Vec<String>,
+    /// How fresh a sign-in it asks for.
+    pub fresh: Fresh,
     resource: String,
     state: Option<String>,
     code_challenge: String,
@@ -92,10 +95,11 @@ pub async fn approve(
     sign_in: &SignIn,
 ) -> Result<String, OAuthError> {
     let live = grants::live(ports.store, &user.name, &request.client.client_id, &request.server.name).await?;
-    let same = |grant: &Grant| {
-        let how = |sign_in: &SignIn| (sign_in.method.clone(), sign_in.issuer.clone());
-        grant.scopes == request.scopes && how(&grant.sign_in) == how(sign_in)
-    };
+    let how = |sign_in: &SignIn| (sign_in.method.clone(), sign_in.issuer.clone());
+    // Who asks for a fresher sign-in gets a grant that has it; older tokens of the same client do not become stronger.
+    let fits =
+        |known: &SignIn| if request.fresh.is_asked() { known == sign_in } else { how(known) == how(sign_in) };
+    let same = |grant: &Grant| grant.scopes == request.scopes && fits(&grant.sign_in);
     let (grant, action, batch) = match live.into_iter().find(|known| same(&known.value)) {
         // The check makes a revocation in this very moment win.
         Some(known) => {
@@ -171,13 +175,14 @@ impl Request {
     /// another one.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let scopes = self.scopes.join(" ");
+        let (scopes, fresh) = (self.scopes.join(" "), format!("{:?}", self.fresh));
         let parts = [
             self.client.client_id.as_str(),
             &self.client.name,
             &self.redirect_uri,
             self.server.name.as_str(),
             &scopes,
+            &fresh,
             &self.resource,
             &self.code_challenge,
             self.state.as_deref().unwrap_or_default(),
@@ -254,7 +259,8 @@ fn rest(
     Ok(Request {
         redirect_uri,
         server: server.clone(),
-        scopes: scopes(form.get("scope"))?,
+        scopes: scopes(form.get("scope"), server)?,
+        fresh: Fresh::read(form)?,
         resource: resource.to_owned(),
         state,
         code_challenge: code_challenge.to_owned(),
@@ -264,13 +270,16 @@ fn rest(
 
 /// The scopes to agree on: those asked for that exist here (RFC 6749 section 3.3 lets the server ignore others, and the
 /// token answer says what was granted). The right to use the server is part of all of them.
-pub(crate) fn scopes(asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
+pub(crate) fn scopes(asked: Option<&str>, server: &Server) -> Result<Vec<String>, OAuthError> {
     let asked: Vec<&str> = asked.unwrap_or(SCOPE).split(' ').collect();
+    // Only what this server declares: another server's scopes mean nothing here.
+    let declared = || server.scopes.keys().map(String::as_str).filter(|scope| asked.contains(scope));
     let offline = asked.contains(&OFFLINE_SCOPE);
-    if !offline && !asked.contains(&SCOPE) {
+    if !offline && !asked.contains(&SCOPE) && declared().next().is_none() {
         return Err(OAuthError::new(ErrorCode::InvalidScope, format!("`scope` must include {SCOPE}")));
     }
-    Ok(std::iter::once(SCOPE).chain(offline.then_some(OFFLINE_SCOPE)).map(str::to_owned).collect())
+    let offline = offline.then_some(OFFLINE_SCOPE);
+    Ok(std::iter::once(SCOPE).chain(declared()).chain(offline).map(str::to_owned).collect())
 }
 
 /// RFC 6749 appendix A.5: visible ASCII and spaces.

@@ -130,6 +130,43 @@ async fn a_yes_gives_a_code_and_a_no_does_not() {
 }
 
 #[tokio::test]
+async fn only_scopes_that_the_server_declares_are_granted() {
+    let world = World::new().await;
+    let scopes = async |asked: &str| {
+        world.read(&with(&world.request(), "scope", Some(asked))).await.map(|request| request.scopes)
+    };
+    assert_eq!(scopes("mcp rows:write").await.unwrap(), ["mcp", "rows:write"]);
+    assert_eq!(
+        scopes("rows:write offline_access rows:write").await.unwrap(),
+        ["mcp", "rows:write", "offline_access"]
+    );
+    for smuggled in
+        ["mcp rows:delete", "mcp ROWS:WRITE", "mcp rows:write\u{a0}", "mcp rows:*", "mcp  rows", "mcp *"]
+    {
+        assert_eq!(scopes(smuggled).await.unwrap(), ["mcp"], "{smuggled:?}");
+    }
+    assert!(scopes("rows:delete").await.is_err());
+}
+
+#[tokio::test]
+async fn a_fresher_sign_in_makes_a_grant_of_its_own() {
+    let world = World::new().await;
+    let old = world.sign_in();
+    let agree = async |query: &[(&'static str, String)], sign_in: &SignIn| {
+        let request = world.read(query).await.unwrap();
+        approve(&world.ports(), &world.issuer, &request, &world.ana, sign_in).await.unwrap();
+        world.ledger.count("grant.created")
+    };
+    assert_eq!(agree(&world.request(), &old).await, 1);
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    let new = SignIn { at: world.now(), ..old };
+    assert_eq!(agree(&world.request(), &new).await, 1, "nobody asked for it to be fresh");
+    let fresh = with(&world.request(), "max_age", Some("300"));
+    assert_eq!(agree(&fresh, &new).await, 2, "older tokens must not become stronger");
+    assert_eq!(agree(&fresh, &new).await, 2);
+}
+
+#[tokio::test]
 async fn nothing_is_granted_that_is_not_recorded_or_stored() {
     let world = World::new().await;
     let request = world.read(&world.request()).await.unwrap();

@@ -3,8 +3,10 @@
 use crate::machines::Machines;
 use crate::registration::Registration;
 use portunus_core::id::ServerName;
+use portunus_core::limits;
 use portunus_core::server::Server;
 use std::sync::Arc;
+use std::time::Duration;
 use url::{Host, Url};
 
 /// The scope every token has: to use one server on the user's behalf, within policy.
@@ -19,6 +21,22 @@ pub struct Issuer {
     servers: Arc<[Server]>,
     registration: Arc<Registration>,
     machines: Arc<Machines>,
+    lives: Lives,
+}
+
+/// How long tokens live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lives {
+    /// Access tokens.
+    pub access: Duration,
+    /// Refresh tokens; each rotation starts their life anew.
+    pub refresh: Duration,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        Self { access: limits::ACCESS_TTL, refresh: limits::REFRESH_TTL }
+    }
 }
 
 /// Why a public URL cannot be an issuer.
@@ -57,6 +75,7 @@ impl Issuer {
             servers: servers.into(),
             registration: Arc::default(),
             machines: Arc::default(),
+            lives: Lives::default(),
         })
     }
 
@@ -82,6 +101,18 @@ impl Issuer {
     #[must_use]
     pub fn registration(&self) -> &Registration {
         &self.registration
+    }
+
+    /// The same with other lives of tokens.
+    #[must_use]
+    pub fn with_lives(self, lives: Lives) -> Self {
+        Self { lives, ..self }
+    }
+
+    /// How long tokens live.
+    #[must_use]
+    pub const fn lives(&self) -> Lives {
+        self.lives
     }
 
     /// The issuer identifier: the public URL without a trailing slash.

@@ -73,7 +73,7 @@ pub async fn begin(ports: &Ports<'_>, request: &Request<'_>) -> Result<Begun, OA
     let server = request.issuer.server_of_resource(resource).ok_or_else(|| {
         OAuthError::new(ErrorCode::InvalidTarget, "`resource` is not a server that is published here")
     })?;
-    let scopes = authorize::scopes(request.form.get("scope"))?;
+    let scopes = authorize::scopes(request.form.get("scope"), server)?;
     if ports.store.count(DeviceRequest::KIND).await? >= limits::DEVICE_REQUESTS {
         let description = "too many devices are waiting at the moment; try again in some minutes";
         return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, description));
@@ -285,7 +285,8 @@ async fn issue(
     if request.issuer.server(&grant.value.server).is_none() {
         return Err(OAuthError::new(ErrorCode::InvalidTarget, "the server is not published any more"));
     }
-    let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?.held(client.holding());
+    let new = New::mint(ports, request.issuer.lives(), &grant.value, grant.value.scopes.clone(), 1)?
+        .held(client.holding());
     let used = DeviceRequest { state: DeviceState::Used(grant.value.id.clone()), ..device };
     let batch = new.batch(Batch::new().update(&used, version), &grant);
     match ports.store.commit(batch).await {

@@ -10,6 +10,7 @@
 //! | [`error`] | OAuth errors and what they look like to a client |
 //! | [`metadata`] | the discovery documents (RFC 9728, RFC 8414, OpenID Connect Discovery) |
 //! | [`form`] | forms and queries, read strictly |
+//! | [`fresh`] | how fresh or strong a sign-in a client asks for |
 //! | [`redirect`] | redirect URIs: which may be registered, which match (RFC 8252) |
 //! | [`client`] | clients: registration (RFC 7591) and metadata documents (CIMD) |
 //! | [`registration`] | which clients may be used here |
@@ -62,6 +63,7 @@ pub mod exchange;
 pub mod federation;
 pub mod foreign;
 pub mod form;
+pub mod fresh;
 pub mod grants;
 pub mod id_jag;
 pub mod issue;

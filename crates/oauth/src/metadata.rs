@@ -34,7 +34,7 @@ pub fn protected_resource<'a>(issuer: &'a Issuer, server: &'a Server) -> Protect
     ProtectedResource {
         resource: issuer.resource(&server.name),
         authorization_servers: [issuer.as_str()],
-        scopes_supported: [SCOPE],
+        scopes_supported: std::iter::once(SCOPE).chain(server.scopes.keys().map(String::as_str)).collect(),
         bearer_methods_supported: ["header"],
         dpop_signing_alg_values_supported: ALGORITHMS,
         tls_client_certificate_bound_access_tokens: true,
@@ -89,7 +89,7 @@ pub fn authorization_server(issuer: &Issuer) -> AuthorizationServer<'_> {
 pub struct ProtectedResource<'a> {
     resource: String,
     authorization_servers: [&'a str; 1],
-    scopes_supported: [&'static str; 1],
+    scopes_supported: Vec<&'a str>,
     bearer_methods_supported: [&'static str; 1],
     dpop_signing_alg_values_supported: [&'static str; 4],
     tls_client_certificate_bound_access_tokens: bool,
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(json["resource"], "https://tools.example.com/sales/mcp");
         assert_eq!(json["authorization_servers"], serde_json::json!(["https://tools.example.com"]));
         // MCP: `offline_access` is the authorization server's business, never listed by a resource.
-        assert_eq!(json["scopes_supported"], serde_json::json!(["mcp"]));
+        assert_eq!(json["scopes_supported"], serde_json::json!(["mcp", "rows:write"]));
         assert_eq!(
             challenge(&issuer, server, Some("invalid_token")),
             "Bearer error=\"invalid_token\", resource_metadata=\"https://tools.example.com/.well-known/\

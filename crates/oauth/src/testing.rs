@@ -42,6 +42,7 @@ pub(crate) fn server(name: &str) -> Server {
         upstream: Upstream::Tunnel,
         credential: None,
         limits: ServerLimits::default(),
+        scopes: [("rows:write".to_owned(), "Change rows".to_owned())].into(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! their issue is recorded.
 
 use crate::client_auth::{self, Authenticated};
-use crate::config::{Issuer, SCOPE};
+use crate::config::{Issuer, Lives, SCOPE};
 use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
@@ -13,7 +13,6 @@ use portunus_core::caller::{ClientProof, Confirmation, Holding};
 use portunus_core::digest::{Digest, equal, sha256};
 use portunus_core::document::{AccessToken, Code, Grant, RefreshToken, User};
 use portunus_core::id::{Id, ServerName};
-use portunus_core::limits;
 use portunus_core::secret::Secret;
 use portunus_core::store::{Batch, Document, StoreError, Versioned, load};
 use portunus_core::token::{self, TokenKind};
@@ -118,7 +117,8 @@ async fn exchange(
         let grant = live_grant(ports, &code.value.grant).await?;
         check_resource(issuer, form, &grant.value)?;
         let used = Code { used_at: Some(ports.now), ..code.value };
-        let new = New::mint(ports, &grant.value, grant.value.scopes.clone(), 1)?.held(client.holding());
+        let new = New::mint(ports, issuer.lives(), &grant.value, grant.value.scopes.clone(), 1)?
+            .held(client.holding());
         let batch = new.batch(Batch::new().update(&used, code.version), &grant);
         match ports.store.commit(batch).await {
             Ok(_generation) => return new.release(ports, client, &grant.value, "token.issued").await,
@@ -162,7 +162,7 @@ async fn refresh(
             return Err(OAuthError::new(ErrorCode::InvalidGrant, description));
         }
         let generation = token.value.generation.saturating_add(1);
-        let new = New::mint(ports, &grant.value, scopes, generation)?.held(client.holding());
+        let new = New::mint(ports, issuer.lives(), &grant.value, scopes, generation)?.held(client.holding());
         let used = RefreshToken { used_at: Some(ports.now), ..token.value };
         let batch = new.batch(Batch::new().update(&used, token.version), &grant);
         // Spending the token and then failing to record it would cost an honest client its grant at the next attempt.
@@ -191,13 +191,14 @@ pub(crate) struct New {
 impl New {
     pub(crate) fn mint(
         ports: &Ports<'_>,
+        lives: Lives,
         grant: &Grant,
         scopes: Vec<String>,
         generation: u64,
     ) -> Result<Self, OAuthError> {
-        let mut new = Self::mint_access(ports, grant, scopes, limits::ACCESS_TTL)?;
+        let mut new = Self::mint_access(ports, grant, scopes, lives.access)?;
         let (text, digest) = mint(ports, TokenKind::Refresh)?;
-        let expires_at = ports.now.plus(limits::REFRESH_TTL);
+        let expires_at = ports.now.plus(lives.refresh);
         let document = RefreshToken {
             digest,
             grant: grant.id.clone(),

@@ -4,6 +4,7 @@ use super::*;
 use crate::resolve::{ResolveError, resolve};
 use crate::testing::{REDIRECT, VERIFIER, World, encode, with};
 use crate::{client, users};
+use portunus_core::limits;
 use portunus_core::store::list_all;
 
 async fn is_good(world: &World, token: &Secret<String>) -> Result<(), ResolveError> {

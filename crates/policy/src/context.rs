@@ -5,6 +5,7 @@ use crate::model::Context;
 use crate::principal::Prepared;
 use crate::sql::SqlFacts;
 use cedar_policy::{EntityUid, RestrictedExpression};
+use portunus_core::caller::SignIn;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::time::Timestamp;
 
@@ -62,7 +63,15 @@ pub(crate) fn build(
 fn sign_in(caller: &Prepared, now: Timestamp) -> Option<RestrictedExpression> {
     let age = long(now.since(caller.caller.sign_in.at).as_secs())?;
     let method = caller.sign_in_method.clone();
-    RestrictedExpression::new_record([("method".to_owned(), method), ("age_seconds".to_owned(), age)]).ok()
+    let SignIn { acr, amr, .. } = &caller.caller.sign_in;
+    let members = [
+        ("method".to_owned(), method),
+        ("age_seconds".to_owned(), age),
+        // Empty: nothing is known of it.
+        ("acr".to_owned(), text(acr.as_deref().unwrap_or_default())),
+        ("amr".to_owned(), set(amr)),
+    ];
+    RestrictedExpression::new_record(members).ok()
 }
 
 /// A certificate that only vouches for itself says nothing about anyone.

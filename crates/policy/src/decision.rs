@@ -1,5 +1,6 @@
 //! What comes out of a decision. A [`Permit`] has no public constructor: only [`crate::Engine::decide`] makes one.
 
+use crate::step_up::StepUp;
 use portunus_core::digest::Digest;
 use portunus_core::id::{Id, ServerName};
 
@@ -75,6 +76,9 @@ pub struct Refused {
     pub reasons: Vec<String>,
     /// Ids of the policies that forbade it or could not be evaluated, sorted; for the record, not for the client.
     pub policies: Vec<String>,
+    /// What the caller could bring to lift it: more scopes, or a fresher or stronger sign-in. `None` when nothing would,
+    /// or something else stands in the way too. (An approval may still be needed afterwards.)
+    pub step_up: Option<StepUp>,
 }
 
 /// A refusal that an approval would lift.

@@ -10,6 +10,7 @@ use crate::names::{TYPES, uid, uid_within};
 use crate::principal::{self, Prepared, Principal};
 use crate::problem::Problem;
 use crate::slice::{Served, Target};
+use crate::step_up::StepUp;
 use cedar_policy::{
     Authorizer, Context, Effect, Entities, Entity, EntityUid, Policy, PolicyId, PolicySet, Response,
 };
@@ -38,6 +39,7 @@ pub(crate) struct Known {
     pub(crate) line: usize,
     pub(crate) reason: Option<String>,
     pub(crate) approver: Option<String>,
+    pub(crate) step_up: Option<StepUp>,
 }
 
 /// One request in Cedar's terms.
@@ -101,6 +103,10 @@ impl Engine {
             }
             Verdict::Deny(policies) => policies,
         };
+        if let Some(step_up) = self.step_up(caller, request, &asked, &denied) {
+            let refused = self.refused(request, denied, DEFAULT_REASON);
+            return Decision::Refused(Refused { step_up: Some(step_up), ..refused });
+        }
         match self.needed(caller, request, &asked, &denied) {
             Some((approver, binding)) => {
                 self.with_approval(caller, request, &asked, denied, approver, binding)
@@ -280,7 +286,74 @@ impl Engine {
         if reasons.is_empty() {
             reasons.push(otherwise.to_owned());
         }
-        Refused { decision: request.decision.clone(), reasons, policies }
+        Refused { decision: request.decision.clone(), reasons, policies, step_up: None }
+    }
+
+    /// What the caller must bring so that these policies no longer forbid the request, all in one; `None` unless each of
+    /// them is lifted by a step-up (or, after that, by an approval), and bringing it really would help.
+    fn step_up(
+        &self,
+        caller: &Prepared,
+        request: &Request<'_>,
+        asked: &Asked,
+        denied: &[String],
+    ) -> Option<StepUp> {
+        let known: Option<Vec<&Known>> = denied.iter().map(|id| self.known.get(id)).collect();
+        let known = known?;
+        if !known.iter().all(|known| known.step_up.is_some() || known.approver.is_some()) {
+            return None;
+        }
+        let mut parts = known.iter().filter_map(|known| known.step_up.as_ref());
+        let first = parts.next()?.clone();
+        let mut needed = parts.try_fold(first, StepUp::and)?;
+        needed.scopes.retain(|scope| !caller.caller.scopes.contains(scope));
+        // Asking for what changes nothing would send a client round and round.
+        let mut stepped = caller.caller.clone();
+        stepped.scopes.extend(needed.scopes.iter().cloned());
+        if needed.needs_sign_in() {
+            stepped.sign_in.at = request.context.now;
+        }
+        if needed.acr.is_some() {
+            stepped.sign_in.acr.clone_from(&needed.acr);
+        }
+        let served = self.servers.get(request.server.as_str())?;
+        let stepped = Prepared::new(&stepped, Some(&served.entity), self.version);
+        match self.evaluate(&stepped, request, asked, None) {
+            Verdict::Allow(_) => Some(needed),
+            Verdict::Deny(left) if !left.is_empty() => {
+                let approvable =
+                    |id: &String| self.known.get(id).is_some_and(|known| known.approver.is_some());
+                left.iter().all(approvable).then_some(needed)
+            }
+            Verdict::Deny(_) | Verdict::Failed { .. } => None,
+        }
+    }
+
+    /// The scopes that every call of a tool needs besides those that all callers hold, for a caller without any: what
+    /// policies say with `@step_up`, as far as no argument matters.
+    #[must_use]
+    pub fn scopes_of_tool(&self, principal: &Principal, view: &View<'_>) -> BTreeSet<String> {
+        let none = BTreeSet::new();
+        let mut bare = principal.0.caller.clone();
+        bare.scopes.clear();
+        let Some(served) = self.servers.get(view.server.as_str()) else { return none };
+        let bare = Prepared::new(&bare, Some(&served.entity), self.version);
+        let Some(asked) = self.ask(&bare, view.server.as_str(), view.operation) else { return none };
+        let slice = &asked.target.slice;
+        if slice.step_ups.is_empty() {
+            return none;
+        }
+        let Some(context) = context::build(slice.looks, &bare, &view.context, parts_of(view.operation))
+        else {
+            return none;
+        };
+        match self.verdict(&bare, &asked, &slice.step_ups, context) {
+            Verdict::Deny(policies) => {
+                let known = policies.iter().filter_map(|id| self.known.get(id)?.step_up.as_ref());
+                known.flat_map(|step_up| step_up.scopes.iter().cloned()).collect()
+            }
+            Verdict::Allow(_) | Verdict::Failed { .. } => none,
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `principal` | a caller in Cedar's terms, made once per token |
 //! | `source`, `check`, `schema` | files into policies; problems with line and hint; the Cedar schema |
 //! | `looks`, `slice` | what a policy looks at, and where it can apply, so that a decision touches few |
+//! | `step_up` | what would lift a refusal: scopes, a fresher or stronger sign-in |
 //! | `context`, `arguments`, `shape` | one request in Cedar's terms; JSON arguments without silent loss |
 //! | [`approval`] | what an approval is good for |
 //! | [`sql`] | facts about SQL text |
@@ -60,6 +61,7 @@ mod shape;
 mod slice;
 mod source;
 pub mod sql;
+mod step_up;
 pub mod testing;
 
 pub use decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
@@ -68,3 +70,4 @@ pub use engine::Engine;
 pub use model::{Approved, Context, Operation, Request, ServerTools, Source, Tool, TrustGroups, View};
 pub use principal::Principal;
 pub use problem::{Problem, Severity};
+pub use step_up::StepUp;

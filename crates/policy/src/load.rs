@@ -65,8 +65,8 @@ impl Engine {
 
 fn known(sources: &[Source], rule: Rule) -> (String, Known) {
     let path = sources.get(rule.file).map_or_else(String::new, |source| source.path.clone());
-    let Rule { policy, id, line, reason, approver, .. } = rule;
-    (id, Known { policy, path, line, reason, approver })
+    let Rule { policy, id, line, reason, approver, step_up, .. } = rule;
+    (id, Known { policy, path, line, reason, approver, step_up })
 }
 
 fn digest_of_sources(sources: &[Source]) -> Digest {

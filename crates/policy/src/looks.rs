@@ -63,7 +63,7 @@ impl Looks {
 }
 
 /// What is not known before a call is made.
-const OF_THE_CALL: Looks = Looks(Looks::ARGUMENTS.0 | Looks::SQL.0);
+pub(crate) const OF_THE_CALL: Looks = Looks(Looks::ARGUMENTS.0 | Looks::SQL.0);
 
 /// What a policy looks at.
 pub(crate) fn of(policy: &Value) -> Looks {
@@ -105,9 +105,9 @@ fn is_context(members: &Map<String, Value>) -> bool {
 /// arguments could make it hold, and a forbid only when all would. Inside: `None` when nothing of it is left to decide.
 /// Outside: `None` when the JSON is not a policy.
 #[expect(clippy::option_option, reason = "two questions: could it be read, and is something left")]
-pub(crate) fn without_arguments(mut policy: Value, approvable: bool, looks: Looks) -> Option<Option<Value>> {
+pub(crate) fn without_arguments(mut policy: Value, liftable: bool, looks: Looks) -> Option<Option<Value>> {
     let forbids = policy.get("effect")?.as_str()? == "forbid";
-    if approvable || (forbids && looks.meets(OF_THE_CALL)) {
+    if liftable || (forbids && looks.meets(OF_THE_CALL)) {
         return Some(None);
     }
     if looks.meets(OF_THE_CALL) {

@@ -37,7 +37,7 @@ entity Column in [Table, Server];
 ";
 
 const COMMON: &str = "client: String, actor: String, scopes: Set<String>, \
-sign_in: { method: String, age_seconds: Long }, source: ipaddr, now: datetime, hour: Long, weekday: String, \
+sign_in: { method: String, age_seconds: Long, acr: String, amr: Set<String> }, source: ipaddr, now: datetime, hour: Long, weekday: String, \
 environment: String, era: String, client_proof: String, \
 client_certificate?: { dns_names: Set<String>, verified_by: String, thumbprint: String }";
 

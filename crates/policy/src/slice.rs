@@ -1,6 +1,6 @@
 //! Policies sorted by where they can apply, so that a decision looks at few of them however many there are.
 
-use crate::looks::Looks;
+use crate::looks::{self, Looks};
 use crate::model::{ServerTools, Tool, TrustGroups};
 use crate::names::{TYPES, server_of, uid, uid_within};
 use crate::schema::{OPERATIONS, groups_of};
@@ -18,6 +18,8 @@ pub(crate) struct Slice {
     pub(crate) looks: Looks,
     /// As far as they can be decided without arguments.
     pub(crate) without_arguments: PolicySet,
+    /// Those that a step-up lifts and that no argument can settle.
+    pub(crate) step_ups: PolicySet,
 }
 
 /// One action on one server.
@@ -171,6 +173,12 @@ impl<'r> Slicer<'r> {
             looks: rules().map(|rule| rule.looks).fold(Looks::NOTHING, Looks::and),
             without_arguments: PolicySet::from_policies(
                 rules().filter_map(|rule| rule.without_arguments.clone()),
+            )
+            .ok()?,
+            step_ups: PolicySet::from_policies(
+                rules()
+                    .filter(|rule| rule.step_up.is_some() && !rule.looks.meets(looks::OF_THE_CALL))
+                    .map(|rule| rule.policy.clone()),
             )
             .ok()?,
         });

@@ -4,6 +4,7 @@ use crate::looks::{self, Looks};
 use crate::model::Source;
 use crate::names::nearest;
 use crate::problem::{Problem, Severity};
+use crate::step_up::StepUp;
 use cedar_policy::{Effect, Policy, PolicyId};
 use miette::Diagnostic;
 use portunus_core::limits;
@@ -22,13 +23,15 @@ pub(crate) struct Rule {
     pub(crate) reason: Option<String>,
     /// `@approvable`
     pub(crate) approver: Option<String>,
+    /// `@step_up`
+    pub(crate) step_up: Option<StepUp>,
     pub(crate) looks: Looks,
     /// The policy as far as it can be decided without arguments; `None` when it then decides nothing.
     pub(crate) without_arguments: Option<Policy>,
 }
 
 /// Annotations that mean something.
-const ANNOTATIONS: [&str; 3] = ["id", "reason", "approvable"];
+const ANNOTATIONS: [&str; 4] = ["id", "reason", "approvable", "step_up"];
 
 /// Parses all files; what cannot be parsed becomes a problem.
 pub(crate) fn parse(sources: &[Source], problems: &mut Vec<Problem>) -> Vec<Rule> {
@@ -82,6 +85,7 @@ fn parse_one(
     let id = annotation(source, offset, &policy, "id", problems).unwrap_or(own);
     let reason = annotation(source, offset, &policy, "reason", problems);
     let approver = annotation(source, offset, &policy, "approvable", problems);
+    let lift = annotation(source, offset, &policy, "step_up", problems);
     for (name, _) in policy.annotations().filter(|(name, _)| !ANNOTATIONS.contains(name)) {
         if let Some(meant) = nearest(name, ANNOTATIONS) {
             let message = format!("the annotation @{name} has no meaning");
@@ -90,7 +94,7 @@ fn parse_one(
     }
     let parsed = policy.to_json().ok().and_then(|json| {
         let looks = looks::of(&json);
-        let without = looks::without_arguments(json, approver.is_some(), looks)?;
+        let without = looks::without_arguments(json, approver.is_some() || lift.is_some(), looks)?;
         let id = Some(PolicyId::new(&id));
         Some((
             looks,
@@ -110,22 +114,86 @@ fn parse_one(
         return None;
     };
     if approver.is_some() {
-        if policy.effect() == Effect::Permit {
-            let message = "only a forbid can be @approvable".to_owned();
-            problems.push(error(
-                source,
-                offset,
-                message,
-                "Permit the action, and forbid it without an approval.",
-            ));
-        } else if !looks.contains(Looks::APPROVAL) {
-            let message = "this forbid is @approvable, but no approval lifts it".to_owned();
-            problems.push(error(source, offset, message, "Add: unless { context has approval }"));
-        }
+        check_approvable(source, offset, &policy, looks, problems);
     }
+    let step_up =
+        lift.and_then(|text| step_up(source, offset, &policy, &text, approver.is_some(), looks, problems));
     let fine = problems.iter().skip(before).all(|problem| problem.severity == Severity::Warning);
     let policy = policy.new_id(PolicyId::new(&id));
-    fine.then_some(Rule { policy, id, file, offset, line, reason, approver, looks, without_arguments })
+    fine.then_some(Rule {
+        policy,
+        id,
+        file,
+        offset,
+        line,
+        reason,
+        approver,
+        step_up,
+        looks,
+        without_arguments,
+    })
+}
+
+/// An approval must be able to lift what is `@approvable`.
+fn check_approvable(
+    source: &Source,
+    offset: usize,
+    policy: &Policy,
+    looks: Looks,
+    problems: &mut Vec<Problem>,
+) {
+    if policy.effect() == Effect::Permit {
+        let message = "only a forbid can be @approvable".to_owned();
+        problems.push(error(
+            source,
+            offset,
+            message,
+            "Permit the action, and forbid it without an approval.",
+        ));
+    } else if !looks.contains(Looks::APPROVAL) {
+        let message = "this forbid is @approvable, but no approval lifts it".to_owned();
+        problems.push(error(source, offset, message, "Add: unless { context has approval }"));
+    }
+}
+
+/// What a `@step_up` says, if it makes sense there.
+fn step_up(
+    source: &Source,
+    offset: usize,
+    policy: &Policy,
+    text: &str,
+    approvable: bool,
+    looks: Looks,
+    problems: &mut Vec<Problem>,
+) -> Option<StepUp> {
+    let read = StepUp::parse(text);
+    let needed = read.as_ref().map_or(Looks::NOTHING, |read| {
+        let scopes = if read.scopes.is_empty() { Looks::NOTHING } else { Looks::SCOPES };
+        if read.needs_sign_in() { scopes.and(Looks::SIGN_IN) } else { scopes }
+    });
+    let (message, hint) = if let Err(why) = read {
+        (
+            format!("@step_up(\"{}\") cannot be read: {why}", text.escape_debug()),
+            "Example: @step_up(\"scope sales:write; max_age 300\")",
+        )
+    } else if policy.effect() == Effect::Permit {
+        (
+            "only a forbid can have a @step_up".to_owned(),
+            "Permit the action, and forbid it without the scope.",
+        )
+    } else if approvable {
+        ("a forbid cannot be both @approvable and lifted by a @step_up".to_owned(), "Write two policies.")
+    } else if !looks.contains(needed) {
+        let message = "this forbid looks at nothing that its @step_up would change".to_owned();
+        (
+            message,
+            "Add: unless { context.scopes.contains(\"…\") }, or context.sign_in.age_seconds, or context.sign_in.acr",
+        )
+    } else {
+        return read.ok();
+    };
+    problems.push(error(source, offset, message, hint));
+    None
 }
 
 /// An annotation's text, which must be fit to be shown.

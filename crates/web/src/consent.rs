@@ -11,8 +11,8 @@ use askama::Template;
 use axum::extract::{Request, State as Shared};
 use http::{StatusCode, header};
 use portunus_core::document::{Client, ClientSource};
-use portunus_core::limits;
 use portunus_oauth::authorize::{self, Rejected};
+use portunus_oauth::config::Issuer;
 use portunus_oauth::redirect;
 use std::net::IpAddr;
 
@@ -28,6 +28,7 @@ struct ConsentPage<'a> {
     server: &'a str,
     environment: &'a str,
     purpose: &'a str,
+    more: Vec<&'a str>,
     owner: &'a str,
     days: u64,
     csrf: String,
@@ -41,6 +42,9 @@ pub(crate) async fn ask(Shared(state): Shared<State>, request: Request) -> Answe
     let purpose = format!("to decide whether “{}” may use {}.", asked.client.name, asked.server.title);
     let next = format!("/oauth/authorize?{}", head.query);
     let visitor = sign_in::admit(&state, &head.headers, &next, Some(&purpose)).await?;
+    if !asked.fresh.accepts(&visitor.signed_in.session.sign_in, state.now()) {
+        return Ok(sign_in::again(&state, &head.headers, &next, &purpose));
+    }
     Ok(show(&state, &visitor, &asked, &head.query))
 }
 
@@ -91,8 +95,14 @@ fn show(
         server: &asked.server.title,
         environment: &asked.server.environment,
         purpose: &asked.server.purpose,
+        more: asked
+            .scopes
+            .iter()
+            .filter_map(|scope| asked.server.scopes.get(scope))
+            .map(String::as_str)
+            .collect(),
         owner: &asked.server.owner,
-        days: limits::REFRESH_TTL.as_secs() / 86_400,
+        days: days(&issuer),
         csrf: visitor.proof(&purpose(asked)),
         request: query,
     };
@@ -102,6 +112,11 @@ fn show(
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
+}
+
+/// Days for which a connection that is not used stays; at least one is said.
+pub(crate) fn days(issuer: &Issuer) -> u64 {
+    (issuer.lives().refresh.as_secs() / 86_400).max(1)
 }
 
 /// A form made for one request is good for no other one.

@@ -10,7 +10,6 @@ use askama::Template;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 use http::StatusCode;
-use portunus_core::limits;
 use portunus_oauth::device::{self, Asked};
 use portunus_oauth::form::Form;
 
@@ -121,7 +120,7 @@ fn show_consent(state: &State, visitor: &Visitor, asked: &Asked) -> Response {
         environment: &asked.server.environment,
         purpose: &asked.server.purpose,
         owner: &asked.server.owner,
-        days: limits::REFRESH_TTL.as_secs() / 86_400,
+        days: crate::consent::days(&issuer),
     };
     page(StatusCode::OK, &template)
 }

@@ -90,6 +90,12 @@ pub(crate) async fn admit(
     }
 }
 
+/// The page to sign in at once more, for somebody whose sign-in is too old or too weak for what is asked.
+pub(crate) fn again(state: &State, headers: &HeaderMap, next: &str, purpose: &str) -> Response {
+    let form = SignInForm { next, purpose: Some(purpose), problem: None, username: "" };
+    form.show(state, headers, StatusCode::OK)
+}
+
 /// `GET /login`
 pub(crate) async fn page(Shared(state): Shared<State>, request: Request) -> Answer {
     let head = input::head(request);

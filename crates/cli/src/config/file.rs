@@ -33,6 +33,9 @@ pub(crate) struct File {
     pub admin_socket: Option<PathBuf>,
     /// How people sign in.
     pub login: Login,
+    /// How long tokens live; default: 15m and 30d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
     /// The directory of `*.cedar` policies.
     pub policies: PathBuf,
     /// Which clients may register.
@@ -231,6 +234,18 @@ pub(crate) struct OidcProvider {
     pub backchannel_logout: Option<String>,
 }
 
+/// How long tokens live.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tokens {
+    /// Of an access token, 1s to 24h, such as `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<String>,
+    /// Of a refresh token that is not used, 1m to 400d, such as `30d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+}
+
 /// A published server.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -267,6 +282,10 @@ pub(crate) struct Server {
     /// Its bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// Scopes that policies ask for with `@step_up("scope …")`, with what each allows, for the consent page:
+    /// `{ "sales:write": "Change rows" }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scopes: BTreeMap<String, String>,
 }
 
 fn production() -> String {

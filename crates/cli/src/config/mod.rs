@@ -9,10 +9,11 @@ pub(crate) mod upstream;
 
 use crate::tls::UpstreamTls;
 use portunus_core::id::{CredentialName, ServerName};
-use portunus_core::limits::ServerLimits;
+use portunus_core::limits::{self, ServerLimits};
 use portunus_core::server::{Actor, Server, Upstream};
 use portunus_edge::bridge::Protocol;
 use portunus_oauth::client_admin::NewClient;
+use portunus_oauth::config::{Lives, OFFLINE_SCOPE, SCOPE};
 use portunus_oauth::machines::Machines;
 use portunus_oauth::registration::Registration;
 use portunus_policy::TrustGroups;
@@ -42,6 +43,7 @@ pub(crate) struct Config {
     pub ca_file: PathBuf,
     pub login: login::Login,
     pub policies: PathBuf,
+    pub tokens: Lives,
     pub servers: Vec<ServerConfig>,
     pub registration: Registration,
     pub clients: Vec<NewClient>,
@@ -133,6 +135,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         clients,
         machines: machines::machines(&files, &names, base).map_err(|m| at("workloads").error(&m))?,
         dpop_nonce: file.dpop.is_some_and(|dpop| dpop.nonce),
+        tokens: lives(file.tokens.as_ref()).map_err(|m| at("tokens").error(&m))?,
         servers,
         store,
     })
@@ -278,7 +281,8 @@ fn server(file: &file::Server, upstream: Upstream) -> Result<Server, String> {
             .map(CredentialName::parse)
             .transpose()
             .map_err(|e| e.to_string())?,
-        limits: limits(file.limits.as_ref())?,
+        limits: server_limits(file.limits.as_ref())?,
+        scopes: scopes(&file.scopes)?,
         name,
         upstream,
     })
@@ -334,7 +338,7 @@ fn actor(text: &str) -> Result<Actor, String> {
         .ok_or_else(|| format!("actor `{text}` must be one of assistant, autonomous, workload, ci"))
 }
 
-fn limits(file: Option<&file::Limits>) -> Result<ServerLimits, String> {
+fn server_limits(file: Option<&file::Limits>) -> Result<ServerLimits, String> {
     let mut limits = ServerLimits::default();
     let Some(file) = file else { return Ok(limits) };
     if let Some(text) = &file.request_bytes {
@@ -350,6 +354,51 @@ fn limits(file: Option<&file::Limits>) -> Result<ServerLimits, String> {
         limits.concurrent_calls = calls;
     }
     Ok(limits)
+}
+
+/// Scopes fit into a header, and none takes the name of one that exists anyway.
+fn scopes(file: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    if file.len() > limits::SCOPES {
+        return Err(format!("more than {} scopes", limits::SCOPES));
+    }
+    for (scope, description) in file {
+        let visible = scope.bytes().all(|b| matches!(b, b'!' | b'#'..=b'[' | b']'..=b'~'));
+        if !visible || scope.is_empty() || scope.len() > limits::SCOPE_BYTES {
+            return Err(format!(
+                "scope `{}` must be visible ASCII without quote and backslash",
+                scope.escape_debug()
+            ));
+        }
+        if [SCOPE, OFFLINE_SCOPE].contains(&scope.as_str()) {
+            return Err(format!("scope `{scope}` exists already"));
+        }
+        if description.trim().is_empty() || description.len() > limits::SCOPE_BYTES {
+            return Err(format!("scope `{scope}` needs a short description, for the consent page"));
+        }
+    }
+    Ok(file.clone())
+}
+
+fn lives(file: Option<&file::Tokens>) -> Result<Lives, String> {
+    let mut lives = Lives::default();
+    let Some(file) = file else { return Ok(lives) };
+    let within = |text: &str, (least, most): (Duration, Duration)| {
+        let life = duration(text)?;
+        let good = (least..=most).contains(&life);
+        let bad =
+            || format!("`{text}` must be between {} s and {} h", least.as_secs(), most.as_secs() / 3600);
+        good.then_some(life).ok_or_else(bad)
+    };
+    if let Some(text) = &file.access {
+        lives.access = within(text, limits::TOKEN_LIVES.0)?;
+    }
+    if let Some(text) = &file.refresh {
+        lives.refresh = within(text, limits::TOKEN_LIVES.1)?;
+    }
+    if lives.refresh < lives.access {
+        return Err(String::from("`refresh` must not be shorter than `access`"));
+    }
+    Ok(lives)
 }
 
 /// Parses `8MiB`, `64KiB`, `1000B`.
@@ -467,6 +516,23 @@ servers:
             ),
             (GOOD.replace("{ command:", "{ ca: a.pem, command:"), "belong to `url`"),
             (GOOD.replace("{ command:", "{ url: 'http://a', command:"), "either `url` or `command`"),
+            (GOOD.replace("policies:", "tokens: { access: 2d }\npolicies:"), "must be between 1 s and 24 h"),
+            (
+                GOOD.replace("policies:", "tokens: { access: 2h, refresh: 1h }\npolicies:"),
+                "must not be shorter",
+            ),
+            (
+                GOOD.replace("upstream: tunnel", "upstream: tunnel\n    scopes: { mcp: All }"),
+                "exists already",
+            ),
+            (
+                GOOD.replace("upstream: tunnel", "upstream: tunnel\n    scopes: { 'a b': All }"),
+                "visible ASCII",
+            ),
+            (
+                GOOD.replace("upstream: tunnel", "upstream: tunnel\n    scopes: { a: '' }"),
+                "short description",
+            ),
         ];
         for (text, wanted) in cases {
             let error = parse_text(&text).expect_err(wanted);

@@ -116,6 +116,7 @@ impl World {
             upstream: Upstream::Tunnel,
             credential: None,
             limits: ServerLimits { timeout: Duration::from_secs(60), ..ServerLimits::default() },
+            scopes: std::collections::BTreeMap::new(),
         };
         let published = Published {
             dialect: Dialect::Generic,

@@ -8,4 +8,5 @@ mod people;
 mod problems;
 mod property;
 mod see;
+mod step_up;
 mod world;

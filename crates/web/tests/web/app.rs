@@ -99,6 +99,7 @@ fn server(name: &str, title: &str) -> Server {
         upstream: Upstream::Tunnel,
         credential: None,
         limits: ServerLimits::default(),
+        scopes: [("rows:write".to_owned(), "Change rows".to_owned())].into(),
     }
 }
 

@@ -130,6 +130,44 @@ async fn consent_is_asked_for_again_even_when_it_was_given_before() {
 }
 
 #[tokio::test]
+async fn a_sign_in_that_is_too_old_for_a_request_is_done_again_and_once() {
+    let app = App::new().await;
+    let mut browser = Browser::of(&app);
+    browser.sign_in("ana").await;
+    app.clock.advance(std::time::Duration::from_secs(301));
+    for asked in [("max_age", "300"), ("prompt", "login"), ("acr_values", "phr")] {
+        let path = format!("/oauth/authorize?{}", app.query(&[(asked.0, Some(asked.1))]));
+        let page = browser.get(&path).await;
+        assert!(page.body.contains("name=\"password\""), "{asked:?}: {}", page.body);
+        let fields = [
+            ("csrf", page.field("csrf")),
+            ("next", page.field("next")),
+            ("username", "ana".to_owned()),
+            ("password", crate::app::PASSWORD.to_owned()),
+        ];
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let back = browser.post("/login", &fields).await;
+        assert_eq!(back.location(), path, "{asked:?}");
+        let page = browser.get(&path).await;
+        assert!(page.body.contains("Allow “Inspector” to use Sales database?"), "{asked:?}: {}", page.body);
+        app.clock.advance(std::time::Duration::from_secs(301));
+    }
+    // A client that leaves it out gets a grant that says how old the sign-in is: policy judges that.
+    assert!(browser.consent_page().await.body.contains("Allow “Inspector”"));
+}
+
+#[tokio::test]
+async fn the_consent_page_says_what_more_a_scope_allows() {
+    let app = App::new().await;
+    let mut browser = Browser::of(&app);
+    browser.sign_in("ana").await;
+    let page =
+        browser.get(&format!("/oauth/authorize?{}", app.query(&[("scope", Some("mcp rows:write"))]))).await;
+    assert!(page.body.contains("Change rows;"), "{}", page.body);
+    assert!(!browser.consent_page().await.body.contains("Change rows"));
+}
+
+#[tokio::test]
 async fn a_hostile_client_cannot_write_on_the_consent_page() {
     let app = App::new().await;
     let name = "</h1><script>alert(1)</script>\u{202e}\"'&";
