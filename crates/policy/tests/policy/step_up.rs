@@ -9,7 +9,7 @@ forbid (principal, action in Action::"write", resource) unless { context.scopes.
 @id("fresh") @reason("Writing needs a sign-in of the last five minutes.") @step_up("max_age 300")
 forbid (principal, action in Action::"write", resource) unless { context.sign_in.age_seconds <= 300 };
 @id("drop") @step_up("scope sales:drop; acr phr")
-forbid (principal, action in Action::"write", resource)
+forbid (principal, action == Action::"sales/write_query", resource)
 when { context.arguments.sql == "DROP" }
 unless { context.scopes.contains("sales:drop") && context.sign_in.acr == "phr" };
 "#;
