@@ -17,6 +17,7 @@ use portunus_core::limits;
 use portunus_core::server::Server;
 use portunus_core::store::Batch;
 use portunus_core::token::{self, TokenKind};
+use std::collections::BTreeMap;
 
 /// A sound authorization request: what the consent page shows and what a yes grants.
 #[derive(Debug, Clone)]
@@ -259,7 +260,7 @@ fn rest(
     Ok(Request {
         redirect_uri,
         server: server.clone(),
-        scopes: scopes(form.get("scope"), server)?,
+        scopes: scopes(form.get("scope"), &server.scopes)?,
         fresh: Fresh::read(form)?,
         resource: resource.to_owned(),
         state,
@@ -270,10 +271,13 @@ fn rest(
 
 /// The scopes to agree on: those asked for that exist here (RFC 6749 section 3.3 lets the server ignore others, and the
 /// token answer says what was granted). The right to use the server is part of all of them.
-pub(crate) fn scopes(asked: Option<&str>, server: &Server) -> Result<Vec<String>, OAuthError> {
+pub(crate) fn scopes(
+    asked: Option<&str>,
+    declared: &BTreeMap<String, String>,
+) -> Result<Vec<String>, OAuthError> {
     let asked: Vec<&str> = asked.unwrap_or(SCOPE).split(' ').collect();
-    // Only what this server declares: another server's scopes mean nothing here.
-    let declared = || server.scopes.keys().map(String::as_str).filter(|scope| asked.contains(scope));
+    // Only what is declared for this server: another server's scopes mean nothing here.
+    let declared = || declared.keys().map(String::as_str).filter(|scope| asked.contains(scope));
     let offline = asked.contains(&OFFLINE_SCOPE);
     if !offline && !asked.contains(&SCOPE) && declared().next().is_none() {
         return Err(OAuthError::new(ErrorCode::InvalidScope, format!("`scope` must include {SCOPE}")));
