@@ -260,7 +260,7 @@ fn rest(
     Ok(Request {
         redirect_uri,
         server: server.clone(),
-        scopes: scopes(form.get("scope"), &server.scopes)?,
+        scopes: scopes_of(form.get("scope"), &server.scopes)?,
         fresh: Fresh::read(form)?,
         resource: resource.to_owned(),
         state,
@@ -269,9 +269,14 @@ fn rest(
     })
 }
 
+/// The scopes of a token to which nobody is there to agree: none that a server declares.
+pub(crate) fn scopes(asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
+    scopes_of(asked, &BTreeMap::new())
+}
+
 /// The scopes to agree on: those asked for that exist here (RFC 6749 section 3.3 lets the server ignore others, and the
 /// token answer says what was granted). The right to use the server is part of all of them.
-pub(crate) fn scopes(
+pub(crate) fn scopes_of(
     asked: Option<&str>,
     declared: &BTreeMap<String, String>,
 ) -> Result<Vec<String>, OAuthError> {

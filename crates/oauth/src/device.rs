@@ -73,7 +73,7 @@ pub async fn begin(ports: &Ports<'_>, request: &Request<'_>) -> Result<Begun, OA
     let server = request.issuer.server_of_resource(resource).ok_or_else(|| {
         OAuthError::new(ErrorCode::InvalidTarget, "`resource` is not a server that is published here")
     })?;
-    let scopes = authorize::scopes(request.form.get("scope"), &server.scopes)?;
+    let scopes = authorize::scopes_of(request.form.get("scope"), &server.scopes)?;
     if ports.store.count(DeviceRequest::KIND).await? >= limits::DEVICE_REQUESTS {
         let description = "too many devices are waiting at the moment; try again in some minutes";
         return Err(OAuthError::new(ErrorCode::TemporarilyUnavailable, description));

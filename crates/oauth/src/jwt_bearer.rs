@@ -23,7 +23,6 @@ use portunus_core::limits;
 use portunus_core::server::Actor;
 use portunus_core::store::{Batch, StoreError, load};
 use portunus_core::time::Timestamp;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The grant type of both.
@@ -116,7 +115,7 @@ fn wanted_server(request: &Request<'_>) -> Result<ServerName, OAuthError> {
 /// The scopes of the token. A refresh token is never given here, so nothing is said of one; nor are the scopes that a server
 /// declares, since nobody is there to agree to them.
 fn scopes(asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
-    let mut scopes = authorize::scopes(asked, &BTreeMap::new())?;
+    let mut scopes = authorize::scopes(asked)?;
     scopes.retain(|scope| scope != OFFLINE_SCOPE);
     Ok(scopes)
 }
