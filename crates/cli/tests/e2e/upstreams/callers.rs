@@ -113,7 +113,11 @@ async fn closing_a_modern_stream_cancels_and_losing_a_legacy_one_does_not() {
     let heard = async |caller: &Caller| caller.modern("cancelled", &json!({})).await.text();
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     drop(dropped);
-    until("the child hears of it", SOON, || async { heard(&ana).await.contains("[2]").then_some(()) }).await;
+    let cancelled = || async {
+        let list = heard(&ana).await;
+        (list.contains("\"[") && !list.contains("\"[]\"")).then_some(())
+    };
+    until("the child hears of it", SOON, cancelled).await;
 
     let params = json!({ "name": "slow", "arguments": { "seconds": 1 } });
     let request = json!({ "jsonrpc": "2.0", "id": "mine", "method": "tools/call", "params": params });
