@@ -169,7 +169,7 @@ async fn an_answer_for_another_site_user_or_ceremony_or_without_the_user_is_refu
         change(&mut device);
         device
     };
-    let cases: [(&dyn Fn(&mut Device), Bad); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&|device| device.origin = "https://tools.example.com.evil.test", Bad::Origin),
         (&|device| device.origin = "http://tools.example.com", Bad::Origin),
         (&|device| device.origin = "https://tools.example.com:444", Bad::Origin),
@@ -200,6 +200,9 @@ async fn an_answer_for_another_site_user_or_ceremony_or_without_the_user_is_refu
     assert_eq!(Device::new(&world.ana).enter(&world).await.unwrap_err(), PasskeyError::Unknown);
     assert!(good.enter(&world).await.is_ok());
 }
+
+/// What a hostile page or device changes, and what is said of it.
+type Case<'a> = (&'a dyn Fn(&mut Device), Bad);
 
 /// The same device again.
 fn registered_key(device: &Device) -> Device {
