@@ -59,7 +59,8 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
         let before = parts.edge.snapshot.load();
         let issuer = node::issuer(&config).map_err(text)?;
         let snapshot = node::snapshot(&config, Some(&before), &parts.upstreams).map_err(text)?;
-        let login = login::login(&config, &*crate::tls::upstream_client().map_err(text)?).map_err(text)?;
+        let system = crate::tls::upstream_client().map_err(text)?;
+        let login = login::login(&config, &system).map_err(text)?;
         Ok((config, issuer, snapshot, login))
     });
     match loaded {

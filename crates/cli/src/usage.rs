@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn a_grant_is_written_about_once_a_minute_at_most() {
         let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&directory.path().join("portunus.db")).unwrap();
+        let store = SqliteStore::open(directory.path().join("portunus.db")).unwrap();
         let grant = Id::parse("grt_01abcdefghjkmnpqrstvwxyz23").unwrap();
         let mut seen = HashMap::new();
         let mut written = Vec::new();
