@@ -122,8 +122,18 @@ impl Judge {
     }
 }
 
-/// One connection's bytes: a request with another one hidden in what two parsers read differently.
-fn vectors(server: &str, host: &str, token: &str) -> Vec<(String, Vec<u8>)> {
+/// What the vectors are made of: a request, and another one hidden in what two parsers read differently.
+struct Parts {
+    line: String,
+    start: String,
+    common: String,
+    good: String,
+    inner: String,
+}
+
+type Vectors = Vec<(String, Vec<u8>)>;
+
+fn vectors(server: &str, host: &str, token: &str) -> Vectors {
     let body = |tool: &str| {
         format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#
@@ -133,17 +143,36 @@ fn vectors(server: &str, host: &str, token: &str) -> Vec<(String, Vec<u8>)> {
         "Authorization: Bearer {token}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n"
     );
     let (good, hidden) = (body("echo"), body("hidden"));
-    let inner = format!(
-        "POST /{server}/mcp HTTP/1.1\r\nHost: {host}\r\n{common}Content-Length: {}\r\n\r\n{hidden}",
-        hidden.len()
-    );
-    let chunked = |text: &str| format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len());
     let line = format!("POST /{server}/mcp HTTP/1.1\r\n");
     let start = format!("{line}Host: {host}\r\n{common}");
-    let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+    let inner = format!("{start}Content-Length: {}\r\n\r\n{hidden}", hidden.len());
+    let parts = Parts { line, start, common, good, inner };
+    let mut all = codings(&parts);
+    all.extend(lengths(&parts));
+    all.extend(chunks(&parts));
+    all.extend(heads(&parts, server, host));
+    let Parts { start, common, good, inner, .. } = parts;
+    all.push((
+        String::from("a GET with a body"),
+        format!(
+            "GET /{server}/mcp HTTP/1.1\r\nHost: {host}\r\n{common}Content-Length: {}\r\n\r\n{inner}",
+            inner.len()
+        )
+        .into_bytes(),
+    ));
+    all.push((
+        String::from("two good requests in a row"),
+        format!("{start}Content-Length: {}\r\n\r\n{good}{inner}", good.len()).into_bytes(),
+    ));
+    all
+}
+
+/// Content-Length against Transfer-Encoding, in both orders, and codings that some parsers take for chunked.
+fn codings(parts: &Parts) -> Vectors {
+    let Parts { start, good, inner, .. } = parts;
+    let chunked = |text: &str| format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len());
+    let mut all = Vectors::new();
     let mut add = |name: &str, bytes: String| all.push((name.to_owned(), bytes.into_bytes()));
-    let (n, whole) = (good.len(), good.len() + inner.len());
-    // Content-Length against Transfer-Encoding, in both orders, and codings that some parsers take for chunked.
     for coding in [
         "Transfer-Encoding: chunked",
         "Transfer-Encoding: Chunked",
@@ -171,9 +200,18 @@ fn vectors(server: &str, host: &str, token: &str) -> Vec<(String, Vec<u8>)> {
         );
         add(
             &format!("{coding:?} before a length"),
-            format!("{start}{coding}\r\nContent-Length: 4\r\n\r\n{}{inner}", chunked(&good)),
+            format!("{start}{coding}\r\nContent-Length: 4\r\n\r\n{}{inner}", chunked(good)),
         );
     }
+    all
+}
+
+/// Lengths that are not one plain number.
+fn lengths(parts: &Parts) -> Vectors {
+    let Parts { start, good, inner, .. } = parts;
+    let (n, whole) = (good.len(), good.len() + inner.len());
+    let mut all = Vectors::new();
+    let mut add = |name: &str, bytes: String| all.push((name.to_owned(), bytes.into_bytes()));
     for length in [
         format!("Content-Length: {n}\r\nContent-Length: {whole}"),
         format!("Content-Length: {whole}\r\nContent-Length: {n}"),
@@ -195,7 +233,15 @@ fn vectors(server: &str, host: &str, token: &str) -> Vec<(String, Vec<u8>)> {
     ] {
         add(&format!("{length:?}"), format!("{start}{length}\r\n\r\n{good}{inner}"));
     }
-    // Chunks.
+    all
+}
+
+/// Chunks that end elsewhere for another parser.
+fn chunks(parts: &Parts) -> Vectors {
+    let Parts { start, good, inner, .. } = parts;
+    let n = good.len();
+    let mut all = Vectors::new();
+    let mut add = |name: &str, bytes: String| all.push((name.to_owned(), bytes.into_bytes()));
     for (name, chunks) in [
         ("an extension", format!("{n:x};a=b\r\n{good}\r\n0\r\n\r\n{inner}")),
         ("an extension with a newline", format!("{n:x};\n{good}\r\n0\r\n\r\n{inner}")),
@@ -209,7 +255,15 @@ fn vectors(server: &str, host: &str, token: &str) -> Vec<(String, Vec<u8>)> {
     ] {
         add(&format!("chunks: {name}"), format!("{start}Transfer-Encoding: chunked\r\n\r\n{chunks}"));
     }
-    // Heads.
+    all
+}
+
+/// Heads that say two things.
+fn heads(parts: &Parts, server: &str, host: &str) -> Vectors {
+    let Parts { line, common, good, inner, .. } = parts;
+    let n = good.len();
+    let mut all = Vectors::new();
+    let mut add = |name: &str, bytes: String| all.push((name.to_owned(), bytes.into_bytes()));
     let rest = format!("{common}Content-Length: {n}\r\n\r\n{good}{inner}");
     for (name, head) in [
         ("two hosts", format!("{line}Host: {host}\r\nHost: evil.test\r\n")),
@@ -240,14 +294,6 @@ fn vectors(server: &str, host: &str, token: &str) -> Vec<(String, Vec<u8>)> {
     ] {
         add(name, format!("{head}{rest}"));
     }
-    add(
-        "a GET with a body",
-        format!(
-            "GET /{server}/mcp HTTP/1.1\r\nHost: {host}\r\n{common}Content-Length: {}\r\n\r\n{inner}",
-            inner.len()
-        ),
-    );
-    add("two good requests in a row", format!("{start}Content-Length: {n}\r\n\r\n{good}{inner}"));
     all
 }
 
