@@ -38,7 +38,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  portunus sqlite shop.db --stdio\n  portunus sqlite shop.db --listen 127.0.0.1:8000"
     )]
     Sqlite(Sqlite),
-    /// Replay a client's handshake against any MCP server: which step fails, why, and how to mend it.
+    /// Replay a client's handshake against any MCP server and say what fails.
     #[command(after_help = "Examples:
   portunus doctor https://tools.example.com/sales/mcp --as chatgpt
   portunus doctor https://localhost:8443/sales/mcp --as vscode --ca .demo/ca.pem --sign-in")]

@@ -68,14 +68,15 @@ struct Form {
 }
 
 impl Form {
-    /// The first form of a page that is sent by POST and is not the one that signs out.
+    /// The first form that a person without script sees, is sent by POST, and is not the one that signs out.
     fn first_post(html: &str) -> Option<Self> {
         html.split("<form").skip(1).find_map(|rest| {
             let (open, inside) = rest.split_once('>')?;
             let inside = inside.split("</form>").next()?;
             let action = attribute(open, "action").unwrap_or_default();
             let post = attribute(open, "method").is_some_and(|m| m.eq_ignore_ascii_case("post"));
-            (post && !action.contains("logout")).then(|| Self {
+            let hidden = open.split_ascii_whitespace().any(|word| word == "hidden");
+            (post && !hidden && !action.contains("logout")).then(|| Self {
                 action,
                 fields: elements(inside, "<input").filter_map(field).collect(),
                 buttons: elements(inside, "<button").filter_map(field).collect(),
