@@ -109,15 +109,12 @@ pub(crate) struct ClientCertificates {
     pub names: Vec<String>,
 }
 
-/// An ACME authority (RFC 8555), such as Let's Encrypt.
+/// An ACME authority (RFC 8555), such as Let's Encrypt. Who names one agrees to its terms of service.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Acme {
     /// Where the authority may write to.
     pub email: String,
-    /// `true`: the authority's terms of service were read and agreed to.
-    #[serde(default)]
-    pub terms_agreed: bool,
     /// The authority's directory; default: Let's Encrypt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,

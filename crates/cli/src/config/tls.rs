@@ -57,11 +57,6 @@ pub(super) fn parse(tls: &file::Tls, plain_port: bool, base: &Path) -> Result<Tl
 }
 
 fn parse_acme(acme: &file::Acme, plain_port: bool, base: &Path) -> Result<Acme, String> {
-    if !acme.terms_agreed {
-        return Err(String::from(
-            "acme needs `terms_agreed: true`: read the authority's terms of service and agree to them",
-        ));
-    }
     let text = acme.directory.as_deref().unwrap_or(LETS_ENCRYPT);
     let directory = Url::parse(text).map_err(|e| format!("acme directory `{text}` is not a URL: {e}"))?;
     if directory.scheme() != "https" || directory.host_str().is_none() {
@@ -104,7 +99,7 @@ mod tests {
     #[test]
     fn the_challenge_follows_the_ports_unless_it_is_named() {
         let kind = |more: &str, plain_port| {
-            let text = format!("acme: {{ email: ops@example.com, terms_agreed: true{more} }}");
+            let text = format!("acme: {{ email: ops@example.com{more} }}");
             match tls(&text, plain_port) {
                 Ok(Tls::Acme(acme)) => acme.challenge,
                 other => panic!("{other:?}"),
@@ -119,17 +114,13 @@ mod tests {
     fn mistakes_are_named_with_their_remedy() {
         for (text, wanted) in [
             ("{}", "give one of"),
-            ("acme: { email: a@b.test }", "terms_agreed: true"),
-            ("acme: { email: a@b.test, terms_agreed: true }\nlocal_ca: true", "give one of"),
-            ("acme: { email: ab, terms_agreed: true }", "not an e-mail address"),
-            ("acme: { email: 'a@b.test, c@d.test', terms_agreed: true }", "not an e-mail address"),
-            ("acme: { email: a@b.test, terms_agreed: true, directory: 'http://ca.test/' }", "must be https"),
-            ("acme: { email: a@b.test, terms_agreed: true, challenge: http-01 }", "listen: { http:"),
-            (
-                "acme: { email: a@b.test, terms_agreed: true, challenge: dns-01 }",
-                "must be tls-alpn-01 or http-01",
-            ),
-            ("acme: { email: a@b.test, terms_agreed: true, dir: x }", "unknown field"),
+            ("acme: { email: a@b.test }\nlocal_ca: true", "give one of"),
+            ("acme: { email: ab }", "not an e-mail address"),
+            ("acme: { email: 'a@b.test, c@d.test' }", "not an e-mail address"),
+            ("acme: { email: a@b.test, directory: 'http://ca.test/' }", "must be https"),
+            ("acme: { email: a@b.test, challenge: http-01 }", "listen: { http:"),
+            ("acme: { email: a@b.test, challenge: dns-01 }", "must be tls-alpn-01 or http-01"),
+            ("acme: { email: a@b.test, dir: x }", "unknown field"),
         ] {
             let error = tls(text, false).expect_err(text);
             assert!(error.contains(wanted), "{error:?} should contain {wanted:?}");

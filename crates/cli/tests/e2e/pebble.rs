@@ -72,9 +72,7 @@ impl Pebble {
     /// `tls: { acme: … }` that uses it.
     pub(crate) fn tls(&self, more: &str) -> String {
         let (directory, ca) = (self.directory(), self.ca_file());
-        format!(
-            "{{ acme: {{ email: ops@example.com, terms_agreed: true, directory: {directory:?}, ca: {ca:?}{more} }} }}"
-        )
+        format!("{{ acme: {{ email: ops@example.com, directory: {directory:?}, ca: {ca:?}{more} }} }}")
     }
 
     /// Starts it, or starts it anew: it forgets accounts and its own keys between two runs.
