@@ -15,6 +15,7 @@ const metadata = {
   client_name: 'A device',
   redirect_uris: ['http://127.0.0.1:43121/callback'],
   token_endpoint_auth_method: 'none',
+  grant_types: ['authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code'],
   dpop_bound_access_tokens: true,
 };
 const registration = await oauth.dynamicClientRegistrationRequest(as, metadata);

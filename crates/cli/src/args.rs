@@ -420,6 +420,9 @@ pub(crate) struct ClientAdd {
     /// A server that it may use in its own name.
     #[arg(long)]
     pub server: Vec<String>,
+    /// It may use the device grant: people type in a code that it shows.
+    #[arg(long)]
+    pub device_grant: bool,
     /// It signs with a key of this JSON Web Key Set.
     #[arg(long, conflicts_with_all = ["jwks_uri", "secret"])]
     pub jwks_file: Option<PathBuf>,

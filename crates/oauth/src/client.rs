@@ -3,6 +3,7 @@
 
 use crate::client_metadata::{Metadata, invalid};
 use crate::config::SCOPE;
+use crate::device;
 use crate::error::{ErrorCode, OAuthError};
 use crate::ports::{ATTEMPTS, Ports, Trouble};
 use crate::redirect;
@@ -81,13 +82,15 @@ impl Registered {
     /// The JSON of the answer (RFC 7591 section 3.2.1); holds the client's secret.
     #[must_use]
     pub fn body(&self) -> Secret<String> {
+        let mut grant_types = vec!["authorization_code", "refresh_token"];
+        grant_types.extend(self.client.device_grant.then_some(device::GRANT_TYPE));
         let mut body = serde_json::json!({
             "client_id": self.client.client_id,
             "client_id_issued_at": self.client.created_at.as_secs(),
             "client_name": self.client.name,
             "redirect_uris": self.client.redirect_uris,
             "token_endpoint_auth_method": self.client.auth_method,
-            "grant_types": ["authorization_code", "refresh_token"],
+            "grant_types": grant_types,
             "response_types": ["code"],
             "dpop_bound_access_tokens": self.client.dpop_bound,
             "tls_client_certificate_bound_access_tokens": self.client.certificate_bound,
@@ -257,6 +260,7 @@ async fn keep(
                 let same = before.redirect_uris == client.redirect_uris
                     && before.name == client.name
                     && before.auth_method == client.auth_method
+                    && before.device_grant == client.device_grant
                     && before.keys == client.keys;
                 client.created_at = before.created_at;
                 client.standing = before.standing;

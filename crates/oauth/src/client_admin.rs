@@ -27,6 +27,8 @@ pub struct NewClient {
     pub redirect_uris: Vec<String>,
     /// The servers that it may use in its own name; with any of these it is a machine.
     pub servers: Vec<ServerName>,
+    /// Whether it may use the device grant.
+    pub device_grant: bool,
     /// How it proves itself.
     pub proof: Proof,
 }
@@ -109,6 +111,7 @@ impl NewClient {
             keys,
             signing_alg: None,
             servers: self.servers,
+            device_grant: self.device_grant,
             source,
             standing: Standing::Undecided,
             decided_by: None,
@@ -272,6 +275,7 @@ fn unseen(ports: &Ports<'_>, client_id: &ClientId) -> Result<Client, ClientError
         name: host.to_owned(),
         redirect_uris: vec![url.to_string()],
         servers: Vec::new(),
+        device_grant: false,
         proof: Proof::None,
     };
     let client = new.into_client(ClientSource::Document, ports.now)?;

@@ -133,6 +133,7 @@ fn new(client_id: &str) -> NewClient {
         name: "A console".to_owned(),
         redirect_uris: vec![REDIRECT.to_owned()],
         servers: vec![],
+        device_grant: false,
         proof: Proof::None,
     }
 }

@@ -30,6 +30,7 @@ async fn machine() -> (World, Vec<(&'static str, String)>) {
         name: "Nightly report".to_owned(),
         redirect_uris: vec![],
         servers: vec![name("sales"), name("hr")],
+        device_grant: false,
         proof: Proof::None,
     };
     let (_client, secret) = client_admin::add(&world.ports(), new, true, "admin").await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorCode, OAuthError};
 use crate::keys::{KeySet, algorithm};
-use crate::{redirect, text};
+use crate::{device, redirect, text};
 use portunus_core::document::{Client, ClientKeys, ClientSource, Standing};
 use portunus_core::id::ClientId;
 use portunus_core::limits;
@@ -130,6 +130,8 @@ impl Metadata {
         if self.response_types.as_ref().is_some_and(|types| !types.iter().any(|t| t == "code")) {
             return Err(invalid("`response_types` must include code"));
         }
+        let device_grant =
+            self.grant_types.as_ref().is_some_and(|types| types.iter().any(|t| t == device::GRANT_TYPE));
         let keys = if auth_method == PRIVATE_KEY_JWT { Some(self.keys()?) } else { None };
         let signing_alg = self.token_endpoint_auth_signing_alg.filter(|_| keys.is_some());
         if signing_alg.as_deref().is_some_and(|alg| algorithm(alg).is_none()) {
@@ -151,6 +153,7 @@ impl Metadata {
             keys,
             signing_alg,
             servers: Vec::new(),
+            device_grant,
             dpop_bound: self.dpop_bound_access_tokens,
             certificate_bound: self.tls_client_certificate_bound_access_tokens,
             source,

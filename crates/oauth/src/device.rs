@@ -60,13 +60,20 @@ impl Begun {
 /// Answers the device authorization endpoint (RFC 8628 section 3.1).
 ///
 /// # Errors
-/// When the client does not prove itself, the server or scope is not known, or too many devices wait.
+/// When the client does not prove itself or never said that it uses this grant, the server or scope is not known, or too many devices wait.
 pub async fn begin(ports: &Ports<'_>, request: &Request<'_>) -> Result<Begun, OAuthError> {
     if let Some(named) = request.form.get("client_id").and_then(|id| ClientId::parse(id).ok()) {
         // A client that is known by its metadata document may begin here.
         client::find(ports, request.issuer.registration(), request.fetcher, &named).await?;
     }
     let client = client_auth::authenticate(ports, request).await?;
+    // Whoever gets the person to type in a code gets the tokens. Where a client has nothing but its redirect URI to be known
+    // by, its id alone must not be enough for that.
+    if !client.client().device_grant {
+        let description =
+            format!("this client does not use the device grant; its `grant_types` must name {GRANT_TYPE}");
+        return Err(OAuthError::new(ErrorCode::UnauthorizedClient, description));
+    }
     let resource = request.form.get("resource").ok_or_else(|| {
         OAuthError::new(ErrorCode::InvalidTarget, "`resource` is missing: send the server's URL (RFC 8707)")
     })?;

@@ -138,6 +138,35 @@ async fn a_request_names_a_published_server_and_a_known_client() {
 }
 
 #[tokio::test]
+async fn a_code_is_shown_only_for_a_client_that_said_it_uses_this_grant() {
+    let mut world = World::new().await;
+    let document = "https://client.example/oauth/client.json";
+    let publish = |world: &World, grant_types: serde_json::Value| {
+        let body = serde_json::json!({ "client_id": document, "client_name": "Inspector",
+            "redirect_uris": [crate::testing::REDIRECT], "grant_types": grant_types });
+        let fetched = client::Fetched { bytes: body.to_string().into_bytes(), max_age: None };
+        world.documents.served.lock().unwrap().insert(document.to_owned(), fetched);
+    };
+    // Known by its address, and by its redirect URI alone: whoever names it is not it.
+    publish(&world, serde_json::json!(["authorization_code", "refresh_token"]));
+    world.client.client_id = ClientId::parse(document).unwrap();
+    assert_eq!(start(&world, &[]).await.err(), Some(ErrorCode::UnauthorizedClient));
+    // One that registered without a word of it.
+    let body = serde_json::json!({ "redirect_uris": [crate::testing::REDIRECT], "token_endpoint_auth_method": "none" });
+    let silent = client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+        .await
+        .unwrap();
+    let silent = silent.client.client_id.to_string();
+    assert_eq!(start(&world, &[("client_id", &silent)]).await.err(), Some(ErrorCode::UnauthorizedClient));
+    assert_eq!(world.store.count(DeviceRequest::KIND).await.unwrap(), 0);
+    // Its own document says otherwise later, and that is recorded.
+    publish(&world, serde_json::json!(["authorization_code", GRANT_TYPE]));
+    world.clock.advance(limits::CLIENT_DOCUMENT_FRESH.1);
+    assert!(start(&world, &[]).await.is_ok());
+    assert_eq!(world.ledger.count("client.changed"), 1);
+}
+
+#[tokio::test]
 async fn a_typed_code_is_read_as_people_type_it_and_nothing_else_is_one() {
     let world = World::new().await;
     let device = start(&world, &[]).await.unwrap();

@@ -131,6 +131,7 @@ impl World {
         let ports = Ports { store: &store, ledger: &ledger, rng: &rng, now: clock.now() };
         let body = serde_json::json!({
             "client_name": "Inspector", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token", crate::device::GRANT_TYPE],
         });
         let client = client::register(&ports, &Registration::default(), body.to_string().as_bytes())
             .await

@@ -44,6 +44,7 @@ fn row(rules: &Registration, client: &Client) -> Value {
         "auth_method": client.auth_method,
         "redirect_uris": client.redirect_uris,
         "servers": client.servers,
+        "device_grant": client.device_grant,
         "admission": admission(rules, client),
         "standing": client.standing,
         "decided_by": client.decided_by,
@@ -68,6 +69,8 @@ struct Add {
     redirect_uris: Vec<String>,
     #[serde(default)]
     servers: Vec<ServerName>,
+    #[serde(default)]
+    device_grant: bool,
     /// A JSON Web Key Set.
     jwks: Option<Value>,
     jwks_uri: Option<Url>,
@@ -81,7 +84,8 @@ pub(crate) async fn add(Shared(state): Shared<State>, request: Request) -> Respo
 }
 
 async fn enter(state: &State, request: Request) -> Told {
-    let Add { client_id, name, redirect_uris, servers, jwks, jwks_uri, secret } = body(request).await?;
+    let Add { client_id, name, redirect_uris, servers, device_grant, jwks, jwks_uri, secret } =
+        body(request).await?;
     let bad = |words: &str| Problem(StatusCode::BAD_REQUEST, words.to_owned());
     let issuer = state.issuer();
     if let Some(unknown) = servers.iter().find(|server| issuer.server(server).is_none()) {
@@ -98,7 +102,7 @@ async fn enter(state: &State, request: Request) -> Told {
         _ => return Err(bad("give one of a key set, the URL of a key set, or a secret")),
     };
     let name = name.unwrap_or_else(|| client_id.to_string());
-    let new = NewClient { client_id, name, redirect_uris, servers, proof };
+    let new = NewClient { client_id, name, redirect_uris, servers, device_grant, proof };
     let (client, secret) = client_admin::add(&state.ports(), new, secret, ADMIN).await?;
     let mut told = row(issuer.registration(), &client);
     if let (Some(members), Some(secret)) = (told.as_object_mut(), secret) {

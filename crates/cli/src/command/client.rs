@@ -51,6 +51,7 @@ async fn enter(add: ClientAdd) -> Outcome {
     let body = json!({
         "client_id": add.id, "name": add.name, "redirect_uris": add.redirect_uri, "servers": add.server,
         "jwks": jwks, "jwks_uri": add.jwks_uri, "secret": add.secret,
+        "device_grant": add.device_grant,
     });
     let answer = post(&add.admin, "/clients", &body).await?;
     show(&add.admin, &answer, || {

@@ -50,6 +50,9 @@ pub(crate) struct ClientEntry {
     /// The servers that it may use in its own name (client credentials).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<String>,
+    /// Whether it may use the device grant; default: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub device_grant: bool,
     /// It signs with a key of this JSON Web Key Set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_file: Option<PathBuf>,
@@ -125,6 +128,7 @@ pub(super) fn client(file: &ClientEntry, base: &Path, servers: &[&Server]) -> Re
         name: file.name.clone().unwrap_or_else(|| file.id.clone()),
         redirect_uris: file.redirect_uris.clone(),
         servers: file.servers.iter().map(server).collect::<Result<_, _>>()?,
+        device_grant: file.device_grant,
         proof,
     };
     let checked = new.clone().into_client(ClientSource::Configuration, Default::default());

@@ -35,6 +35,10 @@ pub struct Client {
     /// The servers that it may use in its own name (client credentials); empty for clients that people use.
     #[serde(default)]
     pub servers: Vec<ServerName>,
+    /// It said, or an administrator did, that it uses the device grant (RFC 8628), where no redirect URI ties the tokens to
+    /// the program that has this id.
+    #[serde(default)]
+    pub device_grant: bool,
     /// It uses `DPoP` for every token (RFC 9449 section 5.2).
     #[serde(default)]
     pub dpop_bound: bool,

@@ -125,7 +125,11 @@ impl App {
         let mut app = Self { store, ledger, clock, public, admin, client: String::new() };
         app.add_user("ana", false).await;
         app.add_user("olga", true).await;
-        app.client = app.register(json!({})).await.json()["client_id"].as_str().unwrap().to_owned();
+        let grants = ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"];
+        app.client = app.register(json!({ "grant_types": grants })).await.json()["client_id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         app
     }
 
