@@ -122,7 +122,6 @@ pub async fn apply(
         return Err(LogoutError::Replayed);
     }
     let mut ended = Ended::default();
-    let mut last = Batch::new();
     if let Some(user) = user(ports, provider, token).await? {
         let sessions = sessions(ports, provider, token, &user).await?;
         ended.sessions = sessions.len();
@@ -131,23 +130,19 @@ pub async fn apply(
         detail.extend(token.sid.as_deref().map(|sid| ("sid", sid)));
         let by = format!("provider {}", provider.id);
         ports.record(&by, "user.signed_out", user.as_str(), &detail).await.map_err(Trouble::from)?;
-        if provider.backchannel_logout == Ends::Grants {
-            ended.grants = end_grants(ports, provider, &user, &by).await?;
-        }
-        let mut chunks = sessions.chunks(limits::BATCH_STEPS - 1).peekable();
-        while let Some(chunk) = chunks.next() {
+        for chunk in sessions.chunks(limits::BATCH_STEPS) {
             let batch = chunk.iter().fold(Batch::new(), |batch, session| {
                 batch.delete::<Session>(&session.value.digest.hex(), Expect::Any)
             });
-            if chunks.peek().is_some() {
-                ports.store.commit(batch).await?;
-            } else {
-                last = batch;
-            }
+            ports.store.commit(batch).await?;
+        }
+        // Only now: a browser that is still signed in could give another grant meanwhile.
+        if provider.backchannel_logout == Ends::Grants {
+            ended.grants = end_grants(ports, provider, &user, &by).await?;
         }
     }
-    // Used up only together with the last step: a token that was not carried out whole is still good.
-    match ports.store.commit(last.insert(&used)).await {
+    // Used up only after the last step: a token that was not carried out whole is still good.
+    match ports.store.commit(Batch::new().insert(&used)).await {
         Ok(_generation) => Ok(ended),
         Err(StoreError::Conflict { .. }) => Err(LogoutError::Replayed),
         Err(error) => Err(error.into()),

@@ -6,7 +6,9 @@ use crate::session;
 use crate::testing::World;
 use portunus_core::caller::SignIn;
 use portunus_core::document::User;
+use portunus_core::store::{Kind, Store};
 use serde_json::json;
+use std::sync::{Arc, Mutex};
 
 const ISSUER: &str = "https://login.example";
 const NOW: u64 = 1_795_000_000;
@@ -144,6 +146,28 @@ async fn grants_end_with_a_logout_only_where_that_is_configured() {
     assert_eq!(live().await, 1);
     assert_eq!(signed.apply(Ends::Grants, json!({ "jti": "b" })).await.unwrap().grants, 1);
     assert_eq!(live().await, 0);
+}
+
+#[tokio::test]
+async fn nobody_is_signed_in_any_more_when_grants_begin_to_end() {
+    let signed = Signed::new().await;
+    let request = signed.world.read(&signed.world.request()).await.unwrap();
+    let user = User { name: signed.user.clone(), ..signed.world.ana.clone() };
+    let sign_in = SignIn { issuer: Some(ISSUER.to_owned()), ..SignIn::new("oidc", signed.world.now()) };
+    crate::authorize::approve(&signed.world.ports(), &signed.world.issuer, &request, &user, &sign_in)
+        .await
+        .unwrap();
+    signed.browser(Some("browser-1")).await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = order.clone();
+    signed.world.store.observe(Box::new(move |changes| {
+        seen.lock().unwrap().extend(changes.iter().map(|change| change.kind));
+    }));
+    signed.apply(Ends::Grants, json!({})).await.unwrap();
+    let order = order.lock().unwrap();
+    let of = |kind| order.iter().position(|seen| *seen == kind).unwrap();
+    assert!(of(Kind::Session) < of(Kind::Grant), "{order:?}");
+    assert!(of(Kind::Grant) < of(Kind::UsedLogout), "{order:?}");
 }
 
 #[tokio::test]
