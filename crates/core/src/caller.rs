@@ -37,7 +37,8 @@ pub struct SignIn {
     /// `pwd`: the password of a built-in account; `passkey`; `oidc`: an identity provider; `local`: not at all, the token
     /// was issued by an administrator.
     pub method: String,
-    /// When: for an identity provider the moment it names (`auth_time`), if it names one.
+    /// When: for an identity provider the moment it names (`auth_time`), and the
+    /// beginning of all time if it names none: how long ago that was is not known, so it counts as too long.
     pub at: Timestamp,
     /// Authentication method references (RFC 8176), as the provider or the passkey says; at most
     /// [`crate::limits::AMR_VALUES`].

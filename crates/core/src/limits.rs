@@ -242,6 +242,9 @@ pub const TOKEN_LIVES: ((Duration, Duration), (Duration, Duration)) = (
     (Duration::from_secs(1), Duration::from_secs(24 * 3600)),
     (Duration::from_secs(60), Duration::from_secs(400 * 24 * 3600)),
 );
+/// The age that providers are asked for when none is wished for: any will do, but a provider that is asked must say when
+/// its user signed in (OpenID Connect Core section 2, `auth_time`).
+pub const ANY_SIGN_IN_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How old a sign-in may be for a client that asks for a new one (`prompt=login`).
 pub const NEW_SIGN_IN: Duration = Duration::from_secs(60);
 /// Bytes of the `state` of an authorization request.

@@ -176,7 +176,7 @@ fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<T
 }
 
 /// A `NumericDate` (RFC 7519 section 2), if the claim is there.
-fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, ForeignError> {
+pub(crate) fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, ForeignError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = value.as_f64().ok_or(ForeignError::Malformed)?;
     let span = Duration::try_from_secs_f64(seconds).map_err(|_| ForeignError::Malformed)?;

@@ -3,7 +3,7 @@
 
 use crate::error::{ErrorCode, OAuthError};
 use crate::form::Form;
-use portunus_core::caller::SignIn;
+use portunus_core::document::Session;
 use portunus_core::limits;
 use portunus_core::time::Timestamp;
 use std::time::Duration;
@@ -51,17 +51,29 @@ impl Fresh {
     /// Whether this sign-in will do, or the person must sign in again. A class that a new sign-in does not have is not
     /// asked for again: that would have no end.
     #[must_use]
-    pub fn accepts(&self, sign_in: &SignIn, now: Timestamp) -> bool {
+    pub fn accepts(&self, session: &Session, now: Timestamp) -> bool {
+        let sign_in = &session.sign_in;
         let age = now.since(sign_in.at);
+        // Not the age of the sign-in: a provider need not say it.
+        let begun = now.plus(limits::SESSION_TTL).since(session.expires_at);
         let of_class = sign_in.acr.as_ref().is_some_and(|acr| self.classes.contains(acr));
         self.within.is_none_or(|within| age <= within)
-            && (self.classes.is_empty() || of_class || age <= limits::NEW_SIGN_IN)
+            && (self.classes.is_empty() || of_class || begun <= limits::NEW_SIGN_IN)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portunus_core::caller::SignIn;
+    use portunus_core::digest::sha256;
+    use portunus_core::id::UserName;
+
+    fn session(sign_in: &SignIn, begun: Timestamp) -> Session {
+        let (digest, user) = (sha256(&[b"x"]), UserName::parse("ana").unwrap());
+        let expires_at = begun.plus(limits::SESSION_TTL);
+        Session { digest, user, sign_in: sign_in.clone(), sid: None, expires_at }
+    }
 
     fn fresh(query: &str) -> Result<Fresh, OAuthError> {
         Fresh::read(&Form::parse(query.as_bytes()).unwrap())
@@ -87,11 +99,20 @@ mod tests {
             ("acr_values=x+phr", &strong, 40_000, true),
             ("acr_values=phr&max_age=300", &strong, 301, false),
         ] {
-            assert_eq!(fresh(query).unwrap().accepts(sign_in, after(age)), accepted, "{query} after {age} s");
+            let session = session(sign_in, at);
+            assert_eq!(
+                fresh(query).unwrap().accepts(&session, after(age)),
+                accepted,
+                "{query} after {age} s"
+            );
         }
         for bad in ["max_age=-1", "max_age=%2B1", "max_age=1e3", "max_age=99999999999999999999"] {
             assert!(fresh(bad).is_err(), "{bad}");
         }
         assert!(!fresh("prompt=consent").unwrap().is_asked());
+        // A provider that does not say when: never fresh, but not asked again for a class for ever.
+        let unknown = session(&SignIn::new("oidc", Timestamp::from_secs(0)), at);
+        assert!(fresh("acr_values=phr").unwrap().accepts(&unknown, after(5)));
+        assert!(!fresh("max_age=300").unwrap().accepts(&unknown, after(5)));
     }
 }

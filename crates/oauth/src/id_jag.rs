@@ -7,7 +7,8 @@ use crate::client_auth::Authenticated;
 use crate::config::{OFFLINE_SCOPE, SCOPE};
 use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
-use crate::foreign::{Claimed, Expected, ForeignError};
+use crate::federation::id_token;
+use crate::foreign::{self, Claimed, Expected, ForeignError};
 use crate::issuer_keys;
 use crate::jwt_bearer::{Order, bad, used};
 use crate::ports::Ports;
@@ -17,7 +18,8 @@ use portunus_core::document::{Identity, User};
 use portunus_core::id::ServerName;
 use portunus_core::limits;
 use portunus_core::store::load;
-use serde_json::Value;
+use portunus_core::time::Timestamp;
+use serde_json::{Map, Value};
 
 /// The type of such an assertion.
 pub(crate) const TYPE: &str = "oauth-id-jag+jwt";
@@ -89,11 +91,31 @@ pub(crate) async fn order(
         client_name: client.client().name.clone(),
         server,
         scopes,
-        sign_in: SignIn { issuer: Some(provider.issuer.clone()), ..SignIn::new(METHOD, ports.now) },
+        sign_in: sign_in(provider, &token.claims, ports.now)?,
         actor: None,
         ttl: limits::ACCESS_TTL,
         used: Some(used),
         subject: token.subject,
+    })
+}
+
+/// How and when the user signed in at the provider, as its assertion says. One that does not say when proves no fresh
+/// sign-in: it can be made from a session that is days old.
+fn sign_in(
+    provider: &IdentityProvider,
+    claims: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<SignIn, OAuthError> {
+    let at = foreign::moment(claims, "auth_time").map_err(|error| bad(error.to_string()))?;
+    let at = at.unwrap_or(Timestamp::from_secs(0));
+    if at > now.plus(limits::SIGNED_ASSERTION_SKEW) {
+        return Err(bad(ForeignError::Early.to_string()));
+    }
+    Ok(SignIn {
+        amr: id_token::methods(claims.get("amr")),
+        acr: id_token::class(claims.get("acr")),
+        issuer: Some(provider.issuer.clone()),
+        ..SignIn::new(METHOD, at.min(now))
     })
 }
 

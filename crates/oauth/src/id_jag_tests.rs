@@ -102,6 +102,26 @@ async fn the_providers_word_gives_its_user_a_token_for_one_client_and_server() {
 }
 
 #[tokio::test]
+async fn the_sign_in_is_as_old_and_strong_as_the_word_says() {
+    let stage = stage(false).await;
+    let world = &stage.world;
+    let now = world.now().as_secs();
+    let sign_in = async |changes: &[(&str, Value)]| {
+        let issued = stage.ask(&stage.word(changes), &[]).await?;
+        Ok(resolve(&world.store, world.now(), issued.access_token.expose()).await.unwrap().caller.sign_in)
+    };
+    let silent = sign_in(&[]).await.unwrap();
+    assert_eq!((silent.at, silent.acr), (Timestamp::from_secs(0), None), "nothing is taken for granted");
+    let said = [("auth_time", json!(now - 9000)), ("amr", json!(["pwd", "otp"])), ("acr", json!("phr"))];
+    let said = sign_in(&said).await.unwrap();
+    assert_eq!((said.at, said.acr.as_deref()), (Timestamp::from_secs(now - 9000), Some("phr")));
+    assert_eq!(said.amr, ["pwd", "otp"]);
+    for bad in [json!(now + 3600), json!("now"), json!(-1)] {
+        assert_eq!(sign_in(&[("auth_time", bad)]).await, Err(ErrorCode::InvalidGrant));
+    }
+}
+
+#[tokio::test]
 async fn a_word_for_another_client_audience_user_or_server_gives_nothing() {
     let stage = stage(false).await;
     for (name, value, code) in [

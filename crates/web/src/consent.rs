@@ -42,7 +42,7 @@ pub(crate) async fn ask(Shared(state): Shared<State>, request: Request) -> Answe
     let purpose = format!("to decide whether “{}” may use {}.", asked.client.name, asked.server.title);
     let next = format!("/oauth/authorize?{}", head.query);
     let visitor = sign_in::admit(&state, &head.headers, &next, Some(&purpose)).await?;
-    if !asked.fresh.accepts(&visitor.signed_in.session.sign_in, state.now()) {
+    if !asked.fresh.accepts(&visitor.signed_in.session, state.now()) {
         return Ok(sign_in::again(&state, &head.headers, &next, &purpose));
     }
     Ok(show(&state, &visitor, &asked, &head.query))

@@ -14,6 +14,7 @@ use portunus_core::id::{GroupName, UserName};
 use portunus_core::limits;
 use portunus_core::record::LedgerError;
 use portunus_core::store::{Batch, StoreError, load};
+use portunus_core::time::Timestamp;
 use serde_json::Value;
 
 /// How people sign in who are vouched for by a provider.
@@ -174,7 +175,8 @@ pub async fn sign_in(
         amr: token.amr.clone(),
         acr: token.acr.clone(),
         issuer: Some(provider.issuer.clone()),
-        ..SignIn::new(METHOD, token.auth_time.unwrap_or(ports.now).min(ports.now))
+        // A provider may answer from a session of its own that is days old: without its word nothing counts as fresh.
+        ..SignIn::new(METHOD, token.auth_time.unwrap_or(Timestamp::from_secs(0)).min(ports.now))
     };
     Ok(Proven { user, sign_in })
 }

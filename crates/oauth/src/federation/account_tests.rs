@@ -51,6 +51,18 @@ async fn a_subject_becomes_one_user_and_stays_that_user() {
 }
 
 #[tokio::test]
+async fn a_sign_in_is_never_fresher_than_the_provider_says() {
+    let (world, known) = (World::new().await, alone());
+    let silent = enter(&world, &known, &token("s1", json!({}))).await.unwrap();
+    assert_eq!(silent.sign_in.at, Timestamp::from_secs(0), "it may be days old");
+    let hour_ago = Timestamp::from_secs(world.now().as_secs() - 3600);
+    for (said, counts) in [(hour_ago, hour_ago), (world.now().plus(limits::CLOCK_SKEW), world.now())] {
+        let token = IdToken { auth_time: Some(said), ..token("s1", json!({})) };
+        assert_eq!(enter(&world, &known, &token).await.unwrap().sign_in.at, counts);
+    }
+}
+
+#[tokio::test]
 async fn no_name_that_somebody_has_is_taken_over() {
     let (world, known) = (World::new().await, alone());
     // A built-in account.

@@ -127,6 +127,13 @@ impl Attempt {
         sound.then_some(Self { provider, state, nonce, verifier, at, wishes, next })
     }
 
+    /// How old the sign-in may be that the provider answers with: one that is wished for anew happens after this began.
+    #[must_use]
+    pub fn oldest(&self, now: Timestamp) -> Option<Duration> {
+        let since = self.wishes.again.then(|| now.since(self.at));
+        self.wishes.max_age.into_iter().chain(since).min()
+    }
+
     /// Where the browser is sent (OpenID Connect Core section 3.1.2.1, RFC 7636 section 4.3); `login_hint` is the address
     /// that was typed, if one was.
     #[must_use]
@@ -151,9 +158,8 @@ impl Attempt {
             .append_pair("nonce", &self.nonce)
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
-        if let Some(max_age) = self.wishes.max_age {
-            query.append_pair("max_age", &max_age.as_secs().to_string());
-        }
+        let max_age = self.wishes.max_age.unwrap_or(limits::ANY_SIGN_IN_AGE);
+        query.append_pair("max_age", &max_age.as_secs().to_string());
         if !self.wishes.acr_values.is_empty() {
             query.append_pair("acr_values", &self.wishes.acr_values.join(" "));
         }

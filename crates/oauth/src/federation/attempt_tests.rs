@@ -111,6 +111,11 @@ fn what_our_own_page_demands_of_the_sign_in_is_passed_on() {
     assert!(!location.contains(&attempt.verifier));
     let plain = Attempt::begin(&provider, "/console/", NOW, &CountingRng::default()).unwrap();
     assert_eq!(plain.wishes, Wishes::default());
+    // Whoever is asked for an age must say when the sign-in was.
+    let location = plain.location(&provider, &metadata(true), "https://tools.example.com/login", None);
+    assert!(location.contains(&format!("max_age={}", limits::ANY_SIGN_IN_AGE.as_secs())), "{location}");
+    let later = NOW.plus(Duration::from_secs(20));
+    assert_eq!((attempt.oldest(later), plain.oldest(later)), (Some(Duration::from_secs(20)), None));
     let huge = Wishes::of_page(&format!("/oauth/authorize?acr_values={}&max_age=-1", "a+".repeat(500)));
     assert_eq!((huge.acr_values.len(), huge.max_age), (limits::AMR_VALUES, None));
 }

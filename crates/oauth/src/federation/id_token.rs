@@ -105,8 +105,8 @@ pub fn check(token: Verified, expected: &Expected<'_>) -> Result<IdToken, IdToke
         subject: subject.to_owned(),
         sid: session(&claims),
         auth_time,
-        amr: methods(&claims),
-        acr: claims.text("acr").filter(|acr| is_plain(acr, limits::AMR_BYTES)).map(str::to_owned),
+        amr: methods(claims.get("amr")),
+        acr: class(claims.get("acr")),
         claims,
     })
 }
@@ -131,10 +131,16 @@ pub(crate) fn session(claims: &Claims) -> Option<String> {
     claims.text("sid").filter(|sid| is_plain(sid, 255)).map(str::to_owned)
 }
 
-fn methods(claims: &Claims) -> Vec<String> {
-    let Some(Value::Array(methods)) = claims.get("amr") else { return Vec::new() };
+/// `amr`, as far as it is a list of texts.
+pub(crate) fn methods(amr: Option<&Value>) -> Vec<String> {
+    let Some(Value::Array(methods)) = amr else { return Vec::new() };
     let texts = methods.iter().filter_map(Value::as_str).filter(|text| is_plain(text, limits::AMR_BYTES));
     texts.take(limits::AMR_VALUES).map(str::to_owned).collect()
+}
+
+/// `acr`, when it can be one.
+pub(crate) fn class(acr: Option<&Value>) -> Option<String> {
+    acr?.as_str().filter(|acr| is_plain(acr, limits::AMR_BYTES)).map(str::to_owned)
 }
 
 /// Text without anything invisible.

@@ -90,7 +90,7 @@ async fn prove(
         issuer: &provider.issuer,
         client_id: &provider.client_id,
         nonce: &attempt.nonce,
-        max_age: attempt.wishes.max_age,
+        max_age: attempt.oldest(now),
         now,
     };
     let token: IdToken = id_token::check(verified, &expected)?;
