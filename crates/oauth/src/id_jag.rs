@@ -69,8 +69,7 @@ pub(crate) async fn order(
     if said("client_id") != Some(client.client().client_id.as_str()) {
         return Err(bad("the assertion is for another client".to_owned()));
     }
-    let used = used(&claimed.issuer, &token);
-    let used = used.ok_or_else(|| bad("the assertion has no `jti`".to_owned()))?;
+    let used = used(&claimed.issuer, &token)?;
     let server = server(request, token.claims.get("resource"))?;
     if !provider.servers.contains(&server) {
         let description = "the identity provider may not speak for this server";

@@ -86,6 +86,7 @@ async fn platform(
     let for_it = |workload: &&&Workload| audience.is_some_and(|aud| aud == workload.audience.as_str());
     let workload = workload::choose(ours.iter().filter(for_it).copied(), &token, &server);
     let workload = workload.map_err(|error| bad(error.to_string()))?;
+    let used = if workload.single_use { Some(used(&claimed.issuer, &token)?) } else { None };
     let name = UserName::of_workload(&workload.name);
     let client_id = ClientId::parse(name.as_str()).map_err(|error| bad(error.to_string()))?;
     Ok(Order {
@@ -97,7 +98,7 @@ async fn platform(
         sign_in: SignIn { issuer: Some(workload.issuer.clone()), ..SignIn::new(WORKLOAD, ports.now) },
         actor: Some(workload.actor),
         ttl: workload.ttl,
-        used: workload.single_use.then(|| used(&claimed.issuer, &token)).flatten(),
+        used,
         subject: token.subject,
     })
 }
@@ -120,12 +121,13 @@ fn scopes(asked: Option<&str>) -> Result<Vec<String>, OAuthError> {
     Ok(scopes)
 }
 
-/// What keeps an assertion from being used again until it ends by itself.
-pub(crate) fn used(issuer: &str, token: &Assertion) -> Option<UsedAssertion> {
-    let id = token.id.as_ref()?;
+/// What keeps an assertion from being used again until it ends by itself. One without a `jti` cannot be told from its like:
+/// it is refused where it may be used once only.
+pub(crate) fn used(issuer: &str, token: &Assertion) -> Result<UsedAssertion, OAuthError> {
+    let id = token.id.as_ref().ok_or_else(|| bad("the assertion has no `jti`".to_owned()))?;
     let length = (issuer.len() as u64).to_be_bytes();
     let digest = sha256(&[b"portunus assertion ", &length, issuer.as_bytes(), id.as_bytes()]);
-    Some(UsedAssertion { digest, expires_at: token.refused_from })
+    Ok(UsedAssertion { digest, expires_at: token.refused_from })
 }
 
 async fn issue(ports: &Ports<'_>, order: Order, holding: Holding) -> Result<Issued, OAuthError> {

@@ -51,6 +51,8 @@ fn token(world: &World, signer: &Signer, changes: &[(&str, Value)]) -> String {
     for (name, value) in changes {
         claims[*name] = value.clone();
     }
+    let members = claims.as_object_mut().unwrap();
+    members.retain(|name, value| name != "jti" || !value.is_null());
     signer.sign(&json!({ "alg": "EdDSA", "kid": "one" }), &claims)
 }
 
@@ -82,6 +84,23 @@ async fn a_platforms_token_becomes_one_for_one_server_and_nothing_more() {
     // And ends with its grant like any other.
     grants::revoke(&world.ports(), &issued.grant, "admin", "test").await.unwrap();
     assert!(resolve(&world.store, world.now(), issued.access_token.expose()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_remembered_is_taken_only_where_it_may_be_used_again() {
+    let once = workload("ci-build", "repo:acme/app:*", &["sales"]);
+    let reusable = Workload { single_use: false, ..once.clone() };
+    let signer = Signer::ed25519();
+    for (workload, taken) in [(once, false), (reusable, true)] {
+        let world = world(vec![workload]).await;
+        publish(&world, &[signer.jwk("one")]);
+        let nameless = token(&world, &signer, &[("jti", Value::Null)]);
+        for _ in 0..2 {
+            let got = world.token(&asking(&nameless)).await;
+            assert_eq!(got.is_ok(), taken, "{:?}", got.err());
+        }
+        assert_eq!(world.ledger.count("grant.created"), if taken { 2 } else { 0 });
+    }
 }
 
 #[tokio::test]
