@@ -46,9 +46,11 @@ pub(crate) async fn redeem(
     };
     let id = &client.client().client_id;
     let holder = &subject.caller.client;
-    let exchange = request.issuer.machines().exchange(id);
+    // Whoever only names an id gets nothing that was allowed to the client of that id.
+    let exchange = request.issuer.machines().exchange(id).filter(|_| client.is_confidential());
     if holder != id && !exchange.is_some_and(|exchange| exchange.from.contains(holder)) {
-        let description = "the token is held by another client, and nothing allows this one to exchange it";
+        let description = "the token is held by another client, and nothing allows this one to exchange it; what \
+                           `exchanges:` allows is for clients that prove themselves with a secret or key";
         return Err(OAuthError::new(ErrorCode::UnauthorizedClient, description));
     }
     // Whoever cannot use a token cannot exchange it either.

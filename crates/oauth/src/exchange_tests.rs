@@ -16,6 +16,28 @@ async fn another_client(world: &World) -> ClientId {
         .client_id
 }
 
+/// One that proves itself, and with what.
+async fn confidential_client(world: &World) -> (ClientId, String) {
+    let body = serde_json::json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "client_secret_post" });
+    let registered =
+        client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
+            .await
+            .unwrap();
+    let answer: serde_json::Value = serde_json::from_str(registered.body().expose()).unwrap();
+    (registered.client.client_id, answer["client_secret"].as_str().unwrap().to_owned())
+}
+
+/// `client` may exchange the tokens of the world's client, also for `hr`.
+fn allow(world: &mut World, client: &ClientId) {
+    let exchange = Exchange {
+        client: client.clone(),
+        from: vec![world.client.client_id.clone()],
+        may_exchange_to: vec![ServerName::parse("hr").unwrap()],
+    };
+    let machines = Machines { exchanges: vec![exchange], ..Machines::default() };
+    world.issuer = world.issuer.clone().with_machines(machines);
+}
+
 fn asking(client: &ClientId, token: &str) -> Vec<(&'static str, String)> {
     vec![
         ("grant_type", GRANT_TYPE.to_owned()),
@@ -79,20 +101,15 @@ async fn revoking_the_grant_ends_what_came_of_its_tokens() {
 async fn another_clients_token_is_exchanged_only_as_configured_and_every_hand_is_kept() {
     let mut world = World::new().await;
     let issued = world.tokens().await;
-    let (agent, stranger) = (another_client(&world).await, another_client(&world).await);
+    let ((agent, secret), stranger) = (confidential_client(&world).await, another_client(&world).await);
+    let hr = ServerName::parse("hr").unwrap();
     let subject = issued.access_token.expose();
-    let refused = world.token(&asking(&agent, subject)).await.unwrap_err();
+    let agents = with(&asking(&agent, subject), "client_secret", Some(&secret));
+    let refused = world.token(&agents).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::UnauthorizedClient);
 
-    let hr = ServerName::parse("hr").unwrap();
-    let exchange = Exchange {
-        client: agent.clone(),
-        from: vec![world.client.client_id.clone()],
-        may_exchange_to: vec![hr.clone()],
-    };
-    let machines = Machines { exchanges: vec![exchange], ..Machines::default() };
-    world.issuer = world.issuer.clone().with_machines(machines);
-    let to_hr = with(&asking(&agent, subject), "resource", Some("https://tools.example.com/hr/mcp"));
+    allow(&mut world, &agent);
+    let to_hr = with(&agents, "resource", Some("https://tools.example.com/hr/mcp"));
     let passed = world.token(&to_hr).await.unwrap();
     let caller = resolve(&world.store, world.now(), passed.access_token.expose()).await.unwrap().caller;
     assert_eq!((&caller.client, &caller.server, caller.user.as_str()), (&agent, &hr, "ana"));
@@ -106,4 +123,22 @@ async fn another_clients_token_is_exchanged_only_as_configured_and_every_hand_is
     assert_eq!(world.ledger.count("token.exchanged"), 1);
     revoke(&world.ports(), &issued.grant, "ana", "test").await.unwrap();
     assert!(resolve(&world.store, world.now(), passed.access_token.expose()).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_allowed_to_a_client_is_not_for_whoever_names_its_id() {
+    let mut world = World::new().await;
+    let issued = world.tokens().await;
+    let agent = another_client(&world).await;
+    allow(&mut world, &agent);
+    let others = asking(&agent, issued.access_token.expose());
+    assert_eq!(world.token(&others).await.unwrap_err().code, ErrorCode::UnauthorizedClient);
+    // Nor for another server with its own token.
+    let client = world.client.client_id.clone();
+    allow(&mut world, &client);
+    let own = asking(&client, issued.access_token.expose());
+    let to_hr = with(&own, "resource", Some("https://tools.example.com/hr/mcp"));
+    assert_eq!(world.token(&to_hr).await.unwrap_err().code, ErrorCode::InvalidTarget);
+    assert_eq!(world.ledger.count("token.exchanged"), 0);
+    assert!(world.token(&own).await.is_ok(), "what every client may do");
 }
