@@ -51,6 +51,21 @@ impl Document for User {
     }
 }
 
+/// How a user's name is spelt. Stored together with the user under the name in lower case, so that of two names that
+/// differ in case alone only one is ever given away, even when both are asked for in the same moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spelling {
+    /// The one spelling.
+    pub user: UserName,
+}
+
+impl Document for Spelling {
+    const KIND: Kind = Kind::Spelling;
+    fn id(&self) -> String {
+        self.user.as_str().to_ascii_lowercase()
+    }
+}
+
 /// What a user agreed to: user × client × server × scopes. Parent of codes and tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {

@@ -55,11 +55,13 @@ pub enum Kind {
     Passkey,
     /// [`crate::document::UsedChallenge`]
     UsedChallenge,
+    /// [`crate::document::Spelling`]
+    Spelling,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -83,6 +85,7 @@ impl Kind {
         Self::GrantUse,
         Self::Passkey,
         Self::UsedChallenge,
+        Self::Spelling,
     ];
     /// The stored name.
     #[must_use]
@@ -111,6 +114,7 @@ impl Kind {
             Self::GrantUse => "grant_use",
             Self::Passkey => "passkey",
             Self::UsedChallenge => "used_challenge",
+            Self::Spelling => "spelling",
         }
     }
 }

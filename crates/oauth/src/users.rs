@@ -2,10 +2,10 @@
 
 use crate::ports::{ATTEMPTS, Ports, Trouble};
 use crate::session;
-use portunus_core::document::User;
+use portunus_core::document::{Spelling, User};
 use portunus_core::id::{GroupName, UserName};
 use portunus_core::record::LedgerError;
-use portunus_core::store::{Batch, Store, StoreError, list_all, load};
+use portunus_core::store::{Batch, Kind, Query, Store, StoreError, list_all, load};
 
 /// An account to add.
 #[derive(Debug, Clone)]
@@ -61,8 +61,8 @@ pub async fn add(
     if new.name.workload().is_some() {
         return Err(UserError::Workload(new.name));
     }
-    if load::<User>(ports.store, new.name.as_str()).await?.is_some() {
-        return Err(UserError::Exists(new.name));
+    if let Some(taken) = alike(ports.store, &new.name).await? {
+        return Err(UserError::Exists(taken));
     }
     let user = User {
         name: new.name,
@@ -79,11 +79,40 @@ pub async fn add(
     let administrator = if user.administrator { "yes" } else { "no" };
     let detail = [("groups", groups.as_str()), ("administrator", administrator)];
     ports.record(by, "user.added", user.name.as_str(), &detail).await?;
-    match ports.store.commit(Batch::new().insert(&user)).await {
+    match ports.store.commit(with_spelling(&user)).await {
         Ok(_generation) => Ok(user),
         Err(StoreError::Conflict { .. }) => Err(UserError::Exists(user.name)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The user whose name is this one, or differs from it in case alone: policies would tell the two apart, people would not.
+/// Looks at every name, for stores that were written before there were [`Spelling`]s.
+///
+/// # Errors
+/// When the store fails, or holds a name that is none.
+pub(crate) async fn alike(store: &dyn Store, name: &UserName) -> Result<Option<UserName>, StoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let query = Query { after: after.as_deref(), ..Query::default() };
+        let page = store.list(Kind::User, query).await?;
+        if let Some(found) = page.iter().find(|entry| entry.id.eq_ignore_ascii_case(name.as_str())) {
+            let unreadable = |_| StoreError::Unreadable {
+                kind: Kind::User.as_str(),
+                why: String::from("its id is no user name"),
+            };
+            return UserName::try_from(found.id.clone()).map(Some).map_err(unreadable);
+        }
+        match page.last() {
+            Some(last) => after = Some(last.id.clone()),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// Stores a new user, unless there is one whose name is spelt alike.
+pub(crate) fn with_spelling(user: &User) -> Batch {
+    Batch::new().insert(user).insert(&Spelling { user: user.name.clone() })
 }
 
 /// Every account, by name.
@@ -167,6 +196,10 @@ mod tests {
         assert!(added.one_time_password && !added.administrator);
         let again = add(&world.ports(), new("bob"), "hash".to_owned(), "admin").await;
         assert!(matches!(again, Err(UserError::Exists(_))));
+        for name in ["Bob", "BOB", "Ana"] {
+            let alike = add(&world.ports(), new(name), "hash".to_owned(), "admin").await;
+            assert!(matches!(alike, Err(UserError::Exists(_))), "{name}");
+        }
         assert_eq!(list(&world.store).await.unwrap().len(), 2);
 
         set_password(&world.ports(), &added.name, "other".to_owned()).await.unwrap();

@@ -13,7 +13,7 @@ use portunus_core::document::{Identity, User};
 use portunus_core::id::{GroupName, UserName};
 use portunus_core::limits;
 use portunus_core::record::LedgerError;
-use portunus_core::store::{Batch, StoreError, load};
+use portunus_core::store::{StoreError, load};
 use portunus_core::time::Timestamp;
 use serde_json::Value;
 
@@ -208,7 +208,7 @@ async fn user(
         if let Some(identity) = load::<Identity>(ports.store, &id).await? {
             return known(ports, providers, provider, &identity.value, person).await;
         }
-        if load::<User>(ports.store, person.name.as_str()).await?.is_some() {
+        if users::alike(ports.store, &person.name).await?.is_some() {
             return Err(AccountError::Taken(person.name.clone()));
         }
         match make(ports, provider, subject, person).await {
@@ -246,7 +246,7 @@ async fn make(
     let shown = if is_plain(subject, 128) { subject } else { "" };
     let detail = [("issuer", provider.issuer.as_str()), ("subject", shown), ("groups", groups.as_str())];
     ports.record(&format!("provider {}", provider.id), "user.added", user.name.as_str(), &detail).await?;
-    ports.store.commit(Batch::new().insert(&user).insert(&identity)).await?;
+    ports.store.commit(users::with_spelling(&user).insert(&identity)).await?;
     Ok(user)
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::federation::testing::{changed, provider};
 use crate::testing::World;
+use portunus_core::store::{Batch, Store};
 use serde_json::json;
 
 const ISSUER: &str = "https://login.example";
@@ -82,6 +83,45 @@ async fn no_name_that_somebody_has_is_taken_over() {
     let refused = enter(&world, &elsewhere, &token("s1", json!({}))).await.unwrap_err();
     assert!(matches!(refused, AccountError::Taken(_)));
     assert_eq!(world.ledger.count("user.sign_in_failed"), 4);
+}
+
+#[tokio::test]
+async fn a_name_that_differs_from_another_in_case_alone_is_refused_both_ways() {
+    let (world, mut known) = (World::new().await, alone());
+    known.1.user_claim = Some("nick".to_owned());
+    let built_in = |name: &str| users::NewUser {
+        name: UserName::parse(name).unwrap(),
+        display_name: name.to_owned(),
+        groups: vec![],
+        administrator: false,
+    };
+    let add = async |name: &str| users::add(&world.ports(), built_in(name), "hash".to_owned(), "admin").await;
+    // A built-in account in mixed case, as one made before spellings were kept, among more than a page of others.
+    let old = User { name: UserName::parse("Zoe").unwrap(), ..world.ana.clone() };
+    world.store.commit(Batch::new().insert(&old)).await.unwrap();
+    for page in 0..3 {
+        let others = (0..500).fold(Batch::new(), |batch, n| {
+            let name = UserName::parse(&format!("A{page}-{n}")).unwrap();
+            batch.insert(&User { name, ..world.ana.clone() })
+        });
+        world.store.commit(others).await.unwrap();
+    }
+    add("Cy").await.unwrap();
+    for nick in ["zoe", "Zoe", "ZOE", "cy", "Cy"] {
+        let refused = enter(&world, &known, &token("s1", json!({ "nick": nick }))).await.unwrap_err();
+        assert!(matches!(refused, AccountError::Taken(_)), "{nick} {refused}");
+    }
+    // The other way round.
+    enter(&world, &known, &token("s2", json!({ "nick": "Dee" }))).await.unwrap();
+    for name in ["dee", "Dee", "DEE"] {
+        let refused = add(name).await.unwrap_err();
+        assert!(matches!(&refused, UserError::Exists(taken) if taken.as_str() == "dee"), "{name} {refused}");
+    }
+    // Both in the same moment: whichever comes second finds nothing yet, and is still refused.
+    let user = User { name: UserName::parse("EVE").unwrap(), ..world.ana.clone() };
+    let late = users::with_spelling(&user);
+    enter(&world, &known, &token("s3", json!({ "nick": "eve" }))).await.unwrap();
+    assert!(matches!(world.store.commit(late).await, Err(StoreError::Conflict { .. })));
 }
 
 #[tokio::test]
