@@ -102,8 +102,10 @@ pub fn redemption(
             form.append_pair("client_id", &provider.client_id).append_pair("client_secret", secret);
         }
         ClientAuth::Basic => {
-            // Both are form-encoded first (RFC 6749 section 2.3.1).
-            let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+            // Both are form-encoded first (RFC 6749 section 2.3.1). A space as `%20`, not `+`: every decoder reads that,
+            // also those that only undo percent signs (Authlib).
+            let encoded =
+                |text: &str| byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
             let pair = Secret::new(format!("{}:{}", encoded(&provider.client_id), encoded(secret)));
             authorization = Some(Secret::new(format!("Basic {}", BASE64.encode(pair.expose().as_bytes()))));
         }
