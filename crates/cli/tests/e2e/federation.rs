@@ -2,20 +2,22 @@
 //! one.
 
 use crate::app::{App, free_port, server_at, until};
+use crate::browser::{Browser, Page, submission};
 use crate::clients;
-use crate::http::{Http, Reply};
-use crate::oauth::{Client, REDIRECT, forms};
+use crate::http::Http;
+use crate::oauth::{Client, forms};
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use url::Url;
 
 const POLICY: &str = "permit (principal, action, resource);";
+/// Of the user of [`Idp::another`].
+const PASSWORD: &str = "a pass phrase of hers";
 
 /// A provider of the tests; killed when dropped.
 struct Idp {
@@ -39,6 +41,31 @@ impl Idp {
             .arg(clients::directory().join("identity-provider.mjs"))
             .env("PROVIDER", json!({ "port": port, "clients": [client] }).to_string())
             .env("NODE_EXTRA_CA_CERTS", app.ca_file());
+        Self::spawn(command, port)
+    }
+
+    /// Starts another make of provider (PyPI `canaille`), with one user in a group.
+    fn another(app: &App, port: u16) -> Self {
+        let user = json!({
+            "user_name": "Bea", "password": PASSWORD, "given_name": "Bea", "family_name": "Example",
+            "formatted_name": "Bea Example", "emails": ["bea@example.com"],
+        });
+        let client = json!({
+            "client_id": "portunus", "client_secret": "a secret between the two", "client_name": "Portunus",
+            "redirect_uris": [format!("{}/login/oidc/callback", app.url)],
+            "grant_types": ["authorization_code"], "response_types": ["code"],
+            "scope": ["openid", "email", "profile", "groups"],
+            "token_endpoint_auth_method": "client_secret_basic", "id_token_signed_response_alg": "RS256",
+        });
+        let known = json!({ "port": port, "user": user, "group": "analysts", "client": client });
+        let mut command = Command::new(clients::directory().join(".venv-provider/bin/python"));
+        command
+            .arg(clients::directory().join("another-identity-provider.py"))
+            .env("PROVIDER", known.to_string());
+        Self::spawn(command, port)
+    }
+
+    fn spawn(mut command: Command, port: u16) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("run tests/clients/setup.sh");
         let mut line = String::new();
@@ -61,6 +88,20 @@ impl Drop for Idp {
     }
 }
 
+/// An edge with the server `notes` that knows the provider on this port; `more` are further members of its entry.
+async fn edge(local: bool, port: u16, more: &str) -> App {
+    let secret = "client_secret_file: idp.secret";
+    let login = format!(
+        "{{ local: {local}, oidc: {{ issuer: 'http://127.0.0.1:{port}', client_id: portunus, name: Example, {secret}{more} }} }}"
+    );
+    let upstream = Upstream::start().await;
+    let edit = |dir: &std::path::Path, configuration: String| {
+        std::fs::write(dir.join("idp.secret"), "a secret between the two\n").unwrap();
+        configuration.replace("login: { local: true }", &format!("login: {login}"))
+    };
+    App::serve_as(&server_at("notes", &upstream.url), POLICY, edit, &[]).await
+}
+
 /// One edge with the server `notes`, and one provider that it knows.
 struct World {
     app: App,
@@ -71,22 +112,13 @@ impl World {
     /// `more` are further members of the provider's entry.
     async fn start(local: bool, more: &str) -> Self {
         let port = free_port();
-        let secret = "client_secret_file: idp.secret";
-        let login = format!(
-            "{{ local: {local}, oidc: {{ issuer: 'http://127.0.0.1:{port}', client_id: portunus, name: Example, {secret}, groups_claim: groups{more} }} }}"
-        );
-        let upstream = Upstream::start().await;
-        let edit = |dir: &std::path::Path, configuration: String| {
-            std::fs::write(dir.join("idp.secret"), "a secret between the two\n").unwrap();
-            configuration.replace("login: { local: true }", &format!("login: {login}"))
-        };
-        let app = App::serve_as(&server_at("notes", &upstream.url), POLICY, edit, &[]).await;
+        let app = edge(local, port, &format!(", groups_claim: groups{more}")).await;
         let idp = Idp::start(&app, port, "/login/oidc/callback");
         Self { app, idp }
     }
 
     fn browser(&self) -> Browser {
-        Browser { http: self.app.http(), cookies: BTreeMap::new() }
+        Browser::new(&self.app)
     }
 
     /// Signs a fresh browser in at the provider, from our own page; where it ends.
@@ -109,98 +141,6 @@ impl World {
     fn users(&self) -> Vec<Value> {
         self.app.admin(&["user", "list", "--json"])["users"].as_array().unwrap().clone()
     }
-}
-
-/// A browser without script: a cookie jar for each origin, redirects followed across origins.
-struct Browser {
-    http: Http,
-    cookies: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-/// Where a browser is.
-struct Page {
-    url: Url,
-    reply: Reply,
-}
-
-impl Page {
-    fn text(&self) -> String {
-        self.reply.text()
-    }
-    fn parameter(&self, name: &str) -> Option<String> {
-        self.url.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
-    }
-}
-
-impl Browser {
-    async fn get(&mut self, url: &str) -> Page {
-        self.follow(Request::get(url).body(Bytes::new()).unwrap()).await
-    }
-
-    /// Follows redirects, and stops at the client's own address.
-    async fn follow(&mut self, mut request: Request<Bytes>) -> Page {
-        for _ in 0..16 {
-            let url = Url::parse(&request.uri().to_string()).unwrap();
-            let reply = self.send(request).await;
-            let Some(location) = reply.header("location") else { return Page { url, reply } };
-            let next = url.join(location).unwrap();
-            if next.as_str().starts_with(REDIRECT) {
-                return Page { url: next, reply };
-            }
-            request = Request::get(next.as_str()).body(Bytes::new()).unwrap();
-        }
-        panic!("redirected without end");
-    }
-
-    async fn send(&mut self, mut request: Request<Bytes>) -> Reply {
-        let origin = Url::parse(&request.uri().to_string()).unwrap().origin().ascii_serialization();
-        let jar = self.cookies.entry(origin).or_default();
-        if !jar.is_empty() {
-            let pairs: Vec<_> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            request.headers_mut().insert("cookie", pairs.join("; ").parse().unwrap());
-        }
-        let reply = self.http.send(request).await.unwrap();
-        for line in reply.headers.get_all("set-cookie") {
-            let (name, rest) = line.to_str().unwrap().split_once('=').unwrap();
-            let value = rest.split(';').next().unwrap();
-            if value.is_empty() {
-                jar.remove(name);
-            } else {
-                jar.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        reply
-    }
-
-    /// Sends the form of a page that has this action, with these fields besides its hidden ones.
-    async fn submit(&mut self, page: &Page, action: &str, fields: &[(&str, &str)]) -> Page {
-        self.follow(submission(page, action, fields)).await
-    }
-
-    async fn sign_in(&mut self, url: &str) -> Page {
-        let page = self.get(&format!("{url}/login")).await;
-        self.submit(&page, "/login/oidc/start", &[("provider", "oidc")]).await
-    }
-
-    fn session(&self, app: &App) -> Option<String> {
-        self.cookies.get(&app.url)?.get("__Host-portunus").cloned()
-    }
-}
-
-fn submission(page: &Page, action: &str, fields: &[(&str, &str)]) -> Request<Bytes> {
-    let forms = forms(&page.text());
-    let form = forms.iter().find(|form| form.action == action);
-    let form = form.unwrap_or_else(|| panic!("no form for {action} at {}: {}", page.url, page.text()));
-    let mut body = url::form_urlencoded::Serializer::new(String::new());
-    for field in form.fields.iter().filter(|field| field["type"] == "hidden") {
-        body.append_pair(&field["name"], &field["value"]);
-    }
-    body.extend_pairs(fields);
-    Request::post(page.url.join(action).unwrap().as_str())
-        .header("content-type", "application/x-www-form-urlencoded")
-        .header("origin", page.url.origin().ascii_serialization())
-        .body(body.finish().into())
-        .unwrap()
 }
 
 fn is_home(page: &Page) -> bool {
@@ -238,6 +178,43 @@ async fn somebody_of_an_identity_provider_signs_in_agrees_and_uses_a_server() {
         .find(|record| record["action"] == "user.added" && record["subject"] == "ana@example.com");
     assert!(added.is_some());
     world.app.verify();
+}
+
+#[tokio::test]
+async fn somebody_of_another_make_of_identity_provider_does_so_too() {
+    if clients::skipped() {
+        return;
+    }
+    let port = free_port();
+    let more = ", user_claim: sub, groups_claim: groups, scopes: [email, profile, groups]";
+    let app = edge(true, port, more).await;
+    let idp = Idp::another(&app, port);
+    let client = Client::discover(&app, "notes").await;
+    let mut browser = Browser::new(&app);
+    let page = browser.get(&client.authorization(&[])).await;
+    let name = browser.submit(&page, "/login/oidc/start", &[("provider", "oidc")]).await;
+    assert!(name.url.as_str().starts_with(&idp.url), "{}", name.url);
+    let password = browser.fill(&name, &[("login", "Bea")]).await;
+    let wrong = browser.fill(&password, &[("password", "not it")]).await;
+    assert!(wrong.text().contains("Login failed"), "{} {}", wrong.url, wrong.text());
+    let page = browser.submit(&page, "/login/oidc/start", &[("provider", "oidc")]).await;
+    let password = browser.fill(&page, &[("login", "Bea")]).await;
+    let asks = browser.fill(&password, &[("password", PASSWORD)]).await;
+    assert_eq!(asks.url.path(), "/oauth/authorize", "it asks for her consent: {}", asks.text());
+    let consent = browser.fill(&asks, &[("answer", "accept")]).await;
+    assert!(consent.url.as_str().starts_with(&app.url), "{} {}", consent.url, consent.text());
+    let back = browser.submit(&consent, "/oauth/authorize", &[("decision", "allow")]).await;
+    let code = back.parameter("code").unwrap_or_else(|| panic!("no code: {} {}", back.url, back.text()));
+    let tokens = client.exchange(&code, &[]).await.json();
+    let call =
+        crate::http::call(&client.resource, tokens["access_token"].as_str().unwrap(), "echo", &json!({}));
+    assert_eq!(client.http.send(call).await.unwrap().status, 200);
+    let users = app.admin(&["user", "list", "--json"]);
+    let bea = users["users"].as_array().unwrap().iter().find(|user| user["name"] == "bea");
+    assert_eq!(bea.unwrap()["groups"], json!(["analysts"]), "{users}");
+    let entered = app.records().into_iter().rfind(|record| record["action"] == "user.signed_in").unwrap();
+    assert_eq!((&entered["subject"], &entered["detail"]["method"]), (&json!("bea"), &json!("oidc")));
+    app.verify();
 }
 
 #[tokio::test]
@@ -491,7 +468,7 @@ async fn of_several_providers_the_address_says_which() {
     let corp = Idp::start(&app, corp, "/login/oidc/callback/corp");
     let rest = Idp::start(&app, rest, "/login/oidc/callback/rest");
     let visit = async |email: &str| {
-        let mut browser = Browser { http: app.http(), cookies: BTreeMap::new() };
+        let mut browser = Browser::new(&app);
         let page = browser.get(&format!("{}/login", app.url)).await;
         browser.submit(&page, "/login/oidc/start", &[("email", email)]).await
     };
@@ -509,7 +486,7 @@ async fn of_several_providers_the_address_says_which() {
     // An answer of one, brought to the address of the other.
     rest.control(person("bea@elsewhere.example")).await;
     let mixed = format!("{}/login/oidc/callback/corp", app.url);
-    let mut browser = Browser { http: app.http(), cookies: BTreeMap::new() };
+    let mut browser = Browser::new(&app);
     let page = browser.get(&format!("{}/login", app.url)).await;
     let mut request = submission(&page, "/login/oidc/start", &[("email", "bea@elsewhere.example")]);
     loop {

@@ -8,6 +8,7 @@ mod abuse;
 mod acme;
 mod app;
 mod architecture;
+mod browser;
 mod http;
 mod oauth;
 mod pebble;
