@@ -203,9 +203,9 @@ pub async fn find(
 ///
 /// # Errors
 /// `invalid_client` when there is none.
-pub async fn known(ports: &Ports<'_>, client_id: &str) -> Result<Client, OAuthError> {
+pub async fn known(ports: &Ports<'_>, client_id: &str) -> Result<Versioned<Client>, OAuthError> {
     let client_id = ClientId::parse(client_id).map_err(|_| unknown())?;
-    load::<Client>(ports.store, client_id.as_str()).await?.map(|known| known.value).ok_or_else(unknown)
+    load::<Client>(ports.store, client_id.as_str()).await?.ok_or_else(unknown)
 }
 
 fn is_fresh(client: &Client, now: Timestamp) -> bool {

@@ -14,7 +14,7 @@ use portunus_core::caller::{ClientProof, Confirmation, Holding};
 use portunus_core::digest::{equal, sha256};
 use portunus_core::document::{Client, UsedAssertion};
 use portunus_core::secret::Secret;
-use portunus_core::store::{Batch, StoreError};
+use portunus_core::store::{Batch, StoreError, Versioned};
 
 /// The type of an assertion that is a JWT (RFC 7523 section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -22,7 +22,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 /// A client that has proven itself. Only [`authenticate`] makes one.
 #[derive(Debug)]
 pub struct Authenticated {
-    client: Client,
+    client: Versioned<Client>,
     proof: ClientProof,
     bound: Option<Confirmation>,
 }
@@ -33,6 +33,10 @@ impl Authenticated {
         self.bound = bound;
         self
     }
+    /// Adds that the client is still as it was when it proved itself: whatever blocks or removes it in this very moment wins.
+    pub(crate) fn still(&self, batch: Batch) -> Batch {
+        batch.check::<Client>(self.client().client_id.as_str(), self.client.version)
+    }
     /// How it will hold the tokens that it gets now.
     pub(crate) fn holding(&self) -> Holding {
         Holding { proof: self.proof, bound: self.bound, via: Vec::new() }
@@ -40,7 +44,7 @@ impl Authenticated {
     /// The client.
     #[must_use]
     pub fn client(&self) -> &Client {
-        &self.client
+        &self.client.value
     }
     /// How it proved itself.
     #[must_use]
@@ -76,8 +80,8 @@ pub async fn authenticate(ports: &Ports<'_>, request: &Request<'_>) -> Result<Au
     };
     let client = known(ports, request, &presented.client_id).await?;
     let method = presented.method;
-    check_method(&client, method)?;
-    let proof = match (&client.secret_digest, &presented.secret) {
+    check_method(&client.value, method)?;
+    let proof = match (&client.value.secret_digest, &presented.secret) {
         (None, None) => (method == "none").then_some(ClientProof::None),
         (Some(expected), Some(secret)) => {
             equal(&sha256(&[secret.expose().as_bytes()]).0, &expected.0).then_some(ClientProof::Secret)
@@ -104,8 +108,10 @@ async fn by_assertion(ports: &Ports<'_>, request: &Request<'_>) -> Result<Authen
         return Err(refused("`client_id` is not the client of the assertion"));
     }
     let client = known(ports, request, &claimed).await?;
-    check_method(&client, PRIVATE_KEY_JWT)?;
-    let proven = check_assertion(ports, request, &client, assertion).await?;
+    check_method(&client.value, PRIVATE_KEY_JWT)?;
+    let proven = check_assertion(ports, request, &client.value, assertion).await?;
+    // Looking for a new key may have fetched its document anew.
+    let client = known(ports, request, &claimed).await?;
     let digest = sha256(&[b"portunus client assertion\0", claimed.as_bytes(), b"\0", proven.id.as_bytes()]);
     let used = UsedAssertion { digest, expires_at: proven.refused_from };
     match ports.store.commit(Batch::new().insert(&used)).await {
@@ -144,9 +150,13 @@ async fn check_assertion(
 }
 
 /// The client, if it may be used here.
-async fn known(ports: &Ports<'_>, request: &Request<'_>, client_id: &str) -> Result<Client, OAuthError> {
+async fn known(
+    ports: &Ports<'_>,
+    request: &Request<'_>,
+    client_id: &str,
+) -> Result<Versioned<Client>, OAuthError> {
     let client = client::known(ports, client_id).await?;
-    match request.issuer.registration().admission(&client) {
+    match request.issuer.registration().admission(&client.value) {
         Admission::Admitted => Ok(client),
         Admission::Waits => Err(refused("an administrator has not approved this client yet")),
         Admission::Refused => Err(refused("this client may not be used here; ask the administrator")),

@@ -76,7 +76,7 @@ pub(crate) async fn issue(
     // No record, no token; and none at all when it is not stored.
     grants::record(ports, known.client_id.as_str(), "token.issued", &grant, &[("grant_type", GRANT_TYPE)])
         .await?;
-    ports.store.commit(new.insert_into(batch)).await?;
+    ports.store.commit(new.insert_into(client.still(batch))).await?;
     Ok(new.into_issued(&grant))
 }
 

@@ -7,7 +7,7 @@ use crate::error::ErrorCode;
 use crate::form::Form;
 use crate::resolve::{ResolveError, resolve};
 use crate::testing::{World, encode, server, with};
-use crate::{revocation, token};
+use crate::{client_auth, revocation, token};
 use portunus_core::caller::ClientProof;
 use portunus_core::document::Standing;
 use portunus_core::id::ClientId;
@@ -119,4 +119,22 @@ async fn a_machine_can_ask_about_its_token_and_give_it_up() {
         with(&with(&request, "grant_type", Some("refresh_token")), "refresh_token", Some("ptn_rt_x"));
     let form = Form::parse(encode(&refresh).as_bytes()).unwrap();
     assert!(token::respond(&world.ports(), &world.request_of(&form, None)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_machine_that_is_blocked_or_removed_in_this_very_moment_gets_nothing() {
+    for remove in [false, true] {
+        let (world, request) = machine().await;
+        let form = Form::parse(encode(&request).as_bytes()).unwrap();
+        let request = world.request_of(&form, None);
+        let client = client_auth::authenticate(&world.ports(), &request).await.unwrap();
+        let id = ClientId::parse("nightly").unwrap();
+        if remove {
+            client_admin::remove(&world.ports(), &id, "admin").await.unwrap();
+        } else {
+            client_admin::decide(&world.ports(), &id, Standing::Blocked, "admin").await.unwrap();
+        }
+        assert!(issue(&world.ports(), &request, &client).await.is_err());
+        assert!(grants::all(&world.store).await.unwrap().is_empty(), "no grant was left behind");
+    }
 }

@@ -36,7 +36,7 @@ async fn a_public_client_gets_an_id_and_no_secret() {
     assert_eq!(answer["token_endpoint_auth_method"], "none");
     assert!(answer.get("client_secret").is_none());
     assert_eq!(
-        known(&world.ports(), answer["client_id"].as_str().unwrap()).await.unwrap(),
+        known(&world.ports(), answer["client_id"].as_str().unwrap()).await.unwrap().value,
         registered.client
     );
     assert_eq!(world.ledger.count("client.registered"), 2); // the world's own client and this one

@@ -65,9 +65,11 @@ pub(crate) async fn redeem(
     let new = New::mint_access(ports, &grant.value, scopes, ttl)?.held(holding).for_server(&server);
     let detail = [("holder", id.as_str()), ("from", holder.as_str()), ("for", server.as_str())];
     grants::record(ports, id.as_str(), "token.exchanged", &grant.value, &detail).await?;
-    match ports.store.commit(new.batch(Batch::new(), &grant)).await {
+    match ports.store.commit(new.batch(client.still(Batch::new()), &grant)).await {
         Ok(_generation) => Ok(Issued { exchanged: true, ..new.into_issued(&grant.value) }),
-        Err(StoreError::Conflict { .. }) => Err(invalid("the grant of `subject_token` has just changed")),
+        Err(StoreError::Conflict { .. }) => {
+            Err(invalid("the grant of `subject_token`, or the client, has just changed"))
+        }
         Err(error) => Err(error.into()),
     }
 }

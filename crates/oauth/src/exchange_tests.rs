@@ -1,10 +1,13 @@
 //! Exchanges that must not widen anything.
 
 use super::*;
-use crate::client;
-use crate::grants::revoke;
+use crate::client_admin;
+use crate::form::Form;
+use crate::grants::{Selection, revoke, revoke_all};
 use crate::machines::{Exchange, Machines};
-use crate::testing::{REDIRECT, World, with};
+use crate::testing::{REDIRECT, World, encode, with};
+use crate::{client, client_auth};
+use portunus_core::document::Standing;
 use portunus_core::id::ServerName;
 
 async fn another_client(world: &World) -> ClientId {
@@ -141,4 +144,56 @@ async fn what_is_allowed_to_a_client_is_not_for_whoever_names_its_id() {
     assert_eq!(world.token(&to_hr).await.unwrap_err().code, ErrorCode::InvalidTarget);
     assert_eq!(world.ledger.count("token.exchanged"), 0);
     assert!(world.token(&own).await.is_ok(), "what every client may do");
+}
+
+/// A token of the world's client, an exchanged one of another client for `hr`, and how that client asks for it.
+async fn passed_on() -> (World, ClientId, Issued, Issued, Vec<(&'static str, String)>) {
+    let mut world = World::new().await;
+    let issued = world.tokens().await;
+    let (agent, secret) = confidential_client(&world).await;
+    allow(&mut world, &agent);
+    let request = with(&asking(&agent, issued.access_token.expose()), "client_secret", Some(&secret));
+    let request = with(&request, "resource", Some("https://tools.example.com/hr/mcp"));
+    let passed = world.token(&request).await.unwrap();
+    (world, agent, issued, passed, request)
+}
+
+#[tokio::test]
+async fn blocking_removing_or_killing_the_holder_or_server_ends_what_was_exchanged_and_nothing_else() {
+    for way in ["block", "remove", "kill client", "kill server", "kill another"] {
+        let (world, agent, issued, passed, _) = passed_on().await;
+        let kill = async |selection| revoke_all(&world.ports(), &selection, "admin", "test").await.unwrap();
+        match way {
+            "block" => {
+                client_admin::decide(&world.ports(), &agent, Standing::Blocked, "admin")
+                    .await
+                    .map(drop)
+                    .unwrap();
+            }
+            "remove" => client_admin::remove(&world.ports(), &agent, "admin").await.unwrap(),
+            "kill client" => assert_eq!(kill(Selection::Client(agent)).await, 1),
+            "kill server" => assert_eq!(kill(Selection::Server(ServerName::parse("hr").unwrap())).await, 1),
+            _ => assert_eq!(kill(Selection::Server(ServerName::parse("wiki").unwrap())).await, 0),
+        }
+        let good = async |token: &Issued| {
+            resolve(&world.store, world.now(), token.access_token.expose()).await.is_ok()
+        };
+        let ended = way != "kill another";
+        assert_eq!(good(&passed).await, !ended, "{way}");
+        assert!(
+            good(&issued).await,
+            "{way}: the token that it came from is another client's, for another server"
+        );
+        assert_eq!(world.ledger.count("token.revoked"), usize::from(ended), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_blocked_in_this_very_moment_exchanges_nothing() {
+    let (world, agent, _, _, request) = passed_on().await;
+    let form = Form::parse(encode(&request).as_bytes()).unwrap();
+    let request = world.request_of(&form, None);
+    let client = client_auth::authenticate(&world.ports(), &request).await.unwrap();
+    client_admin::decide(&world.ports(), &agent, Standing::Blocked, "admin").await.unwrap();
+    assert!(redeem(&world.ports(), &request, &client).await.is_err());
 }

@@ -2,10 +2,13 @@
 //! nothing under it is admitted, whatever its own expiry says.
 
 use crate::ports::{ATTEMPTS, Ports, Trouble};
-use portunus_core::document::Grant;
+use portunus_core::document::{AccessToken, Grant};
 use portunus_core::id::{ClientId, Id, ServerName, UserName};
 use portunus_core::record::LedgerError;
-use portunus_core::store::{Batch, Document, Query, Store, StoreError, Versioned, list, list_all, load};
+use portunus_core::store::{
+    Batch, Document, Expect, Query, Store, StoreError, Versioned, list, list_all, load,
+};
+use std::collections::HashSet;
 
 /// Which grants to revoke.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +76,8 @@ pub async fn revoke(ports: &Ports<'_>, id: &Id, by: &str, why: &str) -> Result<b
     Err(Trouble::Busy)
 }
 
-/// Revokes all grants of a selection and returns how many there were.
+/// Revokes all grants of a selection, and what went to its client or server by exchange under other grants; returns how many
+/// there were of both.
 ///
 /// # Errors
 /// When the store or the ledger fails; those before the failure stay revoked.
@@ -85,23 +89,64 @@ pub async fn revoke_all(
 ) -> Result<usize, Trouble> {
     let parent = if let Selection::User(user) = selection { Some(user.as_str()) } else { None };
     let mut revoked = 0;
+    let mut covered = HashSet::new();
     let mut after: Option<String> = None;
     loop {
         let query = Query { parent, after: after.as_deref(), ..Query::default() };
         let page = ports.store.list(Grant::KIND, query).await?;
-        let Some(last) = page.last() else { return Ok(revoked) };
+        let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
         for entry in page.iter().filter(|entry| selection.may_cover(&entry.value)) {
             let Some(grant) = load::<Grant>(ports.store, &entry.id).await? else { continue };
-            if selection.covers(&grant.value) && revoke(ports, &grant.value.id, by, why).await? {
-                revoked += 1;
+            if selection.covers(&grant.value) {
+                revoked += usize::from(revoke(ports, &grant.value.id, by, why).await?);
+                covered.insert(grant.value.id);
+            }
+        }
+    }
+    match selection {
+        Selection::Client(_) | Selection::Server(_) => {
+            Ok(revoked + end_exchanged(ports, selection, &covered, by, why).await?)
+        }
+        // An exchange changes neither user nor grant.
+        Selection::User(_) | Selection::All => Ok(revoked),
+    }
+}
+
+/// Ends the tokens of a selection that came by exchange: they are under grants that it does not cover.
+async fn end_exchanged(
+    ports: &Ports<'_>,
+    selection: &Selection,
+    covered: &HashSet<Id>,
+    by: &str,
+    why: &str,
+) -> Result<usize, Trouble> {
+    let mut ended = 0;
+    let mut after: Option<String> = None;
+    loop {
+        let query = Query { after: after.as_deref(), ..Query::default() };
+        let page = ports.store.list(AccessToken::KIND, query).await?;
+        let Some(last) = page.last() else { return Ok(ended) };
+        after = Some(last.id.clone());
+        for entry in page.iter().filter(|entry| selection.may_cover(&entry.value)) {
+            let Some(token) = load::<AccessToken>(ports.store, &entry.id).await? else { continue };
+            let token = token.value;
+            if covered.contains(&token.grant) || !selection.covers_token(&token) {
+                continue;
+            }
+            ports.store.commit(Batch::new().delete::<AccessToken>(&entry.id, Expect::Any)).await?;
+            ended += 1;
+            if let Some(grant) = load::<Grant>(ports.store, token.grant.as_str()).await? {
+                let holder = token.holding.via.first().unwrap_or(&grant.value.client_id);
+                let detail = [("holder", holder.as_str()), ("for", token.server.as_str()), ("why", why)];
+                record(ports, by, "token.revoked", &grant.value, &detail).await?;
             }
         }
     }
 }
 
 impl Selection {
-    /// Whether a stored grant could be covered, told from its bytes: reading all of a hundred thousand would take longer
+    /// Whether a stored grant or token could be covered, told from its bytes: reading all of a hundred thousand would take longer
     /// than finding the few. Names hold no character that JSON would write in another way.
     fn may_cover(&self, stored: &[u8]) -> bool {
         let name = match self {
@@ -110,6 +155,15 @@ impl Selection {
             Self::User(_) | Self::All => return true,
         };
         std::str::from_utf8(stored).is_ok_and(|text| text.contains(name))
+    }
+
+    /// Whether a token is for it, or went through its hands.
+    fn covers_token(&self, token: &AccessToken) -> bool {
+        match self {
+            Self::Client(client) => token.holding.via.contains(client),
+            Self::Server(server) => token.server == *server,
+            Self::User(_) | Self::All => false,
+        }
     }
 
     fn covers(&self, grant: &Grant) -> bool {

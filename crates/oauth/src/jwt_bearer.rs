@@ -21,7 +21,7 @@ use portunus_core::document::{Grant, UsedAssertion};
 use portunus_core::id::{self, ClientId, ServerName, UserName};
 use portunus_core::limits;
 use portunus_core::server::Actor;
-use portunus_core::store::{Batch, StoreError, load};
+use portunus_core::store::{Batch, Document, StoreError, load};
 use portunus_core::time::Timestamp;
 use std::time::Duration;
 
@@ -45,12 +45,12 @@ pub(crate) async fn redeem(
     if claimed.kind == id_jag::TYPE {
         let client = shown.bind(client_auth::authenticate(ports, request).await?)?;
         let order = id_jag::order(ports, request, &client, text, &claimed).await?;
-        return issue(ports, order, client.holding()).await;
+        return issue(ports, order, client.holding(), client.still(Batch::new())).await;
     }
     let bound = shown.bound();
     let order = platform(ports, request, text, &claimed).await?;
     // The assertion is the proof: it was signed with a key that the platform keeps.
-    issue(ports, order, Holding { proof: ClientProof::Key, bound, via: Vec::new() }).await
+    issue(ports, order, Holding { proof: ClientProof::Key, bound, via: Vec::new() }, Batch::new()).await
 }
 
 /// What an assertion gives.
@@ -130,7 +130,13 @@ pub(crate) fn used(issuer: &str, token: &Assertion) -> Result<UsedAssertion, OAu
     Ok(UsedAssertion { digest, expires_at: token.refused_from })
 }
 
-async fn issue(ports: &Ports<'_>, order: Order, holding: Holding) -> Result<Issued, OAuthError> {
+/// Stores the grant and its token together with `batch`, or nothing.
+async fn issue(
+    ports: &Ports<'_>,
+    order: Order,
+    holding: Holding,
+    batch: Batch,
+) -> Result<Issued, OAuthError> {
     let expires_at = ports.now.plus(order.ttl);
     let grant = Grant {
         id: id::mint("grt", ports.now, ports.rng),
@@ -147,7 +153,7 @@ async fn issue(ports: &Ports<'_>, order: Order, holding: Holding) -> Result<Issu
         ends_at: Some(kept_until(expires_at)),
     };
     let new = New::mint_access(ports, &grant, grant.scopes.clone(), order.ttl)?.held(holding);
-    let mut batch = Batch::new().insert(&grant);
+    let mut batch = batch.insert(&grant);
     if let Some(used) = &order.used {
         // Looked at first, so that a replay leaves no record of a grant that never was.
         if load::<UsedAssertion>(ports.store, &used.digest.hex()).await?.is_some() {
@@ -161,7 +167,7 @@ async fn issue(ports: &Ports<'_>, order: Order, holding: Holding) -> Result<Issu
     grants::record(ports, grant.user.as_str(), "grant.created", &grant, &detail).await?;
     match ports.store.commit(new.insert_into(batch)).await {
         Ok(_generation) => Ok(new.into_issued(&grant)),
-        Err(StoreError::Conflict { .. }) if order.used.is_some() => Err(again()),
+        Err(StoreError::Conflict { kind }) if kind == UsedAssertion::KIND.as_str() => Err(again()),
         Err(error) => Err(error.into()),
     }
 }

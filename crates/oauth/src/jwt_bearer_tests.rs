@@ -213,3 +213,30 @@ async fn keys_can_be_given_or_named_instead() {
         assert!(world.token(&asking(&token(&world, &signer, &[]))).await.is_ok(), "{source:?}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_is_blocked_in_this_very_moment_gets_nothing_for_a_providers_word() {
+    let world = World::new().await;
+    let fields = [("client_id", world.client.client_id.to_string())];
+    let form = crate::form::Form::parse(crate::testing::encode(&fields).as_bytes()).unwrap();
+    let client = client_auth::authenticate(&world.ports(), &world.request_of(&form, None)).await.unwrap();
+    let order = || Order {
+        user: world.ana.name.clone(),
+        client_id: world.client.client_id.clone(),
+        client_name: world.client.name.clone(),
+        server: ServerName::parse("sales").unwrap(),
+        scopes: vec!["mcp".to_owned()],
+        sign_in: world.sign_in(),
+        actor: None,
+        ttl: limits::ACCESS_TTL,
+        used: None,
+        subject: "U-1".to_owned(),
+    };
+    let ask = async || issue(&world.ports(), order(), client.holding(), client.still(Batch::new())).await;
+    assert!(ask().await.is_ok());
+    let blocked = portunus_core::document::Standing::Blocked;
+    crate::client_admin::decide(&world.ports(), &world.client.client_id, blocked, "admin").await.unwrap();
+    assert!(ask().await.is_err());
+    let left = grants::all(&world.store).await.unwrap();
+    assert!(left.iter().all(|grant| grant.revoked_at.is_some()), "{left:?}");
+}
