@@ -268,6 +268,7 @@ pub(crate) fn issuer(config: &Config) -> Result<Issuer, StartError> {
     Ok(issuer
         .with_registration(config.registration.clone())
         .with_machines(config.machines.clone())
+        .with_providers(config.login.providers.clone())
         .with_lives(config.tokens))
 }
 

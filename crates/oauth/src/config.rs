@@ -1,5 +1,6 @@
 //! The issuer and the servers it gives tokens for: one immutable value, replaced whole when the configuration reloads.
 
+use crate::federation::provider::Providers;
 use crate::machines::Machines;
 use crate::registration::Registration;
 use portunus_core::id::ServerName;
@@ -21,6 +22,7 @@ pub struct Issuer {
     servers: Arc<[Server]>,
     registration: Arc<Registration>,
     machines: Arc<Machines>,
+    providers: Providers,
     lives: Lives,
 }
 
@@ -75,6 +77,7 @@ impl Issuer {
             servers: servers.into(),
             registration: Arc::default(),
             machines: Arc::default(),
+            providers: Providers::default(),
             lives: Lives::default(),
         })
     }
@@ -89,6 +92,18 @@ impl Issuer {
     #[must_use]
     pub fn with_machines(self, machines: Machines) -> Self {
         Self { machines: Arc::new(machines), ..self }
+    }
+
+    /// The same issuer, with the identity providers that people sign in at.
+    #[must_use]
+    pub fn with_providers(self, providers: Providers) -> Self {
+        Self { providers, ..self }
+    }
+
+    /// The identity providers that people sign in at.
+    #[must_use]
+    pub fn providers(&self) -> &Providers {
+        &self.providers
     }
 
     /// What it knows of machines.

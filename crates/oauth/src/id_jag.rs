@@ -7,7 +7,7 @@ use crate::client_auth::Authenticated;
 use crate::config::{OFFLINE_SCOPE, SCOPE};
 use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
-use crate::federation::id_token;
+use crate::federation::{account, id_token};
 use crate::foreign::{self, Claimed, Expected, ForeignError};
 use crate::issuer_keys;
 use crate::jwt_bearer::{Order, bad, used};
@@ -75,14 +75,7 @@ pub(crate) async fn order(
         let description = "the identity provider may not speak for this server";
         return Err(OAuthError::new(ErrorCode::InvalidTarget, description));
     }
-    let unknown =
-        || bad("nobody here is bound to the assertion's subject; they must sign in once".to_owned());
-    let identity = Identity::id_of(&provider.issuer, &token.subject);
-    let identity = load::<Identity>(ports.store, &identity).await?.ok_or_else(unknown)?.value;
-    let user = load::<User>(ports.store, identity.user.as_str()).await?.ok_or_else(unknown)?.value;
-    if user.disabled_at.is_some() {
-        return Err(bad("the account of the assertion's subject is disabled".to_owned()));
-    }
+    let user = user(ports, request, provider, &token.subject).await?;
     let scopes = scopes(request.form.get("scope"), said("scope"))?;
     Ok(Order {
         user: user.name,
@@ -96,6 +89,32 @@ pub(crate) async fn order(
         used: Some(used),
         subject: token.subject,
     })
+}
+
+/// The user of a subject, who could also sign in here through that provider now.
+async fn user(
+    ports: &Ports<'_>,
+    request: &Request<'_>,
+    provider: &IdentityProvider,
+    subject: &str,
+) -> Result<User, OAuthError> {
+    let unknown =
+        || bad("nobody here is bound to the assertion's subject; they must sign in once".to_owned());
+    let identity = Identity::id_of(&provider.issuer, subject);
+    let identity = load::<Identity>(ports.store, &identity).await?.ok_or_else(unknown)?.value;
+    let user = load::<User>(ports.store, identity.user.as_str()).await?.ok_or_else(unknown)?.value;
+    if user.disabled_at.is_some() {
+        return Err(bad("the account of the assertion's subject is disabled".to_owned()));
+    }
+    let providers = request.issuer.providers();
+    let speaks = providers
+        .with_issuer(&provider.issuer)
+        .is_some_and(|speaker| account::is_its_own(providers, speaker, &user.name));
+    if !speaks || user.issuer.as_ref() != Some(&provider.issuer) {
+        let description = "the identity provider may not speak for the assertion's subject; see `login:`";
+        return Err(bad(description.to_owned()));
+    }
+    Ok(user)
 }
 
 /// How and when the user signed in at the provider, as its assertion says. One that does not say when proves no fresh

@@ -1,6 +1,8 @@
 //! An identity provider's word at the token endpoint.
 
 use super::*;
+use crate::federation::provider::{Provider, Providers};
+use crate::federation::testing::provider;
 use crate::form::Form;
 use crate::keys::KeySet;
 use crate::machines::Machines;
@@ -9,10 +11,19 @@ use crate::signer::Signer;
 use crate::testing::{REDIRECT, World, encode};
 use crate::token::{self, Issued};
 use crate::{client, jwt_bearer};
+use portunus_core::id::UserName;
 use portunus_core::store::{Batch, Store};
 use serde_json::json;
 
 const PROVIDER: &str = "https://idp.example";
+
+const BEA: &str = "bea@corp.example";
+
+/// The provider as people sign in at it.
+fn speaking(domains: &[&str]) -> Providers {
+    let domains = domains.iter().map(|domain| (*domain).to_owned()).collect();
+    Providers::new(vec![Provider { domains, ..provider("idp", PROVIDER) }]).unwrap()
+}
 
 struct Stage {
     world: World,
@@ -33,13 +44,16 @@ async fn stage(public_clients: bool) -> Stage {
     };
     let machines = Machines { identity_providers: vec![provider], ..Machines::default() };
     world.issuer = world.issuer.clone().with_machines(machines);
+    world.issuer = world.issuer.clone().with_providers(speaking(&[]));
+    let bea = UserName::parse(BEA).unwrap();
     let identity = Identity {
         issuer: PROVIDER.to_owned(),
         subject: "U-1".to_owned(),
-        user: world.ana.name.clone(),
+        user: bea.clone(),
         bound_at: world.now(),
     };
-    world.store.commit(Batch::new().insert(&identity)).await.unwrap();
+    let bea = User { name: bea, issuer: Some(PROVIDER.to_owned()), ..world.ana.clone() };
+    world.store.commit(Batch::new().insert(&bea).insert(&identity)).await.unwrap();
     let body = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "client_secret_post" });
     let registered =
         client::register(&world.ports(), world.issuer.registration(), body.to_string().as_bytes())
@@ -93,12 +107,38 @@ async fn the_providers_word_gives_its_user_a_token_for_one_client_and_server() {
     assert!(issued.refresh_token.is_none());
     let world = &stage.world;
     let caller = resolve(&world.store, world.now(), issued.access_token.expose()).await.unwrap().caller;
-    assert_eq!((caller.user.as_str(), caller.client.as_str()), ("ana", stage.client.as_str()));
+    assert_eq!((caller.user.as_str(), caller.client.as_str()), (BEA, stage.client.as_str()));
     assert_eq!((caller.server.as_str(), caller.sign_in.method.as_str()), ("sales", METHOD));
     assert_eq!(caller.sign_in.issuer.as_deref(), Some(PROVIDER));
     assert_eq!(stage.ask(&word, &[]).await.unwrap_err(), ErrorCode::InvalidGrant, "once");
     let created = world.ledger.events().into_iter().find(|event| event.action == "grant.created").unwrap();
     assert_eq!(created.detail.get("through").map(String::as_str), Some(METHOD));
+}
+
+#[tokio::test]
+async fn a_provider_speaks_only_for_users_that_it_could_sign_in_now() {
+    let mut stage = stage(false).await;
+    for (providers, speaks) in [
+        (speaking(&["corp.example"]), true),
+        (speaking(&["other.example"]), false), // the domain went to another, or to nobody
+        (Providers::default(), false),         // people do not sign in there any more
+    ] {
+        stage.world.issuer = stage.world.issuer.clone().with_providers(providers);
+        let jti = [("jti", json!(format!("{speaks}{:?}", stage.world.issuer.providers().all().len())))];
+        assert_eq!(stage.ask(&stage.word(&jti), &[]).await.is_ok(), speaks);
+    }
+    // The account went to somebody else, or to no provider at all.
+    stage.world.issuer = stage.world.issuer.clone().with_providers(speaking(&[]));
+    let name = UserName::parse(BEA).unwrap();
+    for issuer in [None, Some("https://other.example".to_owned())] {
+        crate::users::change(&stage.world.ports(), &name, |user| {
+            user.issuer.clone_from(&issuer);
+            true
+        })
+        .await
+        .unwrap();
+        assert_eq!(stage.ask(&stage.word(&[]), &[]).await.unwrap_err(), ErrorCode::InvalidGrant);
+    }
 }
 
 #[tokio::test]
@@ -157,7 +197,7 @@ async fn a_word_for_another_client_audience_user_or_server_gives_nothing() {
     assert_eq!(stage.ask(&stage.word(&[]), &other).await.unwrap_err(), ErrorCode::UnauthorizedClient);
     let without = stage.ask(&stage.word(&[]), &[("client_secret", "")]).await.unwrap_err();
     assert_eq!(without, ErrorCode::InvalidClient);
-    crate::users::disable(&world.ports(), &world.ana.name, "admin").await.unwrap();
+    crate::users::disable(&world.ports(), &UserName::parse(BEA).unwrap(), "admin").await.unwrap();
     assert_eq!(stage.ask(&stage.word(&[]), &[]).await.unwrap_err(), ErrorCode::InvalidGrant);
     assert_eq!(world.ledger.count("grant.created"), 0);
 }

@@ -121,7 +121,7 @@ pub fn person(
 }
 
 /// Names with a domain belong to whoever speaks for it; names without one to a provider that speaks for all the rest.
-fn is_its_own(providers: &Providers, provider: &Provider, name: &UserName) -> bool {
+pub(crate) fn is_its_own(providers: &Providers, provider: &Provider, name: &UserName) -> bool {
     if name.as_str().contains('@') {
         providers.may_speak_for(provider, name.as_str())
     } else {
