@@ -20,6 +20,7 @@ use portunus_ledger::redact::Redactor;
 use portunus_oauth::client_admin;
 use portunus_oauth::config::Issuer;
 use portunus_oauth::dpop::Guard;
+use portunus_oauth::passkey::ceremony::ChallengeKey;
 use portunus_oauth::ports::Ports;
 use portunus_store::SqliteStore;
 use portunus_tunnel::authority::LinkAuthority;
@@ -196,6 +197,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone(), issuer.clone())),
         trusted: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
         dpop: Guard::new(seed.expose(), config.dpop_nonce),
+        challenges: ChallengeKey::new(seed.expose()),
         login: login::login(config, &upstream_tls)?,
         jwks: portunus_web::jwks(&signer.public_key()),
     });

@@ -1,5 +1,5 @@
 //! Passkeys (Web Authentication Level 3) of built-in accounts: discoverable, with the user verified, without attestation.
-//! Challenges are made from the browser's own cookie, so nothing is kept of those that are never answered; one that was
+//! Challenges are made from the browser's own cookie and a key of ours, so nothing is kept of those that are never answered; one that was
 //! answered is remembered until it would be too old anyway.
 //!
 //! | module | holds |

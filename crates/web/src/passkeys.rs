@@ -96,7 +96,7 @@ pub(crate) async fn add(Shared(state): Shared<State>, request: Request) -> Answe
         client_data: text("client_data"),
         attestation: text("attestation"),
     };
-    let challenge = Challenge { cookie: visitor.cookie(), purpose: REGISTER };
+    let challenge = Challenge { key: state.challenges(), cookie: visitor.cookie(), purpose: REGISTER };
     let user = &visitor.signed_in.user;
     match passkey::register(&state.ports(), &site, &challenge, user, &registration).await {
         Ok(added) => {
@@ -141,7 +141,7 @@ pub(crate) async fn sign_in(Shared(state): Shared<State>, request: Request) -> A
     }
     let cookie = cookies::find(&head.headers, cookies::FORM).unwrap_or_default();
     let site = Site { origin: issuer.as_str(), rp_id: &rp_id };
-    let challenge = Challenge { cookie, purpose: SIGN_IN };
+    let challenge = Challenge { key: state.challenges(), cookie, purpose: SIGN_IN };
     match passkey::sign_in(&state.ports(), &site, &challenge, &assertion(&form)).await {
         Ok(proven) => {
             sign_in::give_back(&state, &keys);
@@ -192,7 +192,7 @@ async fn show(
         passkey::of_user(state.store(), &user.name).await.map_err(answer::store_trouble(state))?;
     passkeys.sort_by_key(|passkey| passkey.created_at);
     let ids: Vec<&str> = passkeys.iter().map(|passkey| passkey.id.as_str()).collect();
-    let challenge = Challenge { cookie: visitor.cookie(), purpose: REGISTER };
+    let challenge = Challenge { key: state.challenges(), cookie: visitor.cookie(), purpose: REGISTER };
     let template = PasskeysPage {
         site: answer::site(issuer.as_str()),
         who: visitor.who(),

@@ -10,6 +10,7 @@ use portunus_oauth::client::DocumentFetcher;
 use portunus_oauth::config::Issuer;
 use portunus_oauth::device::Guesses;
 use portunus_oauth::dpop::Guard;
+use portunus_oauth::passkey::ceremony::ChallengeKey;
 use portunus_oauth::ports::Ports;
 use portunus_oauth::throttle::Throttle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,8 @@ pub struct Parts {
     pub trusted: Arc<dyn DocumentFetcher>,
     /// Remembers which proofs of possession were used at the token endpoint.
     pub dpop: Guard,
+    /// What the challenges of passkeys are made with.
+    pub challenges: ChallengeKey,
     /// How people sign in; see [`State::replace_login`].
     pub login: Login,
     /// The JSON Web Key Set served at `/oauth/jwks`; see [`crate::jwks`].
@@ -101,6 +104,9 @@ impl State {
     }
     pub(crate) fn dpop(&self) -> &Guard {
         &self.0.parts.dpop
+    }
+    pub(crate) fn challenges(&self) -> &ChallengeKey {
+        &self.0.parts.challenges
     }
     pub(crate) fn jwks(&self) -> &str {
         &self.0.parts.jwks

@@ -1,6 +1,7 @@
 //! What both ceremonies have in common: the challenge, the client data and the authenticator data.
 
 use crate::csrf;
+use aws_lc_rs::hmac;
 use ciborium::Value;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use portunus_core::digest::{Digest, equal, sha256};
@@ -56,9 +57,26 @@ pub enum Bad {
     Counter,
 }
 
-/// A challenge of one browser for one purpose: a moment, randomness, and a proof with the browser's cookie.
+/// What challenges are made with. A browser chooses its own cookies, so a cookie alone would let whoever holds an
+/// authenticator for a minute make answers for later.
+#[derive(Debug)]
+pub struct ChallengeKey(hmac::Key);
+
+impl ChallengeKey {
+    /// Derived from a secret of this edge's own.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        let outer = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derived = hmac::sign(&outer, b"portunus passkey challenges 1");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+}
+
+/// A challenge of one browser for one purpose: a moment, randomness, and our proof for the browser's cookie.
 #[derive(Debug, Clone, Copy)]
 pub struct Challenge<'a> {
+    /// Ours.
+    pub key: &'a ChallengeKey,
     /// The browser's cookie.
     pub cookie: &'a str,
     /// What for.
@@ -72,8 +90,13 @@ impl Challenge<'_> {
         let mut random = [0_u8; 16];
         rng.fill(&mut random);
         let begin = format!("{}.{}", now.as_secs(), HEXLOWER.encode(&random));
-        let proof = csrf::proof(self.cookie, &format!("{} {begin}", self.purpose));
+        let proof = self.proof(&begin);
         format!("{begin}.{proof}")
+    }
+
+    fn proof(&self, begin: &str) -> String {
+        let of_browser = csrf::proof(self.cookie, &format!("{} {begin}", self.purpose));
+        BASE64URL_NOPAD.encode(hmac::sign(&self.key.0, of_browser.as_bytes()).as_ref())
     }
 
     /// Whether the client data answers one of these, in time; what must be stored so that it is answered once.
@@ -81,8 +104,9 @@ impl Challenge<'_> {
         let text = std::str::from_utf8(&data.challenge).map_err(|_| Bad::Challenge)?;
         let (begin, proof) = text.rsplit_once('.').ok_or(Bad::Challenge)?;
         let at = begin.split_once('.').and_then(|(at, _)| at.parse().ok()).map(Timestamp::from_secs);
-        let proven = csrf::is_proven(self.cookie, &format!("{} {begin}", self.purpose), proof);
-        let at = at.filter(|at| proven && now.since(*at) < limits::CHALLENGE_TTL).ok_or(Bad::Challenge)?;
+        let proven = equal(self.proof(begin).as_bytes(), proof.as_bytes());
+        let in_time = |at: &Timestamp| *at <= now && now.since(*at) < limits::CHALLENGE_TTL;
+        let at = at.filter(|at| proven && in_time(at)).ok_or(Bad::Challenge)?;
         let digest = sha256(&[b"portunus challenge", &data.challenge]);
         Ok(UsedChallenge { digest, expires_at: at.plus(limits::CHALLENGE_TTL) })
     }

@@ -2,13 +2,19 @@ use super::*;
 use crate::testing::World;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use ceremony::ChallengeKey;
 use ciborium::Value;
 use serde_json::json;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 const SITE: Site<'_> = Site { origin: "https://tools.example.com", rp_id: "tools.example.com" };
-const REGISTER: Challenge<'_> = Challenge { cookie: "the browser's cookie", purpose: "registration" };
-const SIGN_IN: Challenge<'_> = Challenge { cookie: "the browser's cookie", purpose: "sign in" };
+const COOKIE: &str = "the browser's cookie";
+static KEY: LazyLock<ChallengeKey> = LazyLock::new(|| ChallengeKey::new(&[1; 32]));
+static REGISTER: LazyLock<Challenge<'_>> =
+    LazyLock::new(|| Challenge { key: &KEY, cookie: COOKIE, purpose: "registration" });
+static SIGN_IN: LazyLock<Challenge<'_>> =
+    LazyLock::new(|| Challenge { key: &KEY, cookie: COOKIE, purpose: "sign in" });
 
 /// A device with one key, and everything that a hostile one could say.
 struct Device {
@@ -142,12 +148,21 @@ async fn a_challenge_is_good_once_in_its_own_browser_for_its_own_purpose_and_tim
     let once = SIGN_IN.make(world.now(), &world.rng);
     device.sign_in(&world, "webauthn.get", &once).await.unwrap();
     bad(device.sign_in(&world, "webauthn.get", &once).await);
-    let elsewhere = Challenge { cookie: "another cookie", ..SIGN_IN }.make(world.now(), &world.rng);
+    let elsewhere = Challenge { cookie: "another cookie", ..*SIGN_IN }.make(world.now(), &world.rng);
     bad(device.sign_in(&world, "webauthn.get", &elsewhere).await);
     bad(device.sign_in(&world, "webauthn.get", &REGISTER.make(world.now(), &world.rng)).await);
     for made_up in ["", "1795000000", "1795000000.00.x", "x.y.z"] {
         bad(device.sign_in(&world, "webauthn.get", made_up).await);
     }
+    // Made by the browser itself, which knows its cookie but not our key; or before its time.
+    let own = ChallengeKey::new(&[2; 32]);
+    let own = Challenge { key: &own, ..*SIGN_IN }.make(world.now(), &world.rng);
+    bad(device.sign_in(&world, "webauthn.get", &own).await);
+    let begin = format!("{}.00", world.now().as_secs());
+    let bare = format!("{begin}.{}", crate::csrf::proof(COOKIE, &format!("sign in {begin}")));
+    bad(device.sign_in(&world, "webauthn.get", &bare).await);
+    let early = SIGN_IN.make(world.now().plus(Duration::from_secs(1)), &world.rng);
+    bad(device.sign_in(&world, "webauthn.get", &early).await);
     let old = SIGN_IN.make(world.now(), &world.rng);
     world.clock.advance(limits::CHALLENGE_TTL);
     bad(device.sign_in(&world, "webauthn.get", &old).await);

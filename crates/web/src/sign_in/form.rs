@@ -50,7 +50,7 @@ impl SignInForm<'_> {
         };
         let troubled = login.parties().iter().filter(|party| party.problem().is_some());
         let down = troubled.map(|party| is_down(&party.provider().name, login.local)).collect();
-        let challenge = Challenge { cookie: &cookie, purpose: passkeys::SIGN_IN };
+        let challenge = Challenge { key: state.challenges(), cookie: &cookie, purpose: passkeys::SIGN_IN };
         let rp_id = passkeys::rp_id(issuer.as_str()).filter(|_| login.local);
         let template = SignInPage {
             passkey: rp_id.map(|rp_id| (rp_id, challenge.make(state.now(), &*state.rng()))),

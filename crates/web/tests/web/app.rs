@@ -15,6 +15,7 @@ use portunus_core::time::{Clock, Timestamp};
 use portunus_oauth::client::{DocumentFetcher, FetchError, Fetched};
 use portunus_oauth::config::Issuer;
 use portunus_oauth::dpop::Guard;
+use portunus_oauth::passkey::ceremony::ChallengeKey;
 use portunus_oauth::password;
 use portunus_web::{Login, Parts, State, admin_router, jwks, router, serve};
 use serde_json::{Value, json};
@@ -118,6 +119,7 @@ impl App {
             fetcher: Arc::new(Nowhere),
             trusted: Arc::new(Nowhere),
             dpop: Guard::new(&[1; 32], false),
+            challenges: ChallengeKey::new(&[1; 32]),
             login: Login::local(),
             jwks: jwks(&[7; 32]),
         });
