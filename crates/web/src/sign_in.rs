@@ -64,9 +64,12 @@ pub(crate) async fn visitor(state: &State, headers: &HeaderMap) -> Result<Option
     let Some(cookie) = cookies::find(headers, cookies::SESSION) else { return Ok(None) };
     let resolved = session::resolve(state.store(), state.now(), cookie).await;
     let signed_in = resolved.map_err(answer::store_trouble(state))?;
-    // Where built-in accounts may no longer sign in, they are no longer signed in either.
-    let local = state.login().local;
-    let signed_in = signed_in.filter(|signed_in| local || signed_in.user.issuer.is_some());
+    // Who may no longer sign in that way, at a provider that is gone or with a password, is no longer signed in either.
+    let login = state.login();
+    let signed_in = signed_in.filter(|signed_in| match &signed_in.session.sign_in.issuer {
+        Some(issuer) => login.with_issuer(issuer).is_some(),
+        None => login.local,
+    });
     Ok(signed_in.map(|signed_in| Visitor { signed_in, cookie: Secret::new(cookie.to_owned()) }))
 }
 

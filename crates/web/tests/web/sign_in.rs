@@ -1,8 +1,10 @@
 //! Signing in: no enumeration, no guessing, no fixation, no open redirect.
 
-use crate::app::{App, Browser, PASSWORD};
+use crate::app::{App, Browser, PASSWORD, Reply};
 use http::StatusCode;
+use portunus_core::document::Session;
 use portunus_core::limits;
+use portunus_core::store::{Batch, Store, list_all};
 use std::time::Duration;
 
 #[tokio::test]
@@ -192,4 +194,17 @@ async fn a_new_password_must_be_good_and_the_old_one_known() {
     assert!(other.get("/console/").await.body.contains("name=\"password\""), "every other one does not");
     let refused = Browser::of(&app).try_sign_in("/login", "ana", PASSWORD).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_session_of_a_provider_that_is_gone_is_none_any_more() {
+    let app = App::new().await;
+    let mut browser = Browser::of(&app);
+    browser.sign_in("ana").await;
+    let is_in = |reply: &Reply| !reply.body.contains("name=\"username\"");
+    assert!(is_in(&browser.get("/console/").await));
+    let mut session = list_all::<Session>(&*app.store, None).await.unwrap().remove(0).value;
+    session.sign_in.issuer = Some("https://removed.example".to_owned());
+    app.store.commit(Batch::new().upsert(&session)).await.unwrap();
+    assert!(!is_in(&browser.get("/console/").await));
 }
