@@ -54,6 +54,14 @@ fn legacy(method: &Method, uri: &http::Uri, message: &Value) -> Response<Body> {
             let done = json!({ "jsonrpc": "2.0", "id": id, "result": { "content": [] } });
             events(format!("data: {ask}\n\ndata: {done}\n\n"))
         }
+        // It answers this very call, after having acted.
+        "tools/call" if message["params"]["name"] == "fail" => {
+            plain(400, &json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32602, "message": "bad" } }))
+        }
+        // It answers no call: it does not know the session.
+        "tools/call" if message["params"]["name"] == "lose" => {
+            plain(400, &json!({ "jsonrpc": "2.0", "id": null, "error": { "code": -32000, "message": "?" } }))
+        }
         "tools/call" => plain(200, &json!({ "jsonrpc": "2.0", "id": id, "result": { "content": [] } })),
         "" | "notifications/initialized" | "notifications/cancelled" => plain(202, &Value::Null),
         _ => plain(
@@ -179,6 +187,17 @@ async fn a_parked_call_is_for_its_own_caller_the_same_call_and_once() {
     assert_eq!(done["result"]["resultType"], "complete", "{done}");
     assert_eq!(world.sent(|_, message| message["id"] == 99), 1);
     assert_eq!(world.call("ana", "greet", answer).await.0, 400, "it is good once");
+}
+
+#[tokio::test]
+async fn a_call_that_was_answered_is_not_sent_again() {
+    let world = World::new(false, Protocol::Auto);
+    assert_eq!(world.call("ana", "look", json!({})).await.1["result"]["resultType"], "complete");
+    let calls = |tool: &'static str| world.sent(move |_, message| message["params"]["name"] == tool);
+    assert_eq!(world.call("ana", "fail", json!({})).await.1["error"]["code"], -32602);
+    assert_eq!(calls("fail"), 1);
+    world.call("ana", "lose", json!({})).await;
+    assert_eq!(calls("lose"), 2, "an unknown session is made anew, once");
 }
 
 #[tokio::test]

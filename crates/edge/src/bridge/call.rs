@@ -299,14 +299,20 @@ pub(super) async fn read_head(answer: Response<Body>, fresh: bool) -> Result<Hea
     if status == StatusCode::ACCEPTED {
         return Ok(Headed::Elsewhere);
     }
-    // 404 says that the session is unknown (2025-11-25, Transports, Session Management); some servers say 400. A session
-    // that was only just made is not what they mean.
-    if !fresh && matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST) {
+    // 404 says that the session is unknown (2025-11-25, Transports, Session Management). A session that was only just made
+    // is not what is meant.
+    if !fresh && status == StatusCode::NOT_FOUND {
         return Ok(Headed::Next(Next::Gone));
     }
     let (head, body) = answer.into_parts();
     let whole = wire::whole(body).await?;
-    Ok(Headed::Next(match portunus_mcp::bridge::read(&whole) {
+    let message = portunus_mcp::bridge::read(&whole);
+    // Some servers say 400 instead. One that answers this very call has seen it, and it is not sent again.
+    let answered = matches!(&message, Ok(Incoming::Response(response)) if &*response.id != b"null");
+    if !fresh && status == StatusCode::BAD_REQUEST && !answered {
+        return Ok(Headed::Next(Next::Gone));
+    }
+    Ok(Headed::Next(match message {
         Ok(message) => Next::Message(message),
         Err(error) if status.is_success() => return Err(DialError::Broken(error.to_string())),
         Err(_) => Next::Answer(Box::new(Response::from_parts(head, portunus_core::dialer::full(whole)))),
