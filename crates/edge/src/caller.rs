@@ -237,14 +237,18 @@ impl Warm {
         });
     }
     /// A token that was removed before its end was revoked; one that is purged after it only ends: calls that it started
-    /// may finish.
+    /// may finish, and its entry stays while they do, so that a revocation of the grant or user still reaches them.
     fn drop_token(&mut self, hex: &str, now: Timestamp) {
-        let digest = Digest::try_from(hex.to_owned()).ok();
-        if let Some(known) = digest.and_then(|digest| self.by_token.remove(&digest))
-            && !known.expires_at.is_past(now)
-        {
+        let Ok(digest) = Digest::try_from(hex.to_owned()) else { return };
+        let Some(known) = self.by_token.get(&digest) else { return };
+        let ended = known.expires_at.is_past(now);
+        if ended && known.revoked.receiver_count() > 0 {
+            return;
+        }
+        if !ended {
             known.revoked.send_replace(true);
         }
+        self.by_token.remove(&digest);
     }
     fn room(&mut self, user: &UserName) -> Arc<Semaphore> {
         if self.rooms.len() >= limits::CACHED_CALLERS {

@@ -87,6 +87,24 @@ async fn a_stream_is_cut_when_its_grant_is_revoked() {
     assert!(sender.is_closed(), "the upstream is let go");
 }
 
+#[tokio::test]
+async fn a_stream_that_outlives_its_token_is_cut_when_its_grant_is_revoked() {
+    let world = World::new().await;
+    let (sender, answer) = events();
+    let answer = std::sync::Mutex::new(Some(answer));
+    world.upstream_does(move |_| Ok(answer.lock().unwrap().take().unwrap()));
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "look" } });
+    let mut body = world.send("/sales/mcp", &message).await.into_body();
+    world.purge_token().await;
+    sender.send(Ok(Bytes::from_static(b"data: 1\n\n"))).unwrap();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: 1\n\n", "it goes on");
+    assert_eq!(world.call("look", json!({})).await.status, 401, "nothing new is admitted");
+    let waiting = tokio::spawn(async move { text(body).await });
+    world.revoke().await;
+    assert!(waiting.await.unwrap().contains("revoked"));
+    assert_eq!(world.ends(), ["Revoked"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_is_kept_alive_and_then_ended_with_the_reason() {
     let world = World::new().await;

@@ -13,7 +13,7 @@ use portunus_core::limits::ServerLimits;
 use portunus_core::record::Record;
 use portunus_core::secret::Secret;
 use portunus_core::server::{Actor, Server, Upstream};
-use portunus_core::store::{self, Batch, Store};
+use portunus_core::store::{self, Batch, Expect, Store};
 use portunus_core::testing::{CountingRng, ManualClock, MemoryLedger, MemoryStore};
 use portunus_core::time::{Clock, Timestamp};
 use portunus_core::token::{self, TokenKind};
@@ -208,6 +208,13 @@ impl World {
         let found = store::load::<AccessToken>(&*self.store, &digest.hex()).await.unwrap().unwrap();
         let longer = AccessToken { expires_at: self.clock.now().plus(span), ..found.value };
         self.store.commit(Batch::new().update(&longer, found.version)).await.unwrap();
+    }
+    /// Its time is over, and the store was swept.
+    pub(crate) async fn purge_token(&self) {
+        let digest = token::digest(TokenKind::Access, &self.token).unwrap();
+        let found = store::load::<AccessToken>(&*self.store, &digest.hex()).await.unwrap().unwrap();
+        self.clock.advance(found.value.expires_at.since(self.clock.now()) + Duration::from_secs(1));
+        self.store.commit(Batch::new().delete::<AccessToken>(&digest.hex(), Expect::Any)).await.unwrap();
     }
     pub(crate) async fn approve(&self, id: &str) {
         let found = store::load::<Approval>(&*self.store, id).await.unwrap().unwrap();
