@@ -75,7 +75,7 @@ impl HttpDialer {
 impl Dialer for HttpDialer {
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, DialError> {
         // Another path than that of the server itself is one that the server named, at this same origin.
-        if request.uri().path() == "/mcp" {
+        if *request.uri() == *"/mcp" {
             *request.uri_mut() = self.path.clone();
         }
         *request.version_mut() = http::Version::HTTP_11;
