@@ -145,24 +145,30 @@ impl Inner {
                 return Err(DialError::Unreachable(String::from("it refused to start")));
             }
         };
-        let asking = exchange::ask(&child, call, None, takes_events);
-        if call.method != Method::Discover {
-            return asking.await;
+        if call.method == Method::Discover {
+            return discover(&child, call, takes_events).await;
         }
-        match timeout(limits::CHILD_DISCOVER_TIMEOUT, asking).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(DialError::Broken(_))) | Err(_) => Ok(not_modern(&child, call)),
-            Ok(Err(error)) => Err(error),
-        }
+        exchange::ask(&child, call, None, takes_events).await
     }
 }
 
 /// A program that knows only the handshake may say nothing to this question, or end. What a client needs to hear then is
-/// that it should begin with the handshake.
-fn not_modern(child: &Child, call: &Call) -> Response<Body> {
+/// that it should begin with the handshake. One that speaks this era, or at which others wait, is just slow: it is shared,
+/// so nobody's question may end it.
+async fn discover(child: &Arc<Child>, call: &Call, takes_events: bool) -> Answer {
+    match timeout(limits::CHILD_DISCOVER_TIMEOUT, exchange::ask(child, call, None, takes_events)).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(DialError::Broken(_))) if !child.table().has_given_a_result() => {}
+        Err(_) if child.table().is_untried() => {}
+        Ok(Err(error)) => return Err(error),
+        Err(_) => {
+            let waited = limits::CHILD_DISCOVER_TIMEOUT.as_secs();
+            return Err(DialError::Broken(format!("it did not answer server/discover within {waited} s")));
+        }
+    }
     child.stop();
     let text = "this server does not answer server/discover: begin with initialize";
-    json(StatusCode::BAD_REQUEST, answer::error(Some(&call.id), code::METHOD_NOT_FOUND, text, None))
+    Ok(json(StatusCode::BAD_REQUEST, answer::error(Some(&call.id), code::METHOD_NOT_FOUND, text, None)))
 }
 
 /// The whole body, or the reject of one that is too long.
@@ -198,4 +204,75 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderMap;
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    /// A shell script as a child, without a guard around it.
+    fn child(script: &str) -> Arc<Child> {
+        let argument = OsString::from(r#"-Ssh -c 'shift; exec "$@"'"#);
+        let guard = Guard { program: PathBuf::from("/usr/bin/env"), argument };
+        let program = Program {
+            command: ["sh", "-c", script].map(String::from).to_vec(),
+            environment: Default::default(),
+            directory: std::env::temp_dir(),
+            per: Per::Server,
+        };
+        Arc::new(Child::start(&guard, &ServerName::parse("files").unwrap(), &program).unwrap())
+    }
+
+    fn request(method: &'static str) -> Call {
+        let version = "2026-07-28";
+        let mut headers = HeaderMap::new();
+        let both = "application/json, text/event-stream";
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("accept", both),
+            ("mcp-protocol-version", version),
+            ("mcp-method", method),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":"a","method":"{method}","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientInfo":{{"name":"c","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
+        );
+        match message::read(&headers, &Bytes::from(body), &Bounds::default()) {
+            Ok(Message::Call(call)) => *call,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_not_answered_ends_only_a_child_that_nobody_needs() {
+        // The first request is answered, and no other.
+        let proven = child(
+            r#"read -r line; echo '{"jsonrpc":"2.0","id":1,"result":{}}'; while read -r line; do :; done"#,
+        );
+        exchange::ask(&proven, &request("tools/list"), None, true).await.unwrap();
+        let (busy, silent) =
+            (child("while read -r line; do :; done"), child("while read -r line; do :; done"));
+        let call = request("prompts/list");
+        let waits = exchange::ask(&busy, &call, None, true);
+        let discover_call = request("server/discover");
+        let asked = futures_util::future::join3(
+            discover(&proven, &discover_call, true),
+            discover(&busy, &discover_call, true),
+            discover(&silent, &discover_call, true),
+        );
+        let (of_proven, of_busy, of_silent) = tokio::select! {
+            biased;
+            _ = waits => panic!("the other caller's request was broken off"),
+            answers = asked => answers,
+        };
+        assert!(matches!(of_proven, Err(DialError::Broken(_))));
+        assert!(matches!(of_busy, Err(DialError::Broken(_))));
+        assert_eq!(of_silent.unwrap().status(), StatusCode::BAD_REQUEST);
+        timeout(Duration::from_secs(30), silent.gone()).await.unwrap();
+        assert!(proven.end().is_none() && busy.end().is_none());
+    }
 }

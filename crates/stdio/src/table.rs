@@ -99,6 +99,8 @@ pub(crate) struct Table {
     /// Ids of the child's requests that a client may still answer, the oldest first.
     questions: VecDeque<String>,
     output: Arc<Budget>,
+    /// The child has answered a request with a result.
+    result_given: bool,
 }
 
 impl Table {
@@ -111,6 +113,7 @@ impl Table {
             subscribed: HashMap::new(),
             questions: VecDeque::new(),
             output: Budget::new(limits::CHILD_OUTPUT_BYTES),
+            result_given: false,
         }
     }
 
@@ -205,6 +208,16 @@ impl Table {
         !self.pending.is_empty() || !self.streams.is_empty()
     }
 
+    /// Whether the child has ever answered with a result, so that it speaks the era it is asked in.
+    pub(crate) fn has_given_a_result(&self) -> bool {
+        self.result_given
+    }
+
+    /// Whether the child has never given a result, and nobody waits for one.
+    pub(crate) fn is_untried(&self) -> bool {
+        !self.result_given && !self.is_busy()
+    }
+
     /// Whether a client may answer this request of the child; once.
     pub(crate) fn take_question(&mut self, id: &[u8]) -> bool {
         let Some(at) = self.questions.iter().position(|question| question.as_bytes() == id) else {
@@ -237,6 +250,7 @@ impl Table {
     }
 
     fn answer(&mut self, line: &Bytes, answer: Answer) {
+        self.result_given |= answer.error.is_none();
         // An answer that nobody waits for any more.
         let Some(Pending { asking, abandoned: None }) = self.pending.remove(&answer.number) else { return };
         let places = answer.subscription.into_iter().chain([answer.at]).map(|at| (at, &asking.id[..]));
