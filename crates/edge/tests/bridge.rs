@@ -8,22 +8,31 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use portunus_core::dialer::{self, Body, DialError, Dialer};
 use portunus_core::digest::{Digest, sha256};
+use portunus_core::limits;
 use portunus_core::testing::CountingRng;
 use portunus_edge::bridge::{Bridge, Origin, Protocol};
 use portunus_mcp::message::Era;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// A legacy server whose tool `greet` asks for a name, and a modern one that only says what it is.
 struct Upstream {
     modern: bool,
+    /// Whether it keeps everybody waiting.
+    silent: AtomicBool,
     seen: Mutex<Vec<(Method, String, HeaderMap, Value)>>,
 }
 
 #[async_trait]
 impl Dialer for Upstream {
     async fn send(&self, request: Request<Body>) -> Result<Response<Body>, DialError> {
+        if self.silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let (head, body) = request.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let message: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -103,7 +112,8 @@ fn caller(name: &str) -> Digest {
 
 impl World {
     fn new(is_modern: bool, protocol: Protocol) -> Self {
-        let upstream = Arc::new(Upstream { modern: is_modern, seen: Mutex::default() });
+        let upstream =
+            Arc::new(Upstream { modern: is_modern, silent: AtomicBool::new(false), seen: Mutex::default() });
         let base = Some("http://here.example/mcp".parse().unwrap());
         let bridge = Bridge::new(upstream.clone(), protocol, base, Arc::new(CountingRng::default()));
         Self { upstream, bridge, revoked: watch::Sender::new(false) }
@@ -216,6 +226,25 @@ async fn callers_do_not_share_a_session_and_it_is_made_once() {
         assert!(headers["authorization"].to_str().unwrap().starts_with("upstream credential"));
         assert_eq!(headers.get("mcp-name"), None, "headers of the other era stay behind");
     }
+}
+
+#[tokio::test]
+async fn handshakes_that_nobody_waits_for_any_more_leave_room_for_others() {
+    let world = World::new(false, Protocol::Legacy);
+    let declaring = |number: usize| {
+        json!({ "_meta": { "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": { "experimental": { number.to_string(): {} } } } })
+    };
+    world.upstream.silent.store(true, Ordering::SeqCst);
+    for number in 0..=limits::BRIDGED_SESSIONS.1 {
+        let call = || world.call("ana", "look", declaring(number));
+        // The second waits for the handshake of the first.
+        let both = async { tokio::join!(call(), call()) };
+        assert!(timeout(Duration::from_millis(5), both).await.is_err(), "{number} waits");
+    }
+    world.upstream.silent.store(false, Ordering::SeqCst);
+    let (_, done) = world.call("ana", "look", declaring(99)).await;
+    assert_eq!(done["result"]["resultType"], "complete", "{done}");
 }
 
 #[tokio::test]

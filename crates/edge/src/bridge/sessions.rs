@@ -21,10 +21,11 @@ pub(super) struct Sessions(Mutex<HashMap<Key, Slot>>);
 
 impl Sessions {
     /// The place for a session; `None` when there is no room for another one.
-    fn slot(&self, key: Key) -> Option<Slot> {
+    fn place(&self, key: Key) -> Option<Place<'_>> {
+        let place = |slot: Slot| Place { sessions: self, key, slot };
         let mut slots = lock(&self.0);
         if let Some(slot) = slots.get(&key) {
-            return Some(slot.clone());
+            return Some(place(slot.clone()));
         }
         let own = slots.keys().filter(|other| other.caller == key.caller).count();
         if own >= limits::BRIDGED_SESSIONS.1 {
@@ -33,7 +34,7 @@ impl Sessions {
         if slots.len() >= limits::BRIDGED_SESSIONS.0 {
             evict(&mut slots, |_| true)?;
         }
-        Some(slots.entry(key).or_default().clone())
+        Some(place(slots.entry(key).or_default().clone()))
     }
 
     /// Forgets a session, unless another one has taken its place.
@@ -49,8 +50,7 @@ impl Sessions {
 
     /// Ends all that are not in use; the others end when they are idle.
     pub(super) fn end_idle(&self) {
-        let slots: Vec<Slot> = lock(&self.0).values().cloned().collect();
-        for slot in slots {
+        for slot in lock(&self.0).values() {
             if let Ok(held) = slot.try_lock()
                 && let Some(session) = held.as_ref().filter(|session| session.idle_since().is_some())
             {
@@ -58,11 +58,25 @@ impl Sessions {
             }
         }
     }
+}
 
-    fn vacate(&self, key: &Key) {
-        let mut slots = lock(&self.0);
-        if slots.get(key).is_some_and(|slot| slot.try_lock().is_ok_and(|held| held.is_none())) {
-            slots.remove(key);
+/// Somebody's interest in a slot. The last one to lose it gives up a slot without a session, whatever became of the
+/// handshake: a request may be dropped at any time.
+struct Place<'a> {
+    sessions: &'a Sessions,
+    key: Key,
+    slot: Slot,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut slots = lock(&self.sessions.0);
+        // Under the lock, so that of two who leave at the same time one sees that nobody is left.
+        drop(std::mem::take(&mut self.slot));
+        if let Some(slot) = slots.get_mut(&self.key).and_then(Arc::get_mut)
+            && slot.get_mut().as_ref().is_none_or(|session| session.is_over())
+        {
+            slots.remove(&self.key);
         }
     }
 }
@@ -91,8 +105,8 @@ pub(super) async fn session(
 ) -> Result<(Arc<Session>, bool), Failure> {
     let capabilities = sha256(&[call.client_capabilities.as_deref().unwrap_or_default()]);
     let key = Key { caller: origin.caller, capabilities };
-    let slot = bridge.sessions.slot(key).ok_or(DialError::Busy)?;
-    let mut held = slot.lock().await;
+    let place = bridge.sessions.place(key).ok_or(DialError::Busy)?;
+    let mut held = place.slot.lock().await;
     if let Some(session) = held.as_ref().filter(|session| !session.is_over()) {
         session.touch(headers, origin.revocation.clone());
         return Ok((session.clone(), false));
@@ -115,15 +129,7 @@ pub(super) async fn session(
             Err(failure) => Err(failure),
         },
     };
-    let session = made.inspect_err(|_| bridge.eras.doubt());
-    let session = match session {
-        Ok(session) => session,
-        Err(failure) => {
-            drop(held);
-            bridge.sessions.vacate(&key);
-            return Err(failure);
-        }
-    };
+    let session = made.inspect_err(|_| bridge.eras.doubt())?;
     *held = Some(session.clone());
     tokio::spawn(keep(Arc::downgrade(bridge), session.clone()));
     Ok((session, true))
