@@ -393,6 +393,8 @@ pub const CHILD_GRACE: Duration = Duration::from_secs(2);
 pub const CHILD_IDLE: Duration = Duration::from_secs(10 * 60);
 /// An answer that nobody waits for any more: the child is told to give up after that.
 pub const CHILD_ABANDONED: Duration = Duration::from_secs(10 * 60);
+/// Of those that nobody waits for any more, those of one caller at one child; the oldest is given up.
+pub const CHILD_ABANDONED_PER_CALLER: usize = 32;
 /// Legacy sessions with the children of one server.
 pub const CHILD_SESSIONS: usize = 10_000;
 /// Of these, those of one caller; the one that was not used for the longest time makes room.

@@ -3,6 +3,7 @@
 use crate::budget::Budget;
 use crate::child::Child;
 use crate::message::{part_of, splice};
+use crate::sessions::Session;
 use crate::table::{Asking, Item, Reader, SessionId};
 use bytes::Bytes;
 use futures_util::stream;
@@ -20,14 +21,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 pub(crate) async fn ask(
     child: &Arc<Child>,
     call: &Call,
-    session: Option<SessionId>,
+    session: Option<&Session>,
     takes_events: bool,
 ) -> Result<Response<Body>, DialError> {
     let (sender, receiver) = unbounded_channel();
     let asking = Asking {
         id: call.id.clone(),
         token: call.progress_token.clone(),
-        session,
+        session: session.map(|session| session.id.clone()),
+        caller: session.map(|session| session.owner),
         reader: Reader::new(sender),
         takes_events,
     };
@@ -106,7 +108,12 @@ impl Drop for Waiting {
                 }
             }
             // A connection that is lost is not (2025-11-25, Transports).
-            Era::Legacy => self.child.table().abandon(self.number),
+            Era::Legacy => {
+                let given_up = self.child.table().abandon(self.number);
+                if let Some(number) = given_up {
+                    let _ = self.child.say(cancelled(number));
+                }
+            }
         }
     }
 }

@@ -60,7 +60,7 @@ pub(crate) async fn call(server: &Inner, caller: Digest, headers: &HeaderMap, ca
         }
         _ => {}
     }
-    exchange::ask(&child, call, Some(session.id), takes_events(headers)).await
+    exchange::ask(&child, call, Some(&session), takes_events(headers)).await
 }
 
 /// Begins a session. The child answers the handshake once; every session gets what it said.

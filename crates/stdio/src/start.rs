@@ -64,6 +64,7 @@ async fn initialize(child: &Child, params: &[u8]) -> Result<(), Failed> {
         id: Bytes::from_static(b"0"),
         token: None,
         session: None,
+        caller: None,
         reader: Reader::new(sender),
         takes_events: false,
     };

@@ -17,6 +17,7 @@
 use crate::budget::{Budget, Held};
 use crate::message::{self, Answer, Notification, Said, splice};
 use bytes::Bytes;
+use portunus_core::digest::Digest;
 use portunus_core::limits;
 use portunus_core::server::Per;
 use portunus_mcp::answer;
@@ -65,6 +66,8 @@ pub(crate) struct Asking {
     /// Its progress token as its client wrote it.
     pub(crate) token: Option<Bytes>,
     pub(crate) session: Option<SessionId>,
+    /// Whose it is, legacy only.
+    pub(crate) caller: Option<Digest>,
     pub(crate) reader: Reader,
     /// Its client takes events before the answer.
     pub(crate) takes_events: bool,
@@ -75,7 +78,7 @@ impl Asking {
     pub(crate) fn unheard() -> Self {
         let (sender, _) = unbounded_channel();
         let reader = Reader::new(sender);
-        Self { id: Bytes::new(), token: None, session: None, reader, takes_events: false }
+        Self { id: Bytes::new(), token: None, session: None, caller: None, reader, takes_events: false }
     }
 }
 
@@ -133,11 +136,19 @@ impl Table {
         self.pending.remove(&number).is_some()
     }
 
-    /// The same, but the child may go on with it: it still counts among those that wait.
-    pub(crate) fn abandon(&mut self, number: u64) {
-        if let Some(pending) = self.pending.get_mut(&number) {
-            pending.abandoned = Some(Instant::now());
-        }
+    /// The same, but the child may go on with it: it still counts among those that wait. A caller who has left too many
+    /// behind gives the oldest up, whose number is returned.
+    pub(crate) fn abandon(&mut self, number: u64) -> Option<u64> {
+        let pending = self.pending.get_mut(&number)?;
+        pending.abandoned = Some(Instant::now());
+        let caller = pending.asking.caller?;
+        let left = self.pending.iter().filter(|(_, pending)| pending.asking.caller == Some(caller));
+        let left = left.filter_map(|(number, pending)| Some((pending.abandoned?, *number)));
+        let (count, oldest) = left.fold((0, None), |(count, oldest), one| {
+            (count + 1, Some(oldest.map_or(one, |oldest| one.min(oldest))))
+        });
+        let (_, oldest) = oldest.filter(|_| count > limits::CHILD_ABANDONED_PER_CALLER)?;
+        self.pending.remove(&oldest).map(|_| oldest)
     }
 
     /// Takes out those that were abandoned long ago.
@@ -352,3 +363,26 @@ impl Table {
 /// A line that is no JSON-RPC message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoMessage;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portunus_core::digest::sha256;
+
+    #[test]
+    fn calls_that_one_caller_leaves_behind_do_not_fill_a_child() {
+        let mut table = Table::new(Per::Server);
+        let of = |caller: &str| Asking { caller: Some(sha256(&[caller.as_bytes()])), ..Asking::unheard() };
+        let bobs = table.ask(of("bob")).unwrap();
+        assert_eq!(table.abandon(bobs), None);
+        let mut left = VecDeque::new();
+        for _ in 0..limits::CHILD_REQUESTS * 2 {
+            let number = table.ask(of("ana")).unwrap();
+            left.push_back(number);
+            let oldest = (left.len() > limits::CHILD_ABANDONED_PER_CALLER).then(|| left.pop_front().unwrap());
+            assert_eq!(table.abandon(number), oldest);
+        }
+        assert!(table.forget(bobs));
+        assert_eq!(table.pending.len(), limits::CHILD_ABANDONED_PER_CALLER);
+    }
+}
