@@ -178,6 +178,8 @@ pub const DPOP_AGE: Duration = Duration::from_secs(120);
 pub const DPOP_NONCE_AGE: Duration = Duration::from_secs(5 * 60);
 /// Proofs remembered in one span of their age; further ones are refused.
 pub const DPOP_PROOFS: usize = 200_000;
+/// Of these, how many one user, or at the token endpoint one key, may take up: more than a hundred a second.
+pub const DPOP_PROOFS_EACH: usize = DPOP_PROOFS / 10;
 /// Bytes of an assertion of a platform or identity provider.
 pub const FOREIGN_ASSERTION_BYTES: usize = 16 * KIB;
 /// Longest life of a platform's token for a workload.

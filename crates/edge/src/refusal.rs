@@ -23,6 +23,9 @@ pub enum Refusal {
     /// No token, or one that proves nothing.
     #[error("{0}")]
     Unauthorized(Unauthorized),
+    /// The token's proof is good, but as many are remembered as may be.
+    #[error("too many DPoP proofs at the moment; nothing was sent. Try again shortly")]
+    Proofs,
     /// The body could not be read within its bounds.
     #[error(transparent)]
     Body(#[from] crate::body::BadBody),
@@ -162,6 +165,7 @@ impl Refusal {
             Self::NoServer(_) => "no_server",
             Self::MethodNotAllowed => "http_method",
             Self::Unauthorized(_) => "unauthorized",
+            Self::Proofs => "proofs",
             Self::Body(_) => "body",
             Self::Message(_) => "message",
             Self::NoSession => "session",

@@ -55,6 +55,11 @@ pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
             response
         }
         Refusal::Unauthorized(why) => challenge(why, place),
+        // No challenge: there is nothing wrong with token and proof, and no other token would help.
+        Refusal::Proofs => retry_later(rpc(
+            StatusCode::SERVICE_UNAVAILABLE,
+            answer::error(None, code::UNAVAILABLE, &refusal.to_string(), None),
+        )),
         Refusal::StepUp(needs) => step_up::refuse(needs, place, code::REFUSED),
         Refusal::Revoked => challenge(&Unauthorized::Invalid, place),
         Refusal::Body(bad) => {

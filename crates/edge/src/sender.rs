@@ -5,6 +5,7 @@ use crate::caller::{Borne, Known};
 use crate::refusal::{Refusal, Unauthorized};
 use http::{HeaderMap, Request};
 use portunus_core::caller::Confirmation;
+use portunus_core::digest::{Digest, sha256};
 use portunus_core::peer::ClientCertificate;
 use portunus_core::time::Timestamp;
 use portunus_oauth::dpop::{self, DpopError, Expected, Guard};
@@ -23,7 +24,7 @@ pub enum Scheme {
 /// is refused as `Bearer`: otherwise whoever stole it would simply leave the proof out.
 ///
 /// # Errors
-/// [`Refusal::Unauthorized`].
+/// [`Refusal::Unauthorized`]; [`Refusal::Proofs`].
 pub fn check<B>(
     guard: &Guard,
     public_url: &str,
@@ -46,7 +47,13 @@ pub fn check<B>(
                 key: Some(key),
                 now,
             };
-            prove(guard, request.headers(), &expected).map_err(Unauthorized::Proof).map(|()| known)
+            // Its user's share, since one user may have as many keys as they like.
+            let holder = sha256(&[known.caller.user.as_str().as_bytes()]);
+            match prove(guard, request.headers(), &expected, holder) {
+                Ok(()) => Ok(known),
+                Err(DpopError::Full) => return Err(Refusal::Proofs),
+                Err(error) => Err(Unauthorized::Proof(error)),
+            }
         }
         (Some(Confirmation::Certificate(thumbprint)), Scheme::Bearer) => {
             let shown = ClientCertificate::of(request.extensions());
@@ -58,9 +65,14 @@ pub fn check<B>(
     .map_err(Refusal::Unauthorized)
 }
 
-fn prove(guard: &Guard, headers: &HeaderMap, expected: &Expected<'_>) -> Result<(), DpopError> {
+fn prove(
+    guard: &Guard,
+    headers: &HeaderMap,
+    expected: &Expected<'_>,
+    holder: Digest,
+) -> Result<(), DpopError> {
     let mut proofs = headers.get_all(dpop::HEADER).iter();
     let (Some(proof), None) = (proofs.next(), proofs.next()) else { return Err(DpopError::Missing) };
     let proven = dpop::verify(proof.to_str().map_err(|_| DpopError::Malformed)?, expected)?;
-    guard.take(&proven, expected.now)
+    guard.take(&proven, holder, expected.now)
 }

@@ -11,7 +11,7 @@ use portunus_core::time::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use url::Url;
@@ -225,13 +225,31 @@ impl Guard {
         if used.holds(&proven.id) { Err(DpopError::Replayed) } else { Ok(()) }
     }
 
-    /// Takes a good proof, once.
+    /// Takes a good proof, once, out of the share of whoever sent it.
     ///
     /// # Errors
     /// As [`Guard::check`], or when too many are remembered already.
-    pub fn take(&self, proven: &Proven, now: Timestamp) -> Result<(), DpopError> {
+    pub fn take(&self, proven: &Proven, holder: Digest, now: Timestamp) -> Result<(), DpopError> {
         self.check(proven, now)?;
-        self.used().take(proven.id, now)
+        self.used().take(proven.id, holder, now)
+    }
+
+    /// As [`Guard::take`], out of the share of the proof's key, but given back unless it is kept.
+    ///
+    /// # Errors
+    /// As [`Guard::take`].
+    pub(crate) fn reserve(&self, proven: &Proven, now: Timestamp) -> Result<Reserved<'_>, DpopError> {
+        self.take(proven, proven.key, now)?;
+        Ok(Reserved { guard: self, id: proven.id, holder: proven.key, kept: false })
+    }
+
+    /// Takes up the whole share of a key.
+    #[cfg(test)]
+    pub(crate) fn fill(&self, holder: Digest, now: Timestamp) {
+        let mut used = self.used();
+        for n in 0..limits::DPOP_PROOFS_EACH {
+            used.take(sha256(&[&holder.0, &n.to_be_bytes()]), holder, now).unwrap();
+        }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -258,6 +276,29 @@ impl Guard {
 
 const NONCE_TAG_BYTES: usize = 16;
 
+/// A proof that is used up once what it is for has happened.
+pub(crate) struct Reserved<'a> {
+    guard: &'a Guard,
+    id: Digest,
+    holder: Digest,
+    kept: bool,
+}
+
+impl Reserved<'_> {
+    /// It has happened.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.guard.used().give_back(&self.id, &self.holder);
+        }
+    }
+}
+
 /// The proofs of this span of time and of the one before. A span is as long as a proof is good, so that whatever has been
 /// dropped would be refused for its age.
 #[derive(Default)]
@@ -265,6 +306,8 @@ struct Used {
     since: Timestamp,
     present: HashSet<Digest>,
     past: HashSet<Digest>,
+    /// How many of the present ones are whose.
+    shares: HashMap<Digest, usize>,
 }
 
 impl Used {
@@ -277,23 +320,37 @@ impl Used {
         let age = now.since(self.since);
         if age >= span {
             self.past = std::mem::take(&mut self.present);
+            self.shares.clear();
             if age >= span * 2 {
                 self.past.clear();
             }
             self.since = now;
         }
     }
-    fn take(&mut self, id: Digest, now: Timestamp) -> Result<(), DpopError> {
+    fn take(&mut self, id: Digest, holder: Digest, now: Timestamp) -> Result<(), DpopError> {
         self.turn(now);
         if self.holds(&id) {
             return Err(DpopError::Replayed);
         }
-        // What cannot be remembered cannot be admitted.
-        if self.present.len() >= limits::DPOP_PROOFS {
+        // What cannot be remembered cannot be admitted; a share of the room keeps one from shutting out all others.
+        let share = self.shares.get(&holder).copied().unwrap_or_default();
+        if self.present.len() >= limits::DPOP_PROOFS || share >= limits::DPOP_PROOFS_EACH {
             return Err(DpopError::Full);
         }
+        self.shares.insert(holder, share + 1);
         self.present.insert(id);
         Ok(())
+    }
+    fn give_back(&mut self, id: &Digest, holder: &Digest) {
+        if self.present.remove(id)
+            && let Some(share) = self.shares.get_mut(holder)
+        {
+            *share = share.saturating_sub(1);
+            if *share == 0 {
+                self.shares.remove(holder);
+            }
+        }
+        self.past.remove(id);
     }
 }
 

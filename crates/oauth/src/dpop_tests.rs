@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 const URL: &str = "https://tools.example.com/sales/mcp";
 const TOKEN: &str = "ptn_at_the-token";
 const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+const ME: Digest = Digest([1; 32]);
 
 fn expected() -> Expected<'static> {
     Expected { method: "POST", url: URL, access_token: Some(TOKEN), key: None, now: NOW }
@@ -177,42 +178,71 @@ fn proven(guard_nonce: Option<String>, jti: &str) -> Proven {
 fn a_proof_is_taken_once_for_as_long_as_it_is_good() {
     let guard = Guard::new(&[7; 32], false);
     let one = proven(None, "one");
-    assert_eq!(guard.take(&one, NOW), Ok(()));
+    assert_eq!(guard.take(&one, ME, NOW), Ok(()));
     let span = limits::DPOP_AGE + limits::SIGNED_ASSERTION_SKEW;
     for later in [Duration::ZERO, Duration::from_secs(1), span - Duration::from_millis(1)] {
         // Others come in between and make the sets change places.
-        assert_eq!(guard.take(&proven(None, &format!("{later:?}")), NOW.plus(later)), Ok(()));
-        assert_eq!(guard.take(&one, NOW.plus(later)), Err(DpopError::Replayed), "{later:?}");
+        assert_eq!(guard.take(&proven(None, &format!("{later:?}")), ME, NOW.plus(later)), Ok(()));
+        assert_eq!(guard.take(&one, ME, NOW.plus(later)), Err(DpopError::Replayed), "{later:?}");
     }
-    assert_eq!(guard.take(&proven(None, "later"), NOW.plus(span)), Ok(()));
+    assert_eq!(guard.take(&proven(None, "later"), ME, NOW.plus(span)), Ok(()));
     assert_eq!(
-        guard.take(&one, NOW.plus(span)),
+        guard.take(&one, ME, NOW.plus(span)),
         Err(DpopError::Replayed),
         "still remembered in the past set"
     );
-    assert_eq!(guard.take(&one, NOW.plus(span * 2)), Ok(()), "by now its age alone refuses it");
+    assert_eq!(guard.take(&one, ME, NOW.plus(span * 2)), Ok(()), "by now its age alone refuses it");
 }
 
 #[test]
 fn memory_is_bounded_and_what_cannot_be_remembered_is_refused() {
     let mut used = Used::default();
     for n in 0..limits::DPOP_PROOFS {
-        assert_eq!(used.take(sha256(&[&n.to_be_bytes()]), NOW), Ok(()));
+        let holder = sha256(&[&(n / limits::DPOP_PROOFS_EACH).to_be_bytes()]);
+        assert_eq!(used.take(sha256(&[&n.to_be_bytes()]), holder, NOW), Ok(()));
     }
-    assert_eq!(used.take(sha256(&[b"one more"]), NOW), Err(DpopError::Full));
+    assert_eq!(used.take(sha256(&[b"one more"]), ME, NOW), Err(DpopError::Full));
     let span = limits::DPOP_AGE + limits::SIGNED_ASSERTION_SKEW;
-    assert_eq!(used.take(sha256(&[b"one more"]), NOW.plus(span)), Ok(()));
+    assert_eq!(used.take(sha256(&[b"one more"]), ME, NOW.plus(span)), Ok(()));
+}
+
+#[test]
+fn one_who_sends_too_many_proofs_shuts_out_nobody_else() {
+    let guard = Guard::new(&[7; 32], false);
+    guard.fill(ME, NOW);
+    assert_eq!(guard.take(&proven(None, "mine"), ME, NOW), Err(DpopError::Full));
+    assert_eq!(guard.take(&proven(None, "another's"), Digest([2; 32]), NOW), Ok(()));
+    let span = limits::DPOP_AGE + limits::SIGNED_ASSERTION_SKEW;
+    assert_eq!(guard.take(&proven(None, "mine"), ME, NOW.plus(span)), Ok(()));
+}
+
+#[test]
+fn a_reserved_proof_is_good_for_nobody_else_and_is_used_up_only_when_kept() {
+    let guard = Guard::new(&[7; 32], false);
+    let one = proven(None, "one");
+    let place = guard.reserve(&one, NOW).unwrap();
+    assert_eq!(guard.take(&one, ME, NOW), Err(DpopError::Replayed));
+    drop(place);
+    assert!(guard.used().shares.is_empty() && guard.used().present.is_empty());
+    // Its span may end in between.
+    let span = limits::DPOP_AGE + limits::SIGNED_ASSERTION_SKEW;
+    let place = guard.reserve(&one, NOW).unwrap();
+    assert_eq!(guard.take(&proven(None, "later"), ME, NOW.plus(span)), Ok(()));
+    drop(place);
+    assert!(guard.used().past.is_empty());
+    guard.reserve(&one, NOW.plus(span)).unwrap().keep();
+    assert_eq!(guard.take(&one, ME, NOW.plus(span)), Err(DpopError::Replayed));
 }
 
 #[test]
 fn a_nonce_is_ours_and_fresh_or_none() {
     let (guard, other) = (Guard::new(&[7; 32], true), Guard::new(&[8; 32], true));
-    let Err(DpopError::Nonce(nonce)) = guard.take(&proven(None, "a"), NOW) else {
+    let Err(DpopError::Nonce(nonce)) = guard.take(&proven(None, "a"), ME, NOW) else {
         panic!("a nonce is demanded")
     };
-    assert_eq!(guard.take(&proven(Some(nonce.clone()), "a"), NOW), Ok(()));
+    assert_eq!(guard.take(&proven(Some(nonce.clone()), "a"), ME, NOW), Ok(()));
     let last = NOW.plus(limits::DPOP_NONCE_AGE - Duration::from_secs(1));
-    assert_eq!(guard.take(&proven(Some(nonce.clone()), "b"), last), Ok(()));
+    assert_eq!(guard.take(&proven(Some(nonce.clone()), "b"), ME, last), Ok(()));
     let mut forged = nonce.clone().into_bytes();
     forged[3] ^= 1;
     for (bad, at) in [
@@ -223,10 +253,10 @@ fn a_nonce_is_ours_and_fresh_or_none() {
         (String::new(), NOW),
         ("AAAA".to_owned(), NOW),
     ] {
-        let refused = guard.take(&proven(Some(bad.clone()), "c"), at);
+        let refused = guard.take(&proven(Some(bad.clone()), "c"), ME, at);
         assert!(matches!(refused, Err(DpopError::Nonce(_))), "{bad}");
     }
     // Where none is demanded, a wrong one is still no nonce.
     let lax = Guard::new(&[7; 32], false);
-    assert!(matches!(lax.take(&proven(Some(other.nonce(NOW)), "d"), NOW), Err(DpopError::Nonce(_))));
+    assert!(matches!(lax.take(&proven(Some(other.nonce(NOW)), "d"), ME, NOW), Err(DpopError::Nonce(_))));
 }

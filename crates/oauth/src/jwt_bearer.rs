@@ -38,7 +38,7 @@ const WORKLOAD: &str = "workload";
 pub(crate) async fn redeem(
     ports: &Ports<'_>,
     request: &Request<'_>,
-    shown: &Shown,
+    shown: &Shown<'_>,
 ) -> Result<Issued, OAuthError> {
     let text = request.form.require("assertion")?;
     let claimed = foreign::claimed(text).map_err(|error| bad(error.to_string()))?;

@@ -2,7 +2,7 @@
 //! (RFC 9449 section 5, RFC 8705 section 3).
 
 use crate::client_auth::Authenticated;
-use crate::dpop::{self, DpopError, Expected, Proven};
+use crate::dpop::{self, DpopError, Expected, Reserved};
 use crate::endpoint::Request;
 use crate::error::{ErrorCode, OAuthError};
 use crate::ports::Ports;
@@ -10,26 +10,28 @@ use portunus_core::caller::Confirmation;
 use portunus_core::digest::Digest;
 
 /// What a request has shown.
-pub(crate) struct Shown {
-    dpop: Option<Proven>,
+pub(crate) struct Shown<'a> {
+    /// The key of a proof, and the proof's place among those that are used up.
+    dpop: Option<(Digest, Reserved<'a>)>,
     certificate: Option<Digest>,
 }
 
-/// Checks what a request to the token endpoint shows of keys. Whatever it shows must be right.
-pub(crate) fn shown(ports: &Ports<'_>, request: &Request<'_>) -> Result<Shown, OAuthError> {
+/// Checks what a request to the token endpoint shows of keys. Whatever it shows must be right. A proof has its place from
+/// here on: whoever finds none is turned away before anything is redeemed, and can simply ask again.
+pub(crate) fn shown<'a>(ports: &Ports<'_>, request: &Request<'a>) -> Result<Shown<'a>, OAuthError> {
     let certificate = request.keys.certificate.map(|certificate| certificate.thumbprint);
     let Some(proof) = request.keys.dpop else { return Ok(Shown { dpop: None, certificate }) };
     let url = request.issuer.endpoint("/oauth/token");
     let expected = Expected { method: "POST", url: &url, access_token: None, key: None, now: ports.now };
     let proven = dpop::verify(proof, &expected)?;
-    request.keys.guard.check(&proven, ports.now)?;
-    Ok(Shown { dpop: Some(proven), certificate })
+    let place = request.keys.guard.reserve(&proven, ports.now)?;
+    Ok(Shown { dpop: Some((proven.key, place)), certificate })
 }
 
-impl Shown {
+impl Shown<'_> {
     /// The key of a proof that was sent for this purpose; a certificate is shown by the connection, for whatever purpose.
     pub(crate) fn bound(&self) -> Option<Confirmation> {
-        self.dpop.as_ref().map(|proven| Confirmation::Dpop(proven.key))
+        self.dpop.as_ref().map(|(key, _)| Confirmation::Dpop(*key))
     }
 
     /// Binds a client to what it has shown, as it registered.
@@ -49,11 +51,10 @@ impl Shown {
         Ok(client.bind(bound))
     }
 
-    /// Uses the proof up.
-    pub(crate) fn spend(&self, ports: &Ports<'_>, request: &Request<'_>) -> Result<(), OAuthError> {
-        match &self.dpop {
-            Some(proven) => Ok(request.keys.guard.take(proven, ports.now)?),
-            None => Ok(()),
+    /// Uses the proof up; one that leads to nothing leaves nothing behind.
+    pub(crate) fn spend(self) {
+        if let Some((_, place)) = self.dpop {
+            place.keep();
         }
     }
 }

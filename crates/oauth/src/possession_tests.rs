@@ -8,6 +8,7 @@ use crate::testing::{World, encode};
 use crate::token::{self, Issued};
 use data_encoding::BASE64URL_NOPAD;
 use portunus_core::document::Client;
+use portunus_core::limits;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::store::{Batch, Store, load};
 use serde_json::json;
@@ -88,6 +89,40 @@ async fn a_proof_leads_to_tokens_once_and_is_about_this_endpoint() {
     }
     // The code was not spent by any of this.
     assert!(ask(&world, &next, Some(&proof(&world, &mine, "2")), None).await.is_ok());
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_for_a_proof_nothing_is_redeemed() {
+    let world = World::new().await;
+    let mine = Signer::ed25519();
+    let code = world.redemption(&world.code().await);
+    let issued = ask(&world, &code, Some(&proof(&world, &mine, "1")), None).await.unwrap();
+    let Some(Confirmation::Dpop(key)) = bound(&world, &issued).await else { panic!("bound") };
+    let refreshing = world.refreshing(issued.refresh_token.as_ref().unwrap().expose());
+    let span = limits::DPOP_AGE + limits::SIGNED_ASSERTION_SKEW;
+    world.clock.advance(span);
+    world.guard.fill(key, world.now());
+    let refused = ask(&world, &refreshing, Some(&proof(&world, &mine, "2")), None).await.unwrap_err();
+    assert_eq!((refused, refused.status()), (ErrorCode::TemporarilyUnavailable, 503));
+    // Others are not touched by it, and the refresh token is not spent.
+    let other = world.redemption(&world.code().await);
+    assert!(ask(&world, &other, Some(&proof(&world, &Signer::ed25519(), "3")), None).await.is_ok());
+    world.clock.advance(span);
+    assert!(ask(&world, &refreshing, Some(&proof(&world, &mine, "4")), None).await.is_ok());
+    assert_eq!(world.ledger.count("refresh.reused"), 0);
+}
+
+#[tokio::test]
+async fn one_proof_sent_many_times_at_once_leads_to_tokens_once() {
+    let world = World::new().await;
+    let used = proof(&world, &Signer::ed25519(), "1");
+    let (one, two) = (world.redemption(&world.code().await), world.redemption(&world.code().await));
+    let (first, second) =
+        tokio::join!(ask(&world, &one, Some(&used), None), ask(&world, &two, Some(&used), None));
+    assert!(first.is_ok());
+    assert_eq!(second.unwrap_err(), ErrorCode::InvalidDpopProof);
+    // The code of the one that was refused is still good.
+    assert!(ask(&world, &two, Some(&proof(&world, &Signer::ed25519(), "2")), None).await.is_ok());
 }
 
 #[tokio::test]

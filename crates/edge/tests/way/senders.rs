@@ -8,10 +8,12 @@ use http_body_util::Full;
 use portunus_core::caller::{Confirmation, Holding};
 use portunus_core::digest::sha256;
 use portunus_core::document::AccessToken;
+use portunus_core::limits;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::store::{self, Batch, Store};
 use portunus_core::time::Clock;
 use portunus_core::token::{self, TokenKind};
+use portunus_oauth::dpop::{self, Expected};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +145,28 @@ async fn a_bound_token_is_refused_as_bearer_without_proof_with_two_and_with_anot
     let replayed = send(&world, Sent { scheme: "DPoP", proofs: &proofs, ..BEARER }).await;
     assert_eq!((replayed.status.as_u16(), world.sent()), (401, 1));
     assert!(challenge(&replayed).contains("invalid_dpop_proof"));
+}
+
+#[tokio::test]
+async fn a_user_with_too_many_proofs_is_told_to_wait_and_not_that_the_token_is_bad() {
+    let world = World::new().await;
+    let (key, other) = (Key::new(), Key::new());
+    bind(&world, key.confirmation()).await;
+    let now = world.clock.now();
+    let expected = Expected { method: "POST", url: URL, access_token: None, key: None, now };
+    // The user's share, whichever key is used.
+    let ana = sha256(&[b"ana"]);
+    for n in 0..limits::DPOP_PROOFS_EACH {
+        let proven = dpop::verify(&other.proof(&world, &n.to_string(), &[]), &expected).unwrap();
+        world.edge.proofs.take(&proven, ana, now).unwrap();
+    }
+    let proofs = [key.proof(&world, "1", &[])];
+    let busy = send(&world, Sent { scheme: "DPoP", proofs: &proofs, ..BEARER }).await;
+    assert_eq!((busy.status.as_u16(), challenge(&busy), world.sent()), (503, String::new(), 0));
+    assert!(busy.headers.contains_key("retry-after"));
+    world.clock.advance(limits::DPOP_AGE + limits::SIGNED_ASSERTION_SKEW);
+    let proofs = [key.proof(&world, "2", &[])];
+    assert_eq!(send(&world, Sent { scheme: "DPoP", proofs: &proofs, ..BEARER }).await.status, 200);
 }
 
 #[tokio::test]
