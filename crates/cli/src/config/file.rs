@@ -217,6 +217,9 @@ pub(crate) struct OidcProvider {
     /// The claim that lists a user's groups; none: its users are in no group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups_claim: Option<String>,
+    /// The groups of that claim that count; needed where there are several providers. Without it all count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
     /// The claim that becomes the user name; default: the e-mail address, which must be verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_claim: Option<String>,

@@ -1,7 +1,7 @@
 //! `login:` → who may sign in, and the identity providers.
 
 use super::file;
-use portunus_core::id::ServerName;
+use portunus_core::id::{GroupName, ServerName};
 use portunus_core::secret::Secret;
 use portunus_oauth::federation::provider::{Ends, Provider, Providers};
 use std::collections::HashMap;
@@ -73,11 +73,17 @@ fn provider(entry: &file::OidcProvider, alone: bool, base: &Path) -> Result<Prov
         client_secret: entry.client_secret_file.as_ref().map(|path| secret(&base.join(path))).transpose()?,
         scopes,
         groups_claim: entry.groups_claim.clone(),
+        groups: entry.groups.as_deref().map(groups).transpose()?,
         user_claim: entry.user_claim.clone(),
         domains: entry.domains.clone(),
         backchannel_logout,
         callback,
     })
+}
+
+fn groups(names: &[String]) -> Result<Vec<GroupName>, String> {
+    let parse = |name: &String| GroupName::parse(name).map_err(|error| format!("groups: `{name}`: {error}"));
+    names.iter().map(parse).collect()
 }
 
 /// The one line of a file.
@@ -135,6 +141,7 @@ mod tests {
             (one(", client_secret_file: /nowhere/secret"), "/nowhere/secret"),
             (one(", backchannel_logout: all"), "must be sessions or grants"),
             (one(", domains: [Example.com]"), "in lower case"),
+            (one(", groups: ['a b']"), "groups: `a b`"),
             (one(", id: A"), "a-z, 0-9"),
             (one(", scopes: ['a b']"), "one word"),
             ("  oidc: { issuer: http://login.example.com, client_id: x }".to_owned(), "must be an https URL"),

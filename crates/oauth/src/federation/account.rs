@@ -117,6 +117,8 @@ pub fn person(
         None => (Vec::new(), None),
         Some(claim) => groups(claim, sources().find_map(|claims| claims.get(claim))),
     };
+    let counts = |group: &GroupName| provider.groups.as_ref().is_none_or(|listed| listed.contains(group));
+    let groups = groups.into_iter().filter(counts).collect();
     Ok(Person { display_name: display_name.unwrap_or(name), name: parsed, groups, groups_problem })
 }
 

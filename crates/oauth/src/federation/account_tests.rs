@@ -171,7 +171,8 @@ fn an_address_counts_only_when_it_is_verified_and_the_providers_own() {
     assert_eq!(split, Err(AccountError::Unverified));
     // Domains.
     one.domains = vec!["corp.example".to_owned()];
-    let rest = provider("rest", "https://rest.example");
+    let mut rest = provider("rest", "https://rest.example");
+    (one.groups, rest.groups) = (Some(vec![]), Some(vec![]));
     let both = Providers::new(vec![one.clone(), rest.clone()]).unwrap();
     let at = |domain: &str| json!({ "email": format!("bea@{domain}") });
     assert!(name(&both, &one, at("corp.example"), None).is_ok());
@@ -181,6 +182,14 @@ fn an_address_counts_only_when_it_is_verified_and_the_providers_own() {
     one.user_claim = Some("nick".to_owned());
     let both = Providers::new(vec![one.clone(), rest]).unwrap();
     assert!(matches!(name(&both, &one, json!({ "nick": "bea" }), None), Err(AccountError::NotItsOwn(_))));
+}
+
+#[test]
+fn only_the_groups_that_are_listed_for_a_provider_count() {
+    let (providers, mut one) = alone();
+    one.groups = Some(vec![GroupName::parse("partners").unwrap()]);
+    let token = token("s1", json!({ "groups": ["administrators", "partners"] }));
+    assert_eq!(joined(&person(&providers, &one, &token, None).unwrap().groups), "partners");
 }
 
 #[test]

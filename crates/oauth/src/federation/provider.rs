@@ -1,5 +1,6 @@
 //! The identity providers of the configuration, and which of them may speak for whom.
 
+use portunus_core::id::GroupName;
 use portunus_core::limits;
 use portunus_core::secret::Secret;
 use std::collections::HashSet;
@@ -23,6 +24,8 @@ pub struct Provider {
     pub scopes: Vec<String>,
     /// The claim that lists groups; `None`: its users are in no group.
     pub groups_claim: Option<String>,
+    /// The groups that count of those; `None`: all, which only a provider alone may have.
+    pub groups: Option<Vec<GroupName>>,
     /// The claim that becomes the user name; `None`: the verified e-mail address.
     pub user_claim: Option<String>,
     /// The e-mail domains it may speak for, in lower case; none: all that no other provider lists.
@@ -63,6 +66,11 @@ pub enum InvalidProvider {
     /// More than one that may speak for any domain.
     #[error("`{0}` and another provider have no `domains`: at most one may speak for all the rest")]
     Undivided(String),
+    /// Groups of several are one name space for policies.
+    #[error(
+        "`{0}` has a groups_claim and is not alone: list its `groups:`, or it could put its users in any group"
+    )]
+    AnyGroup(String),
     /// More than [`limits::PROVIDERS`].
     #[error("there are more than {} providers", limits::PROVIDERS)]
     TooMany,
@@ -82,6 +90,10 @@ impl Providers {
             return Err(InvalidProvider::TooMany);
         }
         let (mut names, mut domains, mut undivided) = (HashSet::new(), HashSet::new(), false);
+        let any_group = |provider: &&Provider| provider.groups_claim.is_some() && provider.groups.is_none();
+        if let Some(provider) = providers.iter().find(any_group).filter(|_| providers.len() > 1) {
+            return Err(InvalidProvider::AnyGroup(provider.id.clone()));
+        }
         for provider in &providers {
             issuer_url(&provider.issuer)?;
             for name in [&provider.id, &provider.issuer] {
@@ -186,7 +198,8 @@ mod tests {
     fn people_are_divided_between_providers_by_domain() {
         let mut one = provider("one", "https://one.example");
         one.domains = vec!["one.example".to_owned(), "both.example".to_owned()];
-        let rest = provider("rest", "https://rest.example");
+        let mut rest = provider("rest", "https://rest.example");
+        (one.groups, rest.groups) = (Some(vec![]), Some(vec![]));
         let providers = Providers::new(vec![rest.clone(), one.clone()]).unwrap();
         let speaker = |email: &str| providers.for_email(email).map(|provider| provider.id.as_str());
         assert_eq!(speaker("ana@one.example"), Some("one"));
@@ -214,6 +227,7 @@ mod tests {
         let listing = |id: &str, issuer: &str, domain: &str| {
             let mut provider = provider(id, issuer);
             provider.domains = vec![domain.to_owned()];
+            provider.groups = Some(vec![]);
             provider
         };
         let refused = |providers: Vec<Provider>| Providers::new(providers).unwrap_err().to_string();
@@ -224,7 +238,13 @@ mod tests {
         assert!(
             refused(vec![listing("a", "https://a.example", "A.example")]).contains("not an e-mail domain")
         );
-        let undivided = vec![provider("a", "https://a.example"), provider("b", "https://b.example")];
+        let any_group = Provider { groups: None, ..listing("b", "https://b.example", "b.example") };
+        assert!(refused(vec![a(), any_group.clone()]).contains("`b` has a groups_claim"));
+        let no_groups = Provider { groups_claim: None, ..any_group.clone() };
+        assert!(Providers::new(vec![a(), no_groups]).is_ok() && Providers::new(vec![any_group]).is_ok());
+        let rest =
+            |id: &str| Provider { domains: vec![], ..listing(id, &format!("https://{id}.example"), "") };
+        let undivided = vec![rest("a"), rest("b")];
         assert!(refused(undivided).contains("at most one"));
         for issuer in [
             "http://a.example",

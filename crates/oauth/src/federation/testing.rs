@@ -20,6 +20,7 @@ pub(crate) fn provider(id: &str, issuer: &str) -> Provider {
         client_secret: None,
         scopes: vec!["email".to_owned()],
         groups_claim: Some("groups".to_owned()),
+        groups: None,
         user_claim: None,
         domains: vec![],
         backchannel_logout: Ends::Sessions,
