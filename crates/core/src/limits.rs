@@ -98,6 +98,21 @@ pub const MIRRORED_TOOLS: usize = 4096;
 pub const LIST_PAGES: usize = 16;
 /// Foreign web origins in the configuration.
 pub const ORIGINS: usize = 64;
+/// Questions of a server in one message.
+pub const QUESTIONS: usize = 64;
+/// Users, clients, tools and pairs of user and tool whose calls are counted; past it, those that were idle longest are
+/// forgotten.
+pub const COUNTED: usize = 100_000;
+/// Interval at which counts are written to the store: so much is lost when the process is killed.
+pub const COUNTS_WRITTEN: Duration = Duration::from_secs(1);
+/// Sessions (user and client) whose labels are kept in memory.
+pub const LABELLED_SESSIONS: usize = 10_000;
+/// Labels on one session, and in the whole configuration.
+pub const LABELS: usize = 64;
+/// Bytes of a label, and of the name of a data class.
+pub const LABEL_BYTES: usize = 64;
+/// Time that a label stays on a session when the configuration does not say.
+pub const LABEL_TTL: Duration = Duration::from_secs(8 * 3600);
 /// Time that a client has to continue a call with the `requestState` it was given.
 pub const REQUEST_STATE_TTL: Duration = Duration::from_secs(3600);
 /// Bytes of a resource URI or a task id.

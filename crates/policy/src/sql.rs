@@ -35,6 +35,10 @@ pub struct SqlFacts {
     pub writes: BTreeSet<String>,
     /// Columns as written in expressions and lists, lower-case: `email`, `c.email`, `*`, `c.*`.
     pub columns: BTreeSet<String>,
+    /// Columns read.
+    pub columns_read: BTreeSet<String>,
+    /// Columns written.
+    pub columns_written: BTreeSet<String>,
     /// Functions called, lower-case, likewise with and without a schema.
     pub functions: BTreeSet<String>,
 }
