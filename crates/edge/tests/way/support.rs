@@ -21,7 +21,6 @@ use portunus_edge::metrics::Metrics;
 use portunus_edge::ports::ControlPlane;
 use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, request, route};
 use portunus_ledger::redact::Redactor;
-use portunus_policy::sql::Dialect;
 use portunus_policy::{Engine, ServerTools, Source, Tool, TrustGroups, defaults};
 use portunus_vault::{SealingKey, Vault};
 use serde_json::{Value, json};
@@ -119,7 +118,9 @@ impl World {
             scopes: std::collections::BTreeMap::new(),
         };
         let published = Published {
-            dialect: Dialect::Generic,
+            built_in_sql: false,
+            sql: HashMap::new(),
+            labels: portunus_edge::ToolLabels::default(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
             read_only: HashSet::from(["look".to_owned()]),
@@ -142,6 +143,9 @@ impl World {
             store: shared.clone(),
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
+            counters: Arc::default(),
+            labels: portunus_edge::labels::Labels::new(shared.clone()),
+            mask_keys: portunus_edge::mask_key::MaskKeys::new(&[6; 32]),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
             handles: handle::Handles::new(&[5; 32]),
             signer: assertion::Signer::new(&[3; 32], "https://edge.test").unwrap(),
@@ -239,6 +243,7 @@ fn engine() -> Engine {
 fn engine_with(more: &str) -> Engine {
     let tool = |name: &str, groups| Tool { name: name.into(), groups, input_schema: None };
     let tools = ServerTools {
+        classes: Vec::new(),
         server: sales(),
         environment: "test".into(),
         owner: "olga".into(),
