@@ -41,8 +41,9 @@ sign_in: { method: String, age_seconds: Long, acr: String, amr: Set<String> }, s
 environment: String, era: String, client_proof: String, \
 client_certificate?: { dns_names: Set<String>, verified_by: String, thumbprint: String }";
 
-const OF_CALLS: &str = "approval?: { by: User, id: String }, sql?: { complete: Bool, kinds: Set<String>, \
-reads: Set<String>, writes: Set<String>, functions: Set<String> }";
+const OF_CALLS: &str = "approval?: { by: User, id: String }, sql?: { complete: Bool, \
+read_only: Bool, statements: Long, kinds: Set<String>, reads: Set<String>, writes: Set<String>, \
+functions: Set<String>, columns_read: Set<String>, columns_written: Set<String>, joins: Long, limit?: Long }";
 
 /// The names of the groups that a tool is in, its server's among them.
 pub(crate) fn groups_of(server: &str, trust: TrustGroups) -> Vec<&str> {
