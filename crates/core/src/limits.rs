@@ -167,6 +167,8 @@ pub const INPUT_SCHEMA_BYTES: usize = 256 * KIB;
 pub const SQL_NESTING_TOKENS: usize = 2000;
 /// Parentheses, brackets and `CASE`s open at once in SQL text; a text with more is not parsed.
 pub const SQL_DEPTH: usize = 24;
+/// Names compared while the columns of SQL text are told apart; a text that needs more has incomplete facts.
+pub const SQL_STEPS: usize = 500_000;
 
 // --- authorization ---
 

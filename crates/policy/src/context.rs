@@ -133,15 +133,33 @@ fn certificate(shown: &ClientCertificate) -> Option<RestrictedExpression> {
 }
 
 /// What is not known of SQL could be anything. Instead of a set that may lack something, a policy that looks at it finds
-/// no attribute, which is an error and refuses. `complete` can be asked first.
+/// no attribute, which is an error and refuses. `complete` and `read_only` can be asked first.
 fn sql(facts: &SqlFacts) -> Option<RestrictedExpression> {
-    let mut members = vec![("complete".to_owned(), RestrictedExpression::new_bool(facts.complete))];
+    let mut members = vec![
+        ("complete".to_owned(), RestrictedExpression::new_bool(facts.complete)),
+        ("read_only".to_owned(), RestrictedExpression::new_bool(facts.complete && facts.read_only)),
+    ];
     if facts.complete || !facts.kinds.contains("unknown") {
         members.push(("kinds".to_owned(), set(&facts.kinds)));
     }
     if facts.complete {
-        let sets = [("reads", &facts.reads), ("writes", &facts.writes), ("functions", &facts.functions)];
+        let sets = [
+            ("reads", &facts.reads),
+            ("writes", &facts.writes),
+            ("functions", &facts.functions),
+            ("columns_read", &facts.columns_read),
+            ("columns_written", &facts.columns_written),
+        ];
         members.extend(sets.map(|(name, names)| (name.to_owned(), set(names))));
+        let count = |count: usize| u64::try_from(count).ok();
+        let counts = [
+            ("statements", count(facts.statements)),
+            ("joins", count(facts.joins)),
+            ("limit", facts.limited),
+        ];
+        for (name, count) in counts {
+            members.extend(count.and_then(long).map(|count| (name.to_owned(), count)));
+        }
     }
     RestrictedExpression::new_record(members).ok()
 }

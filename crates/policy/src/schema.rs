@@ -54,8 +54,9 @@ environment: String, era: String, client_proof: String, \
 client_certificate?: { dns_names: Set<String>, verified_by: String, thumbprint: String }, labels: Set<String>, \
 counters: { user: Counts, client: Counts, tool: Counts, user_tool: Counts }";
 
-const OF_CALLS: &str = "pin: String, credential?: { age_seconds: Long }, approval?: { by: User, id: String }, sql?: { complete: Bool, kinds: Set<String>, \
-reads: Set<String>, writes: Set<String>, functions: Set<String> }";
+const OF_CALLS: &str = "pin: String, credential?: { age_seconds: Long }, approval?: { by: User, id: String }, \
+sql?: { complete: Bool, read_only: Bool, statements: Long, kinds: Set<String>, reads: Set<String>, writes: Set<String>, \
+functions: Set<String>, columns_read: Set<String>, columns_written: Set<String>, joins: Long, limit?: Long }";
 
 /// The names of the groups that a tool is in, its server's among them.
 pub(crate) fn groups_of(server: &str, trust: TrustGroups) -> Vec<&str> {
