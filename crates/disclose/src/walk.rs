@@ -139,8 +139,8 @@ impl<'t, 's, 'r> Walk<'t, 's, 'r> {
     /// `mark` is where the object's keys start, `changed` are indices of edits and of keys.
     fn tell_apart(&mut self, mark: usize, changed: &[(usize, usize)]) {
         let keys = self.keys.get(mark..).unwrap_or_default();
-        let others =
-            keys.iter().enumerate().filter(|(index, _)| changed.iter().all(|(_, key)| *key != index + mark));
+        let own: BTreeSet<usize> = changed.iter().map(|(_, key)| key - mark).collect();
+        let others = keys.iter().enumerate().filter(|(index, _)| !own.contains(index));
         let mut taken: BTreeSet<String> = others
             .filter_map(|(_, key)| self.text.get(key.start + 1..key.end - 1))
             .map(|inner| decoded(inner, inner.contains('\\')).into_owned())

@@ -1,6 +1,7 @@
 //! What stands before a value and says what it is: the name of its member, or a word.
 
 use super::before;
+use crate::treat::is_replacement;
 
 /// The text that is searched, and the name of the member that it is the value of.
 pub(super) struct Context<'a> {
@@ -96,17 +97,20 @@ impl Context<'_> {
             return true;
         }
         let label = self.text.as_bytes().get(at.saturating_sub(LABEL_BYTES)..at).unwrap_or_default();
-        let line = label.rsplit(|byte| matches!(byte, b'\n' | b';' | b',')).next().unwrap_or_default();
+        // Not what stands in the place of another value.
+        let line = label.rsplit(|byte| matches!(byte, b'\n' | b';' | b',' | b']')).next().unwrap_or_default();
         // Three words back.
         let mut start = line.len();
         for _ in 0..3 {
             let part = line.get(..start).unwrap_or_default();
             let end = part.iter().rposition(u8::is_ascii_alphabetic).map_or(0, |last| last + 1);
             let part = part.get(..end).unwrap_or_default();
-            start = part
-                .iter()
-                .rposition(|byte| !(byte.is_ascii_alphabetic() || *byte == b'_'))
-                .map_or(0, |last| last + 1);
+            let is_word = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+            let word = part.iter().rposition(|byte| !is_word(byte)).map_or(0, |last| last + 1);
+            if is_replacement(part.get(word..).unwrap_or_default()) {
+                break;
+            }
+            start = word;
         }
         say(line.get(start..).unwrap_or_default())
     }

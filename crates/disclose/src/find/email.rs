@@ -3,7 +3,7 @@
 
 use super::{EMAIL, Found, before, byte};
 
-/// Bytes to each side of an `@` that are looked at.
+/// Characters to each side of an `@` that are looked at.
 const SIDE_BYTES: usize = 320;
 
 pub(super) fn find(text: &str, found: &mut Vec<Found>) {
@@ -13,8 +13,23 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
         if at < last_end {
             continue;
         }
-        let Some(start) = local_start(bytes, at, last_end) else { continue };
-        let Some(end) = domain_end(bytes, at + 1) else { continue };
+        // Signs beyond ASCII, such as typographic quotes, are no part of an address; letters are.
+        let Some(left) = text.get(last_end..at) else { continue };
+        let floor = at
+            - left
+                .chars()
+                .rev()
+                .take(SIDE_BYTES)
+                .take_while(|c| !is_sign(*c))
+                .map(char::len_utf8)
+                .sum::<usize>();
+        let right = text.get(at + 1..).unwrap_or_default();
+        let ceiling: usize =
+            right.chars().take(SIDE_BYTES).take_while(|c| is_part(*c)).map(char::len_utf8).sum();
+        let Some(start) = local_start(bytes, at, floor) else { continue };
+        let Some(end) = domain_end(bytes.get(..at + 1 + ceiling).unwrap_or_default(), at + 1) else {
+            continue;
+        };
         if is_no_address(bytes, start, at, end) {
             continue;
         }
@@ -25,7 +40,6 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
 
 /// Where the local part begins that ends at `at`; not before `floor`.
 fn local_start(bytes: &[u8], at: usize, floor: usize) -> Option<usize> {
-    let floor = floor.max(at.saturating_sub(SIDE_BYTES));
     if before(bytes, at) == b'"' {
         let inside = bytes.get(floor..at - 1)?;
         let open = inside.iter().rposition(|byte| matches!(byte, b'"' | b'\n'))?;
@@ -71,7 +85,7 @@ fn domain_end(bytes: &[u8], start: usize) -> Option<usize> {
         let length = inside.iter().take(16).position(|byte| !(byte.is_ascii_digit() || *byte == b'.'))?;
         return (length >= 7 && inside.get(length) == Some(&b']')).then_some(start + length + 2);
     }
-    let rest = bytes.get(start..bytes.len().min(start + SIDE_BYTES))?;
+    let rest = bytes.get(start..)?;
     let length = rest.iter().position(|byte| !is_domain(*byte)).unwrap_or(rest.len());
     let mut domain = rest.get(..length)?;
     // The longest part that is a domain: `ana@example.com.` and `ana@example.com-2`.
@@ -83,16 +97,34 @@ fn domain_end(bytes: &[u8], start: usize) -> Option<usize> {
         if dot > 0 && is_top(top) && domain.first() != Some(&b'-') {
             return Some(start + domain.len());
         }
-        // A top-level domain with something glued to it: the letters before are it.
+        // A top-level domain with something glued to it: `example.com-2` is the domain and a number, in `example.com2`
+        // nobody knows, so all of it counts.
         let letters = top.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        if dot > 0
-            && letters >= 2
-            && matches!(top.get(letters), Some(b'-' | b'0'..=b'9'))
-            && domain.get(..dot).is_some_and(|host| host.iter().any(u8::is_ascii_alphabetic))
-        {
-            return Some(start + dot + 1 + letters);
+        let host = domain.get(..dot)?;
+        if letters >= 2 && host.iter().any(u8::is_ascii_alphabetic) {
+            match top.get(letters) {
+                Some(b'-') => return Some(start + dot + 1 + letters),
+                Some(b'0'..=b'9') => return Some(start + domain.len()),
+                _ => {}
+            }
         }
         domain = domain.get(..dot)?;
+    }
+}
+
+/// Beyond ASCII, what is neither a letter nor goes with one.
+fn is_sign(character: char) -> bool {
+    matches!(
+        character,
+        '\u{80}'..='\u{bf}' | '\u{2000}'..='\u{2bff}' | '\u{3000}'..='\u{303f}' | '\u{1f000}'..='\u{1faff}'
+    )
+}
+
+/// What a domain or an address literal is made of.
+fn is_part(character: char) -> bool {
+    match character {
+        '.' | '-' | '[' | ']' => true,
+        _ => character.is_ascii_alphanumeric() || (!character.is_ascii() && !is_sign(character)),
     }
 }
 
@@ -152,6 +184,7 @@ mod tests {
                 format!("'{address}'"),
                 format!("**{address}**"),
                 format!("\\\"{address}\\\""),
+                format!("„{address}“—so"),
             ] {
                 assert_eq!(all(&text), [address], "{text}");
             }

@@ -125,11 +125,12 @@ fn numbers(text: &str, context: &Context<'_>, wanted: &Wanted, found: &mut Vec<F
     }
 }
 
-/// The byte before `at`.
+/// The byte before `at`; 0 at the start.
 fn before(bytes: &[u8], at: usize) -> u8 {
-    at.checked_sub(1).and_then(|index| bytes.get(index)).copied().unwrap_or(b' ')
+    at.checked_sub(1).and_then(|index| bytes.get(index)).copied().unwrap_or_default()
 }
 
+/// The byte at `at`; 0 at the end.
 fn byte(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).copied().unwrap_or(b' ')
+    bytes.get(at).copied().unwrap_or_default()
 }

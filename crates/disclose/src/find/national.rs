@@ -112,13 +112,13 @@ fn spanish(run: &Run<'_>, group: usize) -> Option<Range<usize>> {
     let value =
         run.digits_of(group..group + 1).iter().fold(0_usize, |value, digit| value * 10 + usize::from(*digit));
     let value = if run.width(group) == 7 {
-        start -= 1 + usize::from(before(bytes, start) == b'-');
+        start = start.checked_sub(1 + usize::from(before(bytes, start) == b'-'))?;
         let first = b"XYZ".iter().position(|letter| byte(bytes, start).eq_ignore_ascii_case(letter))?;
         first * 10_000_000 + value
     } else {
         value
     };
-    let at = end + usize::from(matches!(byte(bytes, end), b'-' | b' '));
+    let at = end + usize::from(byte(bytes, end) == b'-');
     let letter = LETTERS.get(value % 23)?;
     byte(bytes, at).eq_ignore_ascii_case(letter).then_some(start..at + 1)
 }
@@ -132,7 +132,7 @@ fn italian(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     let mut characters = [0_u8; 16];
     // Before the year: six letters, in two threes with a space or in one piece; then two, letter, two, letter, three, letter.
     for slot in characters.iter_mut().take(6).rev() {
-        first -= usize::from(before(bytes, first) == b' ' && first < start + 1);
+        first -= usize::from(before(bytes, first) == b' ');
         let letter = before(bytes, first).to_ascii_uppercase();
         *slot = Some(letter).filter(u8::is_ascii_uppercase)?;
         first = first.checked_sub(1)?;
@@ -142,7 +142,9 @@ fn italian(bytes: &[u8], start: usize) -> Option<Range<usize>> {
         at += usize::from(byte(bytes, at) == b' ' && matches!(index, 8 | 11 | 15));
         let character = byte(bytes, at).to_ascii_uppercase();
         let letter = matches!(index, 8 | 11 | 15);
-        let fits = if letter { character.is_ascii_uppercase() } else { character.is_ascii_alphanumeric() };
+        // Where two people would get the same code, digits become these letters.
+        let digit = character.is_ascii_digit() || b"LMNPQRSTUV".contains(&character);
+        let fits = if letter { character.is_ascii_uppercase() } else { digit };
         *slot = Some(character).filter(|_| fits)?;
         at += 1;
     }

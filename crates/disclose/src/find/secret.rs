@@ -66,6 +66,9 @@ const PAIRS: [u32; 32] = pairs();
 pub(crate) const PEM_START: &[u8] = b"-----BEGIN ";
 const PEM_END: &[u8] = b"-----END ";
 
+/// Bytes of a value that are looked at before it is read to its end.
+const PROBE_BYTES: usize = 256;
+
 /// Every secret in `text`. `key` is the name of the member that the text is the value of.
 pub(super) fn find(text: &str, key: Option<&str>, found: &mut Vec<Found>) {
     let bytes = text.as_bytes();
@@ -146,18 +149,22 @@ fn assigned(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let mut start = at + 1;
     start += run(bytes, start, |byte| matches!(byte, b' ' | b'\\')).min(6);
     let quote = byte(bytes, start);
-    let (from, length) = if matches!(quote, b'"' | b'\'' | b'`') {
-        (start + 1, run(bytes, start + 1, |byte| byte != quote && byte != b'\n' && byte != b'\\'))
-    } else {
-        let stops =
-            |byte: u8| matches!(byte, b';' | b'&' | b',' | b'"' | b'\'' | b')' | b'}' | b'|' | b'<' | b'>');
-        (start, run(bytes, start, |byte| !byte.is_ascii_whitespace() && !stops(byte)))
+    let quoted = matches!(quote, b'"' | b'\'' | b'`');
+    let from = start + usize::from(quoted);
+    let goes_on = |byte: u8| {
+        if quoted {
+            byte != quote && byte != b'\n' && byte != b'\\'
+        } else {
+            let stops = matches!(byte, b';' | b'&' | b',' | b'"' | b'\'' | b')' | b'}' | b'|' | b'<' | b'>');
+            !byte.is_ascii_whitespace() && !stops
+        }
     };
-    let value = bytes.get(from..from + length)?;
+    let probe = bytes.get(from..bytes.len().min(from + PROBE_BYTES))?;
+    let value = probe.get(..run(probe, 0, goes_on))?;
     // In prose ("the password: please ask") a bare word is no password; behind `=` it is.
-    let bare_word = byte(bytes, at) == b':' && from == start && value.iter().all(u8::is_ascii_alphabetic);
-    let prose = bare_word || name.is_empty();
-    (!prose && is_worth_hiding(value)).then_some(from..from + length)
+    let bare_word = byte(bytes, at) == b':' && !quoted && value.iter().all(u8::is_ascii_alphabetic);
+    let hides = !bare_word && !name.is_empty() && is_worth_hiding(value);
+    hides.then(|| from..from + run(bytes, from, goes_on))
 }
 
 fn is_name(byte: u8) -> bool {
@@ -186,20 +193,25 @@ fn token(bytes: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     FORMS.iter().filter(|(start, ..)| rest.starts_with(start)).find_map(|(start, fewest, digit)| {
-        let length = run(bytes, at + start.len(), is_token_byte);
-        let body = rest.get(start.len()..start.len() + length)?;
+        // Only what fits is read to its end, so that hostile text is not read again and again.
+        let from = at + start.len();
+        let probe = bytes.get(from..bytes.len().min(from + PROBE_BYTES))?;
+        let body = probe.get(..run(probe, 0, is_token_byte))?;
         let fits = match *start {
             b"AKIA" | b"ASIA" => {
-                length == 16 && body.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+                body.len() == 16 && body.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
             }
-            // Three parts, of which the first two are JSON objects (RFC 7519); or a long object alone, cut off.
-            b"eyJ" => body.contains(&b'.'),
-            _ => length >= *fewest && (!*digit || body.iter().any(u8::is_ascii_digit)),
+            // Parts with full stops between them, of which the first is a JSON object (RFC 7519).
+            b"eyJ" => body.contains(&b'.') || body.len() == PROBE_BYTES,
+            _ => !*digit || body.iter().any(u8::is_ascii_digit),
         };
-        let end = at + start.len() + length;
+        if !fits || body.len() < *fewest {
+            return None;
+        }
+        let end = from + run(bytes, from, is_token_byte);
         // A full stop behind a token is not its own.
         let end = end - usize::from(before(bytes, end) == b'.');
-        (fits && length >= *fewest).then(|| end + run(bytes, end, |byte| byte == b'=').min(2))
+        Some(end + run(bytes, end, |byte| byte == b'=').min(2))
     })
 }
 
