@@ -168,7 +168,7 @@ fn hostile_texts_take_linear_time() {
         "DE89 3",
         "(",
         "+1 (",
-        &nested,
+        nested.as_str(),
     ] {
         let text = result_text(&part.repeat(400_000 / part.len()));
         let _ = veil.screen(text.as_bytes()).unwrap();
