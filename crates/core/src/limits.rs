@@ -447,6 +447,23 @@ pub const PAGE_DOCUMENTS: usize = 1000;
 /// Reads, and commits, waiting for the store before further ones are refused.
 pub const STORE_QUEUE: usize = 8192;
 
+// --- results ---
+
+/// Bytes of a pattern that an operator gives for a class of values.
+pub const PATTERN_BYTES: usize = KIB;
+/// Bytes that one compiled pattern may take, and its lazily built automaton again.
+pub const PATTERN_COMPILED_BYTES: usize = MIB;
+/// Classes that an operator may add.
+pub const PATTERNS: usize = 64;
+/// Bytes of such a class's name.
+pub const CLASS_NAME_BYTES: usize = 32;
+/// JSON texts within strings of JSON texts that are read as JSON; deeper ones are read as plain text.
+pub const JSON_IN_TEXT: usize = 6;
+/// Bytes of a line of plain text that is looked at whole.
+pub const SCREENED_LINE_BYTES: usize = 64 * KIB;
+/// Bytes of a private key whose end is waited for.
+pub const PRIVATE_KEY_BYTES: usize = 64 * KIB;
+
 // --- credentials ---
 
 /// Bytes of an upstream secret.
