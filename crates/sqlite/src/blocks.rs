@@ -79,7 +79,8 @@ fn returns(steps: &[Step]) -> Option<BTreeMap<i64, Returns>> {
                 }
             }
             "Null" | "BeginSubrtn" | "Return" | "EndCoroutine" | "ReleaseReg" => {}
-            _ if may_write(step).is_some_and(|registers| registers.iter().all(|r| !returns.contains_key(r))) => {}
+            _ if may_write(step)
+                .is_some_and(|registers| registers.iter().all(|r| !returns.contains_key(r))) => {}
             _ => return None,
         }
     }
@@ -93,8 +94,8 @@ fn may_write(step: &Step) -> Option<Vec<i64>> {
         "SorterData" | "RowData" | "SCopy" => vec![step.p2],
         "Copy" => (step.p2..=step.p2.saturating_add(step.p3.clamp(0, MOST_REGISTERS))).collect(),
         "Move" => (step.p2..step.p2.saturating_add(step.p3.clamp(0, MOST_REGISTERS))).collect(),
-        "Insert" | "IdxInsert" | "SorterInsert" | "SorterCompare" | "ResultRow" | "Affinity" | "RealAffinity"
-        | "ClrSubtype" | "IsType" => Vec::new(),
+        "Insert" | "IdxInsert" | "SorterInsert" | "SorterCompare" | "ResultRow" | "Affinity"
+        | "RealAffinity" | "ClrSubtype" | "IsType" => Vec::new(),
         opcode => {
             let written = opcodes::uses(opcode)?.iter().filter_map(|one| match one {
                 opcodes::Use::Writes(operand) | opcodes::Use::Nulls(operand) => Some(step.operand(*operand)),

@@ -146,8 +146,9 @@ pub(crate) fn describe_table(frame: &Frame<'_>, name: &str) -> Result<TableDescr
         })?;
     let rows = count(frame, relation)?;
     let samples = samples(frame, relation)?;
-    let treatment =
-        |column: &Column| frame.mask.and_then(|mask| mask.treatment(relation, &column.name)).map(Treatment::name);
+    let treatment = |column: &Column| {
+        frame.mask.and_then(|mask| mask.treatment(relation, &column.name)).map(Treatment::name)
+    };
     let is_masked = |column: &Column| {
         treatment(column).is_none() && frame.mask.is_some_and(|mask| mask.hides(relation, &column.name))
     };
@@ -173,7 +174,9 @@ pub(crate) fn describe_table(frame: &Frame<'_>, name: &str) -> Result<TableDescr
     });
     let mut masked: Vec<String> = frame.witness.seen().masked.iter().cloned().collect();
     masked.extend(columns.iter().filter(|c| c.masked).map(|c| format!("{}.{}", relation.name, c.name)));
-    masked.retain(|name| !columns.iter().any(|c| c.treated.is_some() && *name == format!("{}.{}", relation.name, c.name)));
+    masked.retain(|name| {
+        !columns.iter().any(|c| c.treated.is_some() && *name == format!("{}.{}", relation.name, c.name))
+    });
     masked.sort_unstable();
     masked.dedup();
     Ok(TableDescription {
@@ -282,7 +285,8 @@ fn samples(frame: &Frame<'_>, relation: &Relation) -> Result<Vec<Vec<Json>>, Fai
         .collect();
     let table = quote(&relation.name);
     let sql = format!("SELECT {} FROM main.{table}{hint} LIMIT {}", list.join(", "), limits::SAMPLE_ROWS);
-    let window = Window { offset: 0, rows: limits::SAMPLE_ROWS, bytes: limits::VALUE_BYTES }.within(frame.decision);
+    let window =
+        Window { offset: 0, rows: limits::SAMPLE_ROWS, bytes: limits::VALUE_BYTES }.within(frame.decision);
     let page = match frame.budget.within(limits::COUNT_TIMEOUT, || select(frame, &sql, &[], window)) {
         Ok(page) => page,
         Err(Failure::Cancelled) => return Err(Failure::Cancelled),

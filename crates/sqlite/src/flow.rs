@@ -247,7 +247,10 @@ impl<'a> Flow<'a> {
                 }
                 Use::ReadsArguments(operand) => {
                     // Functions of any number of arguments do not say how many there are; the others do.
-                    let count = step.p4.rsplit_once('(').and_then(|(_, rest)| rest.trim_end_matches(')').parse().ok());
+                    let count = step
+                        .p4
+                        .rsplit_once('(')
+                        .and_then(|(_, rest)| rest.trim_end_matches(')').parse().ok());
                     let count = count.filter(|count| *count >= 0).unwrap_or(limits::FUNCTION_ARGUMENTS);
                     wide |= is_wide(registers, step.operand(operand), count);
                     self.read(registers, step.operand(operand), count);
@@ -282,7 +285,7 @@ impl<'a> Flow<'a> {
 
     fn make_record(&mut self, step: &Step, registers: &mut Registers) {
         let to = step.p1.saturating_add(step.p2.clamp(0, MOST_REGISTERS));
-        let cell = |number| registers.get(&number).map(|register| register.cell).unwrap_or_default();
+        let cell = |number| registers.get(&number).map(Register::value).unwrap_or_default();
         let fields: Vec<Cell> = (step.p1..to).map(cell).collect();
         // A record has a greatest length. With another field as long as the caller likes, whether it is reached would
         // tell the length of a treated one.
@@ -294,8 +297,9 @@ impl<'a> Flow<'a> {
 
     fn show(&mut self, step: &Step, registers: &Registers) {
         let to = step.p1.saturating_add(step.p2.clamp(0, MOST_REGISTERS));
-        let cells: Vec<Cell> =
-            (step.p1..to).map(|number| registers.get(&number).map(|r| r.cell).unwrap_or_default()).collect();
+        let cells: Vec<Cell> = (step.p1..to)
+            .map(|number| registers.get(&number).map(Register::value).unwrap_or_default())
+            .collect();
         self.learnt += usize::from(join_all(&mut self.outputs, &cells));
     }
 
@@ -323,7 +327,9 @@ impl<'a> Flow<'a> {
     }
 
     fn store(&mut self, cursor: i64, record: Option<&Register>) {
-        let fields = record.map(|record| record.fields.as_slice()).unwrap_or_default();
+        let Some(Register { cell, fields }) = record else { return };
+        // A record that came out of another one.
+        self.used |= cell.columns;
         let first = self.first(cursor);
         self.learnt += usize::from(join_all(self.stored.entry(first).or_default(), fields));
     }
@@ -342,8 +348,11 @@ impl<'a> Flow<'a> {
             add(Cell { columns: *columns, ..Cell::default() });
         }
         for register in self.pseudo.get(&cursor).into_iter().flatten() {
-            let fields = registers.get(register).map(|register| register.fields.as_slice());
-            add(fields.and_then(|fields| fields.get(position)).copied().unwrap_or(OTHER));
+            let Some(record) = registers.get(register) else { continue };
+            let mut cell = record.fields.get(position).copied().unwrap_or(OTHER);
+            // A record that came out of another one.
+            cell.columns |= record.cell.columns;
+            add(cell);
         }
         if self.keys.contains_key(&self.first(cursor)) {
             let stored = self.stored.get(&self.first(cursor));
@@ -377,7 +386,8 @@ impl<'a> Flow<'a> {
         let cell = self.outputs.get(at).copied().unwrap_or_default();
         let mut from = self.treated.iter().enumerate().filter(|(bit, _)| cell.columns >> bit & 1 == 1);
         let (_, first) = from.next()?;
-        let same = from.all(|(_, other)| other.treatment == first.treatment && first.treatment != Treatment::Hash);
+        let same =
+            from.all(|(_, other)| other.treatment == first.treatment && first.treatment != Treatment::Hash);
         if cell.other || !same {
             self.used |= cell.columns;
         }
@@ -387,6 +397,14 @@ impl<'a> Flow<'a> {
     fn names(&self) -> Used {
         let used = self.treated.iter().enumerate().filter(|(bit, _)| self.used >> bit & 1 == 1);
         Used(used.map(|(_, column)| column.name.clone()).collect())
+    }
+}
+
+impl Register {
+    /// It as a value. A record that is put into another, or shown, is not looked into again: what is in it is then used.
+    fn value(&self) -> Cell {
+        let inside = tainted(&self.fields, usize::MAX);
+        Cell { columns: self.cell.columns | inside, other: self.cell.other || inside != 0, ..self.cell }
     }
 }
 

@@ -95,11 +95,13 @@ impl Handler {
         let work = move |frame: &crate::session::Frame<'_>| {
             let page = select(frame, &sql, &params, window)?;
             let (masked, treated) = frame.witness.columns();
-            let treatment = |name: &String| frame.mask.and_then(|mask| mask.treatment_of(frame.catalog, name));
+            let treatment =
+                |name: &String| frame.mask.and_then(|mask| mask.treatment_of(frame.catalog, name));
             let treated = treated.iter().filter_map(|name| Some((name.clone(), treatment(name)?.name())));
             Ok((page, masked.into_iter().collect(), treated.collect()))
         };
-        let (page, masked, treated): (Page, Vec<String>, BTreeMap<String, &'static str>) = self.read(asker, work).await?;
+        let (page, masked, treated): (Page, Vec<String>, BTreeMap<String, &'static str>) =
+            self.read(asker, work).await?;
         let row_count = page.rows.len();
         let next = page.more.then(|| cursor::make(offset.saturating_add(row_count as u64), &binding));
         let result = QueryResult {

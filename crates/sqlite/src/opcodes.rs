@@ -26,29 +26,30 @@ pub(crate) enum Use {
 pub(crate) fn uses(opcode: &str) -> Option<&'static [Use]> {
     use Use::*;
     Some(match opcode {
-        "Init" | "Goto" | "Return" | "EndCoroutine" | "Yield" | "Once" | "Jump" | "ElseEq" | "Transaction" | "Noop"
-        | "Explain" | "Trace" | "CursorHint" | "ColumnsUsed" | "Abortable" | "ResetCount" | "TableLock" | "Expire"
-        | "CursorLock" | "CursorUnlock" | "FinishSeek" | "DeferredSeek" | "SeekScan" | "SeekHit" | "SeekEnd"
-        | "ResetSorter" | "NullRow" | "Permutation" | "Rewind" | "Last" | "Sort" | "SorterSort" | "SorterNext"
-        | "Next" | "Prev" | "IfEmpty" | "IfSizeBetween" | "SequenceTest" | "Close" | "Delete" | "VOpen" | "VNext"
-        | "ReleaseReg" | "OpenRead" | "ReopenIdx" | "SorterOpen" | "OpenPseudo" | "OpenDup" | "OpenAutoindex"
-        | "Halt" | "Clear" => &[],
+        "Init" | "Goto" | "Return" | "EndCoroutine" | "Yield" | "Once" | "Jump" | "ElseEq"
+        | "Transaction" | "Noop" | "Explain" | "Trace" | "CursorHint" | "ColumnsUsed" | "Abortable"
+        | "ResetCount" | "TableLock" | "Expire" | "CursorLock" | "CursorUnlock" | "FinishSeek"
+        | "DeferredSeek" | "SeekScan" | "SeekHit" | "SeekEnd" | "ResetSorter" | "NullRow" | "Permutation"
+        | "Rewind" | "Last" | "Sort" | "SorterSort" | "SorterNext" | "Next" | "Prev" | "IfEmpty"
+        | "IfSizeBetween" | "SequenceTest" | "Close" | "Delete" | "VOpen" | "VNext" | "ReleaseReg"
+        | "OpenRead" | "ReopenIdx" | "SorterOpen" | "OpenPseudo" | "OpenDup" | "OpenAutoindex" | "Halt"
+        | "Clear" => &[],
         "Gosub" | "InitCoroutine" | "CollSeq" => &[Writes(1)],
         "HaltIfNull" => &[Reads(3)],
         "OpenEphemeral" => &[Writes(3)],
         "BeginSubrtn" => &[Nulls(2)],
         "IfNullRow" => &[Nulls(3)],
         "SoftNull" => &[Nulls(1)],
-        "ReadCookie" | "Integer" | "Int64" | "Real" | "String" | "String8" | "Blob" | "Variable" | "Rowid" | "IdxRowid"
-        | "Count" | "Sequence" => &[Writes(2)],
+        "ReadCookie" | "Integer" | "Int64" | "Real" | "String" | "String8" | "Blob" | "Variable"
+        | "Rowid" | "IdxRowid" | "Count" | "Sequence" => &[Writes(2)],
         "VFilter" => &[ReadsArguments(3)],
         "VColumn" => &[Writes(3)],
-        "MustBeInt" | "If" | "IfNot" | "IsNull" | "NotNull" | "IfPos" | "IfNotZero" | "DecrJumpZero" | "AddImm"
-        | "Cast" | "AggFinal" => &[Reads(1)],
+        "MustBeInt" | "If" | "IfNot" | "IsNull" | "NotNull" | "IfPos" | "IfNotZero" | "DecrJumpZero"
+        | "AddImm" | "Cast" | "AggFinal" => &[Reads(1)],
         "Not" | "BitNot" | "IntCopy" | "IsTrue" | "GetSubtype" => &[Reads(1), Writes(2)],
         "SetSubtype" => &[Reads(1), Reads(2)],
-        "SeekLT" | "SeekLE" | "SeekGE" | "SeekGT" | "IfNoHope" | "NoConflict" | "NotFound" | "Found" | "IdxLE"
-        | "IdxGT" | "IdxLT" | "IdxGE" | "FilterAdd" | "Filter" => &[ReadsByP4(3)],
+        "SeekLT" | "SeekLE" | "SeekGE" | "SeekGT" | "IfNoHope" | "NoConflict" | "NotFound" | "Found"
+        | "IdxLE" | "IdxGT" | "IdxLT" | "IdxGE" | "FilterAdd" | "Filter" => &[ReadsByP4(3)],
         "SeekRowid" | "NotExists" => &[Reads(3)],
         "RowSetRead" => &[Reads(1), Writes(3)],
         "RowSetTest" => &[Reads(1), Reads(3)],
@@ -59,8 +60,8 @@ pub(crate) fn uses(opcode: &str) -> Option<&'static [Use]> {
         "AggValue" => &[Reads(1), Writes(3)],
         "Compare" => &[ReadsByP3(1), ReadsByP3(2)],
         "ZeroOrNull" => &[Reads(1), Reads(3), Writes(2)],
-        "And" | "Or" | "BitAnd" | "BitOr" | "ShiftLeft" | "ShiftRight" | "Add" | "Subtract" | "Multiply" | "Divide"
-        | "Remainder" | "Concat" => &[Reads(1), Reads(2), Writes(3)],
+        "And" | "Or" | "BitAnd" | "BitOr" | "ShiftLeft" | "ShiftRight" | "Add" | "Subtract" | "Multiply"
+        | "Divide" | "Remainder" | "Concat" => &[Reads(1), Reads(2), Writes(3)],
         "MemMax" => &[Reads(1), Reads(2)],
         "OffsetLimit" => &[Reads(1), Reads(3), Writes(2)],
         "NewRowid" => &[Reads(3), Writes(2)],
@@ -73,12 +74,60 @@ pub(crate) fn uses(opcode: &str) -> Option<&'static [Use]> {
 pub(crate) fn jumps(opcode: &str) -> bool {
     matches!(
         opcode,
-        "VFilter" | "Init" | "Goto" | "Gosub" | "InitCoroutine" | "Yield" | "MustBeInt" | "Jump" | "Once" | "If"
-            | "IfNot" | "IsType" | "IfNullRow" | "SeekLT" | "SeekLE" | "SeekGE" | "SeekGT" | "IfNoHope" | "NoConflict"
-            | "NotFound" | "Found" | "SeekRowid" | "NotExists" | "Last" | "IfSizeBetween" | "SorterSort" | "Sort"
-            | "Rewind" | "IfEmpty" | "SorterNext" | "Prev" | "Next" | "IdxLE" | "IdxGT" | "IdxLT" | "IdxGE"
-            | "RowSetRead" | "RowSetTest" | "IsNull" | "NotNull" | "Ne" | "Eq" | "Gt" | "Le" | "Lt" | "Ge" | "ElseEq"
-            | "IfPos" | "IfNotZero" | "DecrJumpZero" | "VNext" | "Filter" | "SequenceTest" | "SorterCompare"
+        "VFilter"
+            | "Init"
+            | "Goto"
+            | "Gosub"
+            | "InitCoroutine"
+            | "Yield"
+            | "MustBeInt"
+            | "Jump"
+            | "Once"
+            | "If"
+            | "IfNot"
+            | "IsType"
+            | "IfNullRow"
+            | "SeekLT"
+            | "SeekLE"
+            | "SeekGE"
+            | "SeekGT"
+            | "IfNoHope"
+            | "NoConflict"
+            | "NotFound"
+            | "Found"
+            | "SeekRowid"
+            | "NotExists"
+            | "Last"
+            | "IfSizeBetween"
+            | "SorterSort"
+            | "Sort"
+            | "Rewind"
+            | "IfEmpty"
+            | "SorterNext"
+            | "Prev"
+            | "Next"
+            | "IdxLE"
+            | "IdxGT"
+            | "IdxLT"
+            | "IdxGE"
+            | "RowSetRead"
+            | "RowSetTest"
+            | "IsNull"
+            | "NotNull"
+            | "Ne"
+            | "Eq"
+            | "Gt"
+            | "Le"
+            | "Lt"
+            | "Ge"
+            | "ElseEq"
+            | "IfPos"
+            | "IfNotZero"
+            | "DecrJumpZero"
+            | "VNext"
+            | "Filter"
+            | "SequenceTest"
+            | "SorterCompare"
             | "SeekScan"
     )
 }
@@ -92,8 +141,19 @@ pub(crate) fn ends(opcode: &str) -> bool {
 pub(crate) fn compares_entry(opcode: &str) -> bool {
     matches!(
         opcode,
-        "SeekLT" | "SeekLE" | "SeekGE" | "SeekGT" | "IfNoHope" | "NoConflict" | "NotFound" | "Found" | "IdxLE"
-            | "IdxGT" | "IdxLT" | "IdxGE" | "IdxDelete"
+        "SeekLT"
+            | "SeekLE"
+            | "SeekGE"
+            | "SeekGT"
+            | "IfNoHope"
+            | "NoConflict"
+            | "NotFound"
+            | "Found"
+            | "IdxLE"
+            | "IdxGT"
+            | "IdxLT"
+            | "IdxGE"
+            | "IdxDelete"
     )
 }
 
@@ -101,9 +161,41 @@ pub(crate) fn compares_entry(opcode: &str) -> bool {
 pub(crate) fn is_narrow(function: &str) -> bool {
     matches!(
         function,
-        "abs" | "avg" | "count" | "sum" | "total" | "min" | "max" | "length" | "octet_length" | "round" | "sign"
-            | "date" | "time" | "datetime" | "julianday" | "unixepoch" | "strftime" | "typeof" | "lower" | "upper"
-            | "trim" | "ltrim" | "rtrim" | "instr" | "unicode" | "row_number" | "rank" | "dense_rank" | "ntile"
-            | "percent_rank" | "cume_dist" | "floor" | "ceil" | "trunc" | "mod" | "random"
+        "abs"
+            | "avg"
+            | "count"
+            | "sum"
+            | "total"
+            | "min"
+            | "max"
+            | "length"
+            | "octet_length"
+            | "round"
+            | "sign"
+            | "date"
+            | "time"
+            | "datetime"
+            | "julianday"
+            | "unixepoch"
+            | "strftime"
+            | "typeof"
+            | "lower"
+            | "upper"
+            | "trim"
+            | "ltrim"
+            | "rtrim"
+            | "instr"
+            | "unicode"
+            | "row_number"
+            | "rank"
+            | "dense_rank"
+            | "ntile"
+            | "percent_rank"
+            | "cume_dist"
+            | "floor"
+            | "ceil"
+            | "trunc"
+            | "mod"
+            | "random"
     )
 }

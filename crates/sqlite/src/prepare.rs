@@ -59,7 +59,11 @@ pub(crate) fn read<'c>(frame: &Frame<'c>, sql: &str, parameters: &[Value]) -> Re
 }
 
 /// Makes an INSERT, UPDATE or DELETE ready. It may not read a treated column at all.
-pub(crate) fn write<'c>(frame: &Frame<'c>, sql: &str, parameters: &[Value]) -> Result<Statement<'c>, Failure> {
+pub(crate) fn write<'c>(
+    frame: &Frame<'c>,
+    sql: &str,
+    parameters: &[Value],
+) -> Result<Statement<'c>, Failure> {
     match attempt(frame, sql, parameters, Access::Write, &[]) {
         Ok(ready) => Ok(ready.statement),
         Err(Stop::Failed(failure)) => Err(failure),

@@ -41,7 +41,9 @@ pub(crate) struct Window {
 impl Window {
     /// As large as the server gives and the gateway decided, whichever is less.
     pub(crate) fn within(self, decision: &Decision) -> Self {
-        let least = |own: usize, decided: Option<std::num::NonZeroUsize>| decided.map_or(own, |most| own.min(most.get()));
+        let least = |own: usize, decided: Option<std::num::NonZeroUsize>| {
+            decided.map_or(own, |most| own.min(most.get()))
+        };
         Self { rows: least(self.rows, decision.rows), bytes: least(self.bytes, decision.bytes), ..self }
     }
 }

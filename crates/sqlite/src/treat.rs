@@ -75,12 +75,7 @@ const TOKEN_CHARS: usize = 20;
 
 /// What is shown for a value of `column` (`table.column`). NULL stays NULL; a number is treated as its text. Without
 /// the key that a treatment needs, nothing of the value is shown.
-pub(crate) fn treat(
-    treatment: Treatment,
-    column: &str,
-    value: ValueRef<'_>,
-    key: Option<&Key>,
-) -> Json {
+pub(crate) fn treat(treatment: Treatment, column: &str, value: ValueRef<'_>, key: Option<&Key>) -> Json {
     let number;
     let bytes: &[u8] = match value {
         ValueRef::Null => return Json::Null,

@@ -48,7 +48,8 @@ async fn write(caller: &Caller, sql: &str) -> Value {
 #[tokio::test]
 async fn a_locked_table_is_changed_by_nobody_not_by_triggers_or_foreign_keys() {
     let shop = Shop::of(SCHEMA);
-    let locked = writer(&shop).decided(json!({ "changes": { "default": true, "exceptions": ["AUDIT_log", "orders"] } }));
+    let locked = writer(&shop)
+        .decided(json!({ "changes": { "default": true, "exceptions": ["AUDIT_log", "orders"] } }));
     let before = shop.files();
     for sql in [
         "INSERT INTO audit_log VALUES ('x')",
@@ -62,12 +63,16 @@ async fn a_locked_table_is_changed_by_nobody_not_by_triggers_or_foreign_keys() {
         let why = locked.refusal("write_query", sql).await;
         assert!(why.contains("may not be changed by you"), "{sql}: {why}");
     }
-    let log_locked = writer(&shop).decided(json!({ "changes": { "default": true, "exceptions": ["audit_log"] } }));
+    let log_locked =
+        writer(&shop).decided(json!({ "changes": { "default": true, "exceptions": ["audit_log"] } }));
     let why = log_locked.refusal("write_query", "UPDATE orders SET total = 1 WHERE id = 10").await;
     assert!(why.contains("`audit_log`"), "{why}");
     let some = writer(&shop).decided(json!({ "changes": { "default": false, "exceptions": ["notes"] } }));
     some.refusal("write_query", "UPDATE customers SET name = 'x'").await;
-    writer(&shop).decided(json!({ "changes": { "default": false } })).refusal("write_query", "INSERT INTO notes VALUES ('x')").await;
+    writer(&shop)
+        .decided(json!({ "changes": { "default": false } }))
+        .refusal("write_query", "INSERT INTO notes VALUES ('x')")
+        .await;
     assert_eq!(shop.files(), before);
     assert_eq!(write(&some, "INSERT INTO notes VALUES ('x')").await["rows_changed"], 1);
     assert_eq!(write(&locked, "UPDATE customers SET name = 'x' WHERE id = 3").await["rows_changed"], 1);
@@ -77,7 +82,9 @@ async fn a_locked_table_is_changed_by_nobody_not_by_triggers_or_foreign_keys() {
 #[tokio::test]
 async fn a_statement_reads_no_table_that_was_not_decided_about() {
     let shop = Shop::of(SCHEMA);
-    let about = |reads: Value| shop.masked(json!({ "default": true })).decided(json!({ "sql": { "reads": reads, "writes": [] } }));
+    let about = |reads: Value| {
+        shop.masked(json!({ "default": true })).decided(json!({ "sql": { "reads": reads, "writes": [] } }))
+    };
     for (reads, sql) in [
         (json!(["customers"]), "SELECT name FROM staff"),
         (json!(["customers"]), "SELECT count(*) FROM staff"),
@@ -105,7 +112,10 @@ async fn a_statement_reads_no_table_that_was_not_decided_about() {
         (json!(["main.customers"]), "SELECT name FROM customers"),
         (json!(["customers"]), "WITH staff AS (SELECT name FROM customers) SELECT name FROM staff"),
         (json!(["customers"]), "WITH staff AS (SELECT 1) SELECT count(*) FROM staff, customers"),
-        (json!([]), "WITH RECURSIVE staff(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM staff LIMIT 3) SELECT count(*) FROM staff"),
+        (
+            json!([]),
+            "WITH RECURSIVE staff(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM staff LIMIT 3) SELECT count(*) FROM staff",
+        ),
         (json!(["names"]), "SELECT * FROM names"),
         (json!(["totals", "orders"]), "SELECT * FROM totals, orders"),
         (json!(["search"]), "SELECT body FROM search WHERE search MATCH 'hello'"),
@@ -116,13 +126,18 @@ async fn a_statement_reads_no_table_that_was_not_decided_about() {
     ] {
         about(reads).query(sql).await;
     }
-    assert_eq!(about(json!([])).call("list_tables", json!({})).await["structuredContent"]["tables"][1]["rows"], 3);
+    assert_eq!(
+        about(json!([])).call("list_tables", json!({})).await["structuredContent"]["tables"][1]["rows"],
+        3
+    );
 }
 
 #[tokio::test]
 async fn a_statement_changes_no_table_that_was_not_decided_about() {
     let shop = Shop::of(SCHEMA);
-    let about = |reads: Value, writes: Value| writer(&shop).decided(json!({ "sql": { "reads": reads, "writes": writes } }));
+    let about = |reads: Value, writes: Value| {
+        writer(&shop).decided(json!({ "sql": { "reads": reads, "writes": writes } }))
+    };
     let before = shop.files();
     for (reads, writes, sql) in [
         (json!(["notes"]), json!(["orders"]), "INSERT INTO notes VALUES ('x')"),
@@ -142,7 +157,11 @@ async fn a_statement_changes_no_table_that_was_not_decided_about() {
         (json!([]), json!(["orders"]), "INSERT INTO orders VALUES (20, 3, 1)"),
         (json!([]), json!(["customers"]), "DELETE FROM customers WHERE id = 3"),
         (json!(["staff"]), json!(["notes"]), "INSERT INTO notes SELECT name FROM staff RETURNING body"),
-        (json!([]), json!(["keyed"]), "INSERT INTO keyed VALUES ('a', 'x') ON CONFLICT (k) DO UPDATE SET v = excluded.v"),
+        (
+            json!([]),
+            json!(["keyed"]),
+            "INSERT INTO keyed VALUES ('a', 'x') ON CONFLICT (k) DO UPDATE SET v = excluded.v",
+        ),
     ] {
         write(&about(reads, writes), sql).await;
     }
@@ -198,7 +217,11 @@ async fn a_trial_counts_what_would_change_and_changes_nothing() {
         let result = caller.call("write_query", json!({ "sql": sql })).await;
         let estimate = &result["structuredContent"];
         assert_eq!(estimate["trial"], true, "{sql}\n{result}");
-        assert_eq!((estimate["rows_changed"].clone(), estimate["tables"].clone()), (json!(rows), tables), "{sql}\n{result}");
+        assert_eq!(
+            (estimate["rows_changed"].clone(), estimate["tables"].clone()),
+            (json!(rows), tables),
+            "{sql}\n{result}"
+        );
         assert_eq!((estimate["rows"].clone(), estimate["columns"].clone()), (json!([]), json!([])), "{sql}");
         assert_eq!(shop.files(), before, "{sql}");
     }

@@ -27,7 +27,7 @@ fn schema(phones: [&str; 5]) -> String {
          INSERT INTO orders VALUES (10, 1, 5, '4911'), (11, 1, 6, '77'), (12, 3, 7, '4930'), (13, 5, 8, NULL);
          CREATE TABLE keyed (phone TEXT PRIMARY KEY, note TEXT) WITHOUT ROWID;
          INSERT INTO keyed SELECT coalesce(phone, 'none') || '-' || id, 'note ' || id FROM customers;
-         CREATE VIEW contacts AS SELECT id, name, phone AS number FROM customers;
+         CREATE VIEW contacts AS SELECT id, name, city, phone AS number FROM customers;
          CREATE VIEW starts AS SELECT id, substr(phone, 1, 2) AS start FROM customers;
          CREATE VIEW called AS SELECT name FROM customers WHERE phone LIKE '49%';"
     )
@@ -55,7 +55,9 @@ fn open(shop: &Shop) -> Caller {
 
 /// What the columns of an answer hold that show tokens in one of the answers.
 fn tokens(answers: &[Value]) -> BTreeSet<usize> {
-    let cells = answers.iter().flat_map(|answer| answer["structuredContent"]["rows"].as_array().into_iter().flatten());
+    let cells = answers
+        .iter()
+        .flat_map(|answer| answer["structuredContent"]["rows"].as_array().into_iter().flatten());
     let is_token = |cell: &Value| cell.as_str().is_some_and(|text| text.starts_with("tok_"));
     cells
         .flat_map(|row| row.as_array().unwrap().iter().enumerate())
@@ -207,7 +209,12 @@ async fn nothing_but_its_treated_cells_depends_on_a_treated_column() {
             assert!(plain.iter().all(|answer| *answer == plain[0]), "{sql}\n{answers:#?}");
             let text = answers[0].to_string();
             let secrets = ["4911", "4930", "5512345678"];
-            assert!(secrets.iter().all(|secret| sql.contains(secret) || sql.contains("orders") || !text.contains(secret)), "{sql}\n{text}");
+            assert!(
+                secrets
+                    .iter()
+                    .all(|secret| sql.contains(secret) || sql.contains("orders") || !text.contains(secret)),
+                "{sql}\n{text}"
+            );
         }
     }
 }
@@ -227,11 +234,11 @@ async fn a_value_that_is_only_shown_is_shown_treated_whatever_way_it_took() {
         "SELECT * FROM (SELECT name, phone AS p FROM customers NOT INDEXED) WHERE name < 'D'",
         "WITH c AS (SELECT name, phone AS p FROM customers NOT INDEXED) SELECT p, name FROM c WHERE name > 'B'",
         "WITH c AS MATERIALIZED (SELECT id, phone AS p FROM customers NOT INDEXED) SELECT x.p, y.p FROM c x JOIN c y ON x.id = y.id + 1",
-        "SELECT number, name FROM contacts",
+        "SELECT number, name, city FROM contacts",
         "SELECT number FROM contacts WHERE id = 2",
         "SELECT phone FROM customers WHERE id = 3",
         "SELECT name, phone FROM customers WHERE city = 'Lisbon'",
-        "SELECT phone FROM customers NOT INDEXED UNION ALL SELECT number FROM contacts",
+        "SELECT phone FROM customers NOT INDEXED UNION ALL SELECT number FROM contacts WHERE id < 4",
         "SELECT phone FROM customers WHERE id = 1 UNION ALL SELECT NULL",
         "SELECT o.id, c.phone FROM orders o JOIN customers c ON c.id = o.customer ORDER BY o.id",
         "SELECT o.id, c.phone FROM orders o LEFT JOIN customers c ON c.id = o.customer AND c.id > 1",
@@ -242,13 +249,17 @@ async fn a_value_that_is_only_shown_is_shown_treated_whatever_way_it_took() {
         "SELECT city, phone, max(balance) FROM customers NOT INDEXED GROUP BY city",
         "SELECT city, count(*) FROM customers NOT INDEXED GROUP BY city",
         "SELECT a.phone, b.phone FROM customers a, customers b WHERE a.id < b.id AND a.city = b.city",
-        "SELECT phone, phone, phone FROM customers LIMIT 1",
+        "SELECT phone, phone, phone FROM customers NOT INDEXED LIMIT 1",
         "SELECT p FROM (SELECT phone AS p, balance FROM customers NOT INDEXED ORDER BY balance LIMIT 3) ORDER BY balance DESC",
     ] {
         let ours = caller.query(sql).await;
         let theirs = plain.query(sql).await;
         assert_eq!(ours.get("masked"), None, "{sql}\n{ours}");
-        assert_eq!(ours["rows"], mapped(&theirs["rows"], &map, &tokens(&[json!({ "structuredContent": ours })])), "{sql}");
+        assert_eq!(
+            ours["rows"],
+            mapped(&theirs["rows"], &map, &tokens(&[json!({ "structuredContent": ours })])),
+            "{sql}"
+        );
         if sql.contains("phone") && !sql.contains("count(*)") {
             assert_eq!(ours["treated"], json!({ "customers.phone": "token" }), "{sql}\n{ours}");
         }
@@ -259,7 +270,8 @@ async fn token_map(caller: &Caller, plain: &Caller) -> BTreeMap<String, Value> {
     let sql = "SELECT phone FROM customers NOT INDEXED ORDER BY id";
     let (ours, theirs) = (caller.rows(sql).await, plain.rows(sql).await);
     let pairs = theirs.as_array().unwrap().iter().zip(ours.as_array().unwrap());
-    let map: BTreeMap<String, Value> = pairs.map(|(raw, token)| (raw[0].to_string(), token[0].clone())).collect();
+    let map: BTreeMap<String, Value> =
+        pairs.map(|(raw, token)| (raw[0].to_string(), token[0].clone())).collect();
     let tokens: BTreeSet<String> = map.values().map(Value::to_string).collect();
     assert_eq!(tokens.len(), map.len(), "equal values have equal tokens, others have others");
     map
@@ -285,7 +297,8 @@ async fn each_treatment_has_its_form_and_text_and_structure_show_the_same() {
         ("mask", |text| text == "[masked]"),
     ] {
         let caller = shop.masked(mask(treatment)).decided(key());
-        let result = caller.call("read_query", json!({ "sql": "SELECT phone FROM customers WHERE id = 5" })).await;
+        let result =
+            caller.call("read_query", json!({ "sql": "SELECT phone FROM customers WHERE id = 5" })).await;
         let shown = result["structuredContent"]["rows"][0][0].as_str().unwrap().to_owned();
         assert!(check(&shown), "{treatment}: {shown}");
         let text = result["content"][0]["text"].as_str().unwrap();
@@ -294,7 +307,10 @@ async fn each_treatment_has_its_form_and_text_and_structure_show_the_same() {
         let table = caller.call("describe_table", json!({ "table": "customers" })).await;
         assert!(!table.to_string().contains("5512345678") && !table.to_string().contains("4911"), "{table}");
         assert_eq!(table["structuredContent"]["columns"][2]["treated"], treatment);
-        assert!(!table["structuredContent"]["columns"][2]["samples"].as_array().unwrap().is_empty(), "{table}");
+        assert!(
+            !table["structuredContent"]["columns"][2]["samples"].as_array().unwrap().is_empty(),
+            "{table}"
+        );
     }
 }
 
@@ -302,10 +318,13 @@ async fn each_treatment_has_its_form_and_text_and_structure_show_the_same() {
 async fn one_column_may_be_hidden_by_its_use_while_another_is_shown() {
     let [shop, ..] = shops();
     let caller = shop
-        .masked(json!({ "default": true, "treat": { "customers.phone": "token", "customers.name": "partial" } }))
+        .masked(
+            json!({ "default": true, "treat": { "customers.phone": "token", "customers.name": "partial" } }),
+        )
         .decided(key());
-    let result = caller.query("SELECT name, phone FROM customers NOT INDEXED WHERE phone IS NULL AND id = 1").await;
-    assert_eq!(result["rows"], json!([["•na", null]]), "{result}");
+    let result =
+        caller.query("SELECT name, phone FROM customers NOT INDEXED WHERE phone IS NULL AND id = 1").await;
+    assert_eq!(result["rows"], json!([["••a", null]]), "{result}");
     assert_eq!(result["masked"], json!(["customers.phone"]));
     assert_eq!(result["treated"], json!({ "customers.name": "partial" }));
 }
@@ -314,8 +333,12 @@ async fn one_column_may_be_hidden_by_its_use_while_another_is_shown() {
 async fn what_cannot_be_treated_is_hidden() {
     let [shop, ..] = shops();
     let treat = json!({ "customers.id": "token", "customers.area": "token", "keyed.phone": "token", "contacts.number": "token", "orders.phone": "token" });
-    let caller = shop.masked(json!({ "default": true, "exceptions": ["orders.*"], "treat": treat })).decided(key());
-    assert_eq!(caller.rows("SELECT id, area FROM customers NOT INDEXED WHERE name = 'Ana'").await, json!([[null, null]]));
+    let caller =
+        shop.masked(json!({ "default": true, "exceptions": ["orders.*"], "treat": treat })).decided(key());
+    assert_eq!(
+        caller.rows("SELECT id, area FROM customers NOT INDEXED WHERE name = 'Ana'").await,
+        json!([[null, null]])
+    );
     caller.refusal("read_query", "SELECT phone FROM keyed").await;
     caller.refusal("read_query", "SELECT phone FROM orders").await;
     assert_eq!(caller.rows("SELECT number FROM contacts WHERE name = 'Ana'").await, json!([[null]]));
@@ -338,7 +361,8 @@ async fn a_decision_that_cannot_be_kept_is_no_assertion() {
     ] {
         let caller = caller.seeing(mask).decided(extra);
         let message = support::call_message("list_tables", json!({}));
-        let (status, answer) = support::post(&caller.service, caller.assertion("list_tables").as_deref(), message).await;
+        let (status, answer) =
+            support::post(&caller.service, caller.assertion("list_tables").as_deref(), message).await;
         assert_eq!(status, 401, "{answer}");
     }
 }
@@ -373,7 +397,7 @@ fn query() -> impl Strategy<Value = String> {
         "customers a NOT INDEXED",
         "(SELECT * FROM customers NOT INDEXED) a",
         "(SELECT * FROM customers NOT INDEXED ORDER BY balance LIMIT 4) a",
-        "(SELECT id, name, city, number AS phone FROM contacts JOIN (SELECT id, city FROM customers) USING (id)) a",
+        "(SELECT id, name, city, number AS phone FROM contacts) a",
         "(SELECT id, name, phone, city FROM customers NOT INDEXED UNION ALL SELECT id + 10, name, phone, city FROM customers NOT INDEXED) a",
         "(SELECT id, name, phone, city FROM customers NOT INDEXED UNION SELECT id + 10, name, phone, city FROM customers NOT INDEXED) a",
         "(SELECT id, name, phone, city FROM customers NOT INDEXED UNION ALL VALUES (9, 'Zé', '77', 'Faro')) a",
