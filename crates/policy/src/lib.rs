@@ -19,6 +19,7 @@
 //! | [`sql`] | facts about SQL text |
 //! | [`defaults`] | the policies that come with Portunus, and templates |
 //! | [`explain`], [`testing`] | for people: which policies decided, and tests of policies |
+//! | [`fuzz`] | what must hold for any text, for fuzzers and property tests |
 //!
 //! A request is refused when no policy permits it, when one forbids it, and when *any* policy that could apply fails:
 //! Cedar alone would skip a failing `forbid`.
@@ -55,6 +56,7 @@ mod disclosure;
 mod engine;
 pub mod explain;
 mod fit;
+pub mod fuzz;
 mod load;
 mod looks;
 mod model;

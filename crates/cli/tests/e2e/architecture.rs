@@ -18,13 +18,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sqlite", &["core", "mcp"]),
     ("stdio", &["core", "mcp"]),
     ("acme", &["core", "vault"]),
-    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault", "pins"]),
+    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault", "pins", "disclose"]),
     ("web", &["core", "oauth", "policy", "ledger", "vault"]),
     (
         "cli",
         &[
             "core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "stdio",
-            "edge", "web", "acme", "pins",
+            "edge", "web", "acme", "pins", "disclose",
         ],
     ),
 ];

@@ -34,6 +34,7 @@ mod registration;
 mod reload;
 mod scale;
 mod sql;
+mod sql_reference;
 mod sqlite;
 mod story;
 mod tokens;

@@ -4,6 +4,7 @@
 mod approve;
 mod arguments;
 mod decide;
+mod fuzz;
 mod people;
 mod problems;
 mod property;
