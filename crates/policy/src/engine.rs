@@ -1,6 +1,7 @@
 //! Compiled policies and the decisions they make.
 
 use crate::approval::{Subject, binding, digest};
+use crate::approver::Approver;
 use crate::arguments;
 use crate::context::{self, Parts};
 use crate::decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
@@ -16,6 +17,7 @@ use cedar_policy::{
 };
 use portunus_core::caller::Caller;
 use portunus_core::digest::{Digest, equal};
+use portunus_core::id::UserName;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -141,6 +143,7 @@ impl Engine {
             Operation::Complete(_) => (served.operation("complete")?.clone(), None),
             Operation::Task(_) => (served.operation("task")?.clone(), None),
             Operation::Answer => (served.operation("answer")?.clone(), None),
+            Operation::Estimate(_) => (served.operation("estimate")?.clone(), None),
             Operation::ReadResource(id) => {
                 (served.operation("read_resource")?.clone(), within(&TYPES.resource, id))
             }
@@ -258,8 +261,12 @@ impl Engine {
         let by = match used {
             Some(Approved { by, .. }) => uid(&TYPES.user, by.as_str()),
             None if approver == "owner" => asked.owner.clone(),
-            // Somebody who is nobody else: no user's name has parentheses.
-            None => uid(&TYPES.user, "(approver)"),
+            None => {
+                let named = Approver::parse(&approver).ok();
+                // Somebody who is nobody else: no user's name has parentheses.
+                let by = named.as_ref().and_then(Approver::one_user).map_or("(approver)", UserName::as_str);
+                uid(&TYPES.user, by)
+            }
         };
         let id = used.map_or("(approval)", |approved| approved.id.as_str());
         match (self.evaluate(caller, request, asked, Some((by, id))), used) {
@@ -403,7 +410,7 @@ fn parts_of(operation: Operation<'_>) -> Parts<'_> {
         Operation::List(method) | Operation::Session(method) => {
             Parts { method: Some(method), ..Parts::default() }
         }
-        Operation::Complete(target) | Operation::Task(target) => {
+        Operation::Complete(target) | Operation::Task(target) | Operation::Estimate(target) => {
             Parts { target: Some(target), ..Parts::default() }
         }
         _ => Parts::default(),

@@ -13,6 +13,7 @@
 //! | `step_up` | what would lift a refusal: scopes, a fresher or stronger sign-in |
 //! | `context`, `arguments`, `shape` | one request in Cedar's terms; JSON arguments without silent loss |
 //! | [`approval`] | what an approval is good for |
+//! | `approver` | who must give it: the words of `@approvable` |
 //! | [`sql`] | facts about SQL text |
 //! | [`defaults`] | the policies that come with Portunus, and templates |
 //! | [`explain`], [`testing`] | for people: which policies decided, and tests of policies |
@@ -42,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 pub mod approval;
+mod approver;
 mod arguments;
 mod check;
 mod context;
@@ -64,6 +66,7 @@ pub mod sql;
 mod step_up;
 pub mod testing;
 
+pub use approver::{Approver, ApproverError, Person};
 pub use decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
 pub use disclosure::Disclosure;
 pub use engine::Engine;
