@@ -1,6 +1,6 @@
 //! One edge, wired together: store, ledger, keys, tunnel, control plane, data plane, administration.
 
-use crate::config::Config;
+use crate::config::{Config, Tools};
 use crate::control::Control;
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
@@ -14,7 +14,9 @@ use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
 use portunus_edge::metrics::Metrics;
-use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, listener, ports, route};
+use portunus_edge::{
+    Edge, Published, Snapshot, approval, assertion, caller, cors, handle, listener, ports, route,
+};
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::client_admin;
@@ -132,6 +134,8 @@ impl Node {
         parts.edge.callers.report_to(Arc::new(reports));
         tasks.push(tokio::spawn(usage::record(parts.store.clone(), reported, stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
+        let announced = portunus_web::approvals::webhook::announce(parts.web.clone(), stopped.clone());
+        tasks.push(tokio::spawn(announced));
         let links = Arc::new(LinkPort(parts.registry.clone()));
         let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
         tasks.push(tokio::spawn(serving));
@@ -196,11 +200,13 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         issuer: issuer.clone(),
         fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone(), issuer.clone())),
         trusted: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
+        courier: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
         dpop: Guard::new(seed.expose(), config.dpop_nonce),
         challenges: ChallengeKey::new(seed.expose()),
         login: login::login(config, &upstream_tls)?,
         jwks: portunus_web::jwks(&signer.public_key()),
     });
+    web.replace_webhook(config.approvals.webhook());
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);
     let edge = Edge {
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -209,6 +215,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         store: store.clone(),
         ledger: ledger.clone(),
         redactor,
+        approvals: approval::Desk::new(&*store, limits::APPROVAL_WAIT),
         vault: Arc::new(Vault::new(store.clone(), key.clone())),
         handles: handle::Handles::new(seed.expose()),
         signer,
@@ -298,6 +305,7 @@ pub(crate) fn snapshot(
             dialer: upstreams.dialer(entry)?,
             read_only: policies::read_only(entry),
             dialect: policies::dialect(entry),
+            builtin_sql: entry.tools == Tools::Sql,
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
             room: room(&entry.server, before),
@@ -313,6 +321,7 @@ pub(crate) fn snapshot(
             &config.allowed_origins,
         ),
         engine: Arc::new(engine),
+        approval_ttl: config.approvals.ttl,
         servers,
     })
 }

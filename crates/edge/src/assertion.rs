@@ -14,6 +14,9 @@ use serde::Serialize;
 /// The header that carries it.
 pub const HEADER: HeaderName = HeaderName::from_static("portunus-assertion");
 
+/// The action that permits trial runs.
+const ESTIMATE: &str = "estimate";
+
 /// Signs assertions.
 pub struct Signer {
     key: Ed25519KeyPair,
@@ -39,6 +42,9 @@ struct Claims<'a> {
     tool: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     arguments_sha256: Option<Digest>,
+    /// The call is a trial run: nothing of it may last.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    trial: bool,
     mask: Mask<'a>,
 }
 
@@ -90,6 +96,8 @@ impl Signer {
             jti: permit.decision().as_str(),
             tool,
             arguments_sha256: arguments,
+            // By the permit alone: one for a trial run can never carry a call that is none.
+            trial: permit.action() == ESTIMATE,
             mask: Mask { default: disclosure.default, exceptions: &disclosure.exceptions },
         };
         let claims = serde_json::to_vec(&claims).ok()?;

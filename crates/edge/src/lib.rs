@@ -14,6 +14,7 @@
 //! | [`mirror`] | headers that mirror arguments agree with them |
 //! | [`facts`] | SQL text → facts |
 //! | [`decide`], [`approval`] | policy → permit or refusal |
+//! | `trial`, [`wait`] | what approvers see of a write; how clients wait for them |
 //! | [`record`] | intent and outcome records |
 //! | [`send`], [`assertion`], [`upstream`] | credential, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
@@ -54,7 +55,9 @@ pub mod sender;
 pub mod step_up;
 pub mod stream;
 pub mod tls;
+mod trial;
 pub mod upstream;
+pub mod wait;
 
 use arc_swap::ArcSwap;
 use portunus_core::dialer::Dialer;
@@ -72,6 +75,7 @@ use portunus_vault::Vault;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Everything the way of a request needs.
@@ -90,6 +94,8 @@ pub struct Edge {
     pub redactor: Redactor,
     /// Upstream credentials.
     pub vault: Arc<Vault>,
+    /// What asking for approvals shares.
+    pub approvals: approval::Desk,
     /// Binds what clients hand back to callers.
     pub handles: handle::Handles,
     /// Signs assertions.
@@ -116,6 +122,8 @@ pub struct Snapshot {
     pub origins: cors::Origins,
     /// The policies.
     pub engine: Arc<Engine>,
+    /// Life of an approval.
+    pub approval_ttl: Duration,
     /// What is published.
     pub servers: HashMap<ServerName, Arc<Published>>,
 }
@@ -130,6 +138,8 @@ pub struct Published {
     pub read_only: HashSet<String>,
     /// The SQL that its tools take.
     pub dialect: Dialect,
+    /// It is the built-in SQL server.
+    pub builtin_sql: bool,
     /// Whether it has given out a task since it was published.
     pub gives_tasks: Arc<AtomicBool>,
     /// Which arguments of its tools are mirrored into headers.
