@@ -258,8 +258,8 @@ fn statement(arguments: &str) -> Option<String> {
 
 fn estimate(estimate: &Estimate) -> String {
     match estimate {
-        Estimate::RowsChanged(1) => String::from("1 row changes. It was tried out and rolled back."),
-        Estimate::RowsChanged(rows) => format!("{rows} rows change. It was tried out and rolled back."),
+        Estimate::RowsChanged(1) => String::from("1 row. It was tried out and rolled back."),
+        Estimate::RowsChanged(rows) => format!("{rows} rows. It was tried out and rolled back."),
         Estimate::Unknown(why) => format!("Not known: {why}."),
     }
 }

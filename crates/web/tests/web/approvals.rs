@@ -91,7 +91,7 @@ async fn who_must_approve_sees_the_whole_call_and_decides_once() {
         "write_query",
         "writes need a yes",
         "{&#34;sql&#34;:&#34;DELETE FROM orders --\\u{202e}&#60;script&#62;alert(1)&#60;/script&#62;&#34;}",
-        "12 rows change",
+        "12 rows. It was tried out",
         "it may do more than is listed",
         "orders, &#60;img src=x&#62;",
         "3 more names are not listed",
