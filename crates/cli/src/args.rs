@@ -336,10 +336,20 @@ pub(crate) struct CredAdd {
 pub(crate) enum Approve {
     /// What waits.
     List(Admin),
+    /// One call as a whole: who, through which client, the exact arguments, what it would do.
+    Show {
+        /// apr_…
+        id: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
     /// Allow one call, once.
     Allow {
         /// apr_…
         id: String,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: Option<String>,
         #[command(flatten)]
         admin: Admin,
     },
@@ -347,6 +357,9 @@ pub(crate) enum Approve {
     Deny {
         /// apr_…
         id: String,
+        /// Why; the client is told.
+        #[arg(long)]
+        reason: Option<String>,
         #[command(flatten)]
         admin: Admin,
     },

@@ -19,7 +19,9 @@ use portunus_edge::labels::Labels;
 use portunus_edge::mask_key::MaskKeys;
 use portunus_edge::metrics::Metrics;
 use portunus_edge::shown::DataClasses;
-use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, listener, ports, route};
+use portunus_edge::{
+    Edge, Published, Snapshot, approval, assertion, caller, cors, handle, listener, ports, route,
+};
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::client_admin;
@@ -138,6 +140,8 @@ impl Node {
         tasks.push(tokio::spawn(usage::record(parts.store.clone(), reported, stopped.clone())));
         tasks.push(tokio::spawn(usage::write_counters(parts.edge.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
+        let announced = portunus_web::approvals::webhook::announce(parts.web.clone(), stopped.clone());
+        tasks.push(tokio::spawn(announced));
         let links = Arc::new(LinkPort(parts.registry.clone()));
         let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
         tasks.push(tokio::spawn(serving));
@@ -202,11 +206,13 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         issuer: issuer.clone(),
         fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone(), issuer.clone())),
         trusted: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
+        courier: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
         dpop: Guard::new(seed.expose(), config.dpop_nonce),
         challenges: ChallengeKey::new(seed.expose()),
         login: login::login(config, &upstream_tls)?,
         jwks: portunus_web::jwks(&signer.public_key()),
     });
+    web.replace_webhook(config.approvals.webhook());
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);
     let edge = Edge {
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -220,6 +226,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         ),
         labels: Arc::new(Labels::new(store.clone())),
         mask_keys: MaskKeys::new(seed.expose()),
+        approvals: approval::Desk::new(&*store, limits::APPROVAL_WAIT),
         vault: Arc::new(Vault::new(store.clone(), key.clone())),
         handles: handle::Handles::new(seed.expose()),
         signer,
@@ -327,6 +334,7 @@ pub(crate) fn snapshot(
         ),
         engine: Arc::new(engine),
         data: data_classes(config)?,
+        approval_ttl: config.approvals.ttl,
         servers,
     })
 }

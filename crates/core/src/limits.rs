@@ -244,10 +244,39 @@ pub const ASSERTION_TTL: Duration = Duration::from_secs(60);
 pub const ASSERTION_LEEWAY: Duration = Duration::from_secs(5);
 /// Bytes of an assertion.
 pub const ASSERTION_BYTES: usize = 32 * KIB;
-/// Life of a pending or allowed approval.
+/// Life of a pending or allowed approval, unless the configuration says otherwise.
 pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
-/// Calls of one user that wait for approval at once; further ones are refused.
+/// Shortest and longest life of an approval that the configuration may say.
+pub const APPROVAL_TTLS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+/// Approvals of one user that are asked for and not used, denied ones too, until they expire; further ones are refused.
 pub const APPROVALS_PER_USER: usize = 20;
+/// Bytes of arguments that a person is asked to judge; a call with more cannot be approved.
+pub const APPROVAL_ARGUMENTS_BYTES: usize = 64 * KIB;
+/// People whose yes one approval may need.
+pub const APPROVERS: usize = 4;
+/// Names of each kind (tables, columns …) in the summary of a call's SQL, and bytes of one name.
+pub const APPROVAL_SQL_NAMES: (usize, usize) = (64, 200);
+/// Characters of an approver's reason.
+pub const APPROVAL_REASON_CHARS: usize = 300;
+/// Time for a trial run that estimates what a statement would change.
+pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Trial runs at once, per edge; a call beyond them is asked about without an estimate.
+pub const TRIALS: usize = 4;
+/// Bytes of a trial run's answer.
+pub const TRIAL_ANSWER_BYTES: usize = 64 * KIB;
+/// Longest time that a repeated call waits for the approver before its client is told to come back.
+pub const APPROVAL_WAIT: Duration = Duration::from_secs(20);
+/// Calls that wait so at once, per edge; others are told to come back right away.
+pub const APPROVAL_WAITERS: usize = 64;
+/// Time from one try to deliver a webhook to the next; there are no more tries than these, and the first.
+pub const WEBHOOK_RETRIES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
+/// Webhooks that wait to be delivered; approvals beyond them are not announced.
+pub const WEBHOOKS: usize = 256;
+/// How far the time of a signed decision may be from ours.
+pub const WEBHOOK_TOLERANCE: Duration = Duration::from_secs(300);
+/// Bytes of a webhook's secret.
+pub const WEBHOOK_SECRET_BYTES: (usize, usize) = (24, 128);
 /// Bytes of a client metadata document (CIMD).
 pub const CLIENT_DOCUMENT_BYTES: usize = 16 * KIB;
 /// Time to fetch a client metadata document.

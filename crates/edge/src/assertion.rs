@@ -18,6 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The header that carries it.
 pub const HEADER: HeaderName = HeaderName::from_static("portunus-assertion");
 
+/// The action that permits trial runs.
+const ESTIMATE: &str = "estimate";
+
 /// Signs assertions.
 pub struct Signer {
     key: Ed25519KeyPair,
@@ -55,6 +58,7 @@ struct Claims<'a> {
     rows: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+    /// The call is a trial run: nothing of it may last.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     trial: bool,
 }
@@ -97,8 +101,6 @@ pub struct Said<'a> {
     pub sql: Option<&'a SqlFacts>,
     /// The key of hashes and tokens.
     pub key: Option<Secret<String>>,
-    /// The call is only tried, and what it changes taken back.
-    pub trial: bool,
 }
 
 impl Signer {
@@ -149,7 +151,8 @@ impl Signer {
             sql: sql.map(|facts| Tables { reads: &facts.reads, writes: &facts.writes }),
             rows: said.caps.rows,
             bytes: said.caps.bytes,
-            trial: said.trial,
+            // By the permit alone: one for a trial run can never carry a call that is none.
+            trial: permit.action() == ESTIMATE,
         };
         let claims = serde_json::to_vec(&claims).ok()?;
         let mut text = String::with_capacity(self.header.len() + claims.len() * 4 / 3 + 96);

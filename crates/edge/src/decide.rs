@@ -6,7 +6,9 @@ use crate::caller::Known;
 use crate::counters::{Count, Whose};
 use crate::refusal::Refusal;
 use crate::step_up::Needs;
+use crate::wait::Await;
 use crate::{Edge, Published, Snapshot, facts, record, send};
+use portunus_core::document::Approval;
 use portunus_core::id::{self, Id};
 use portunus_core::peer::ClientCertificate;
 use portunus_core::record::Verdict;
@@ -101,8 +103,7 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         let reasons = vec![String::from("A call that needs approval cannot carry answers to questions.")];
         return Err(refuse(edge, case, Refused { reasons, ..needed.refused }).await);
     }
-    let server = &case.published.server.name;
-    match approval::find_or_ask(edge, case.known, server, case.asked, &needed, case.now).await? {
+    match approval::find_or_ask(edge, case, case.sql, &needed).await? {
         Standing::Approved(approved) => {
             request.approval = Some(&approved);
             match once(edge, case, &principal, &request) {
@@ -114,10 +115,10 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
             }
         }
         Standing::Refused(reason) => {
-            let refused = Refused { reasons: vec![reason.to_owned()], ..needed.refused };
+            let refused = Refused { reasons: vec![reason], ..needed.refused };
             Err(refuse(edge, case, refused).await)
         }
-        Standing::Waiting(approval) => Err(wait(edge, case, needed.refused, approval).await),
+        Standing::Waiting(approval) => Err(wait(edge, case, needed.refused, &approval).await),
     }
 }
 
@@ -221,11 +222,11 @@ async fn refuse(edge: &Edge, case: &Case<'_>, refused: Refused) -> Refusal {
     }
 }
 
-async fn wait(edge: &Edge, case: &Case<'_>, refused: Refused, approval: Id) -> Refusal {
+async fn wait(edge: &Edge, case: &Case<'_>, refused: Refused, approval: &Approval) -> Refusal {
     let Refused { decision, reasons, policies, step_up: _ } = refused;
-    let verdict = (Verdict::ApprovalNeeded, policies, Some(approval.clone()));
+    let verdict = (Verdict::ApprovalNeeded, policies, Some(approval.id.clone()));
     match note(edge, case, &decision, &reasons, verdict).await {
-        Ok(()) => Refusal::ApprovalNeeded { id: case.asked.id(), decision, approval, reasons },
+        Ok(()) => Refusal::ApprovalNeeded(Box::new(Await::new(edge, case, decision, approval))),
         Err(refusal) => refusal,
     }
 }

@@ -63,7 +63,7 @@ pub async fn inspect(
     head.headers = portunus_mcp::header::forward_response(&head.headers);
     head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     head.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    edge.handles.of(&case.known.caller).bind_session(&mut head.headers);
+    edge.handles.of(&case.known.caller).bind_session(&mut head.headers, case.asked.call());
 
     let screen = Screen::new(edge, case, head.status).map_err(|barred| withheld(barred.into()))?;
     if events {

@@ -15,6 +15,7 @@
 //! | [`facts`] | SQL text → facts |
 //! | [`past`], [`counters`], [`labels`] | what was done before: counts, and labels on sessions |
 //! | [`decide`], [`approval`] | policy → permit or refusal |
+//! | `trial`, [`wait`] | what approvers see of a write; how clients wait for them |
 //! | [`record`] | intent and outcome records |
 //! | [`send`], [`assertion`], [`mask_key`], [`upstream`] | credential, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
@@ -63,7 +64,9 @@ pub mod shown;
 pub mod step_up;
 pub mod stream;
 pub mod tls;
+mod trial;
 pub mod upstream;
+pub mod wait;
 
 use arc_swap::ArcSwap;
 use portunus_core::dialer::Dialer;
@@ -80,6 +83,7 @@ use portunus_vault::Vault;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Everything the way of a request needs.
@@ -102,6 +106,8 @@ pub struct Edge {
     pub labels: Arc<labels::Labels>,
     /// Upstream credentials.
     pub vault: Arc<Vault>,
+    /// What asking for approvals shares.
+    pub approvals: approval::Desk,
     /// Binds what clients hand back to callers.
     pub handles: handle::Handles,
     /// Keys of hashes and tokens in results.
@@ -132,6 +138,8 @@ pub struct Snapshot {
     pub engine: Arc<Engine>,
     /// What is looked for in results.
     pub data: shown::DataClasses,
+    /// Life of an approval.
+    pub approval_ttl: Duration,
     /// What is published.
     pub servers: HashMap<ServerName, Arc<Published>>,
 }

@@ -180,7 +180,7 @@ fn refuse(
     server: Option<&ServerName>,
     refusal: &Refusal,
 ) -> Response<Body> {
-    if !matches!(refusal, Refusal::Policy { .. } | Refusal::ApprovalNeeded { .. } | Refusal::StepUp(_)) {
+    if !matches!(refusal, Refusal::Policy { .. } | Refusal::ApprovalNeeded(_) | Refusal::StepUp(_)) {
         edge.metrics.refused(refusal.label());
         tracing::debug!(server = server.map(ServerName::as_str), refusal = ?refusal, "request refused");
     }

@@ -68,7 +68,6 @@ async fn request(
         caps: caps(case),
         sql: case.sql,
         key: Some(edge.mask_keys.text_of(&case.known.caller.grant)),
-        trial: false,
     };
     let asserted = edge
         .signer

@@ -2,7 +2,7 @@
 
 use crate::model::Source;
 
-/// Protocol housekeeping, listings and the showing of results, for every caller that holds a grant; no call, no resource,
+/// Protocol housekeeping, listings, the showing of results and trial runs for approvers, for every caller that holds a grant; no call, no resource,
 /// no prompt.
 pub const DEFAULT_POLICIES: &str = r#"// A caller is here because a user agreed to it at the consent page. That alone opens the session and the listings,
 // which show only what other policies allow.
@@ -23,6 +23,11 @@ permit (principal, action == Action::"change", resource);
 //   forbid (principal, action == Action::"release", resource == Server::"sales") when { context.rows > 100 };
 @id("default-release")
 permit (principal, action == Action::"release", resource);
+
+// When somebody must approve a write on the built-in SQL server, it may be tried out and rolled back, so that they see how
+// many rows it would change. The caller learns nothing of it.
+@id("default-estimate")
+permit (principal, action == Action::"estimate", resource);
 "#;
 
 /// [`DEFAULT_POLICIES`] as a file for [`crate::Engine::load`].

@@ -1,6 +1,7 @@
 //! Compiled policies and the decisions they make.
 
 use crate::approval::{Subject, binding, digest};
+use crate::approver::Approver;
 use crate::arguments;
 use crate::context::{self, Parts};
 use crate::decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
@@ -16,7 +17,7 @@ use cedar_policy::{
 };
 use portunus_core::caller::Caller;
 use portunus_core::digest::{Digest, equal};
-use portunus_core::id::ServerName;
+use portunus_core::id::{ServerName, UserName};
 use portunus_core::treatment::Treatment;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -296,8 +297,12 @@ impl Engine {
         let by = match used {
             Some(Approved { by, .. }) => uid(&TYPES.user, by.as_str()),
             None if approver == "owner" => asked.owner.clone(),
-            // Somebody who is nobody else: no user's name has parentheses.
-            None => uid(&TYPES.user, "(approver)"),
+            None => {
+                let named = Approver::parse(&approver).ok();
+                // Somebody who is nobody else: no user's name has parentheses.
+                let by = named.as_ref().and_then(Approver::one_user).map_or("(approver)", UserName::as_str);
+                uid(&TYPES.user, by)
+            }
         };
         let id = used.map_or("(approval)", |approved| approved.id.as_str());
         match (self.evaluate(caller, request, asked, Some((by, id))), used) {
@@ -451,6 +456,7 @@ const fn operation_name(operation: Operation<'_>) -> Option<&'static str> {
         Operation::Complete(_) => "complete",
         Operation::Task(_) => "task",
         Operation::Answer => "answer",
+        Operation::Estimate(_) => "estimate",
         Operation::ReadResource(_) => "read_resource",
         Operation::Subscribe(_) => "subscribe",
         Operation::GetPrompt(_) => "get_prompt",
@@ -466,7 +472,7 @@ pub(crate) fn parts_of(operation: Operation<'_>) -> Parts<'_> {
         Operation::List(method) | Operation::Session(method) => {
             Parts { method: Some(method), ..Parts::default() }
         }
-        Operation::Complete(target) | Operation::Task(target) => {
+        Operation::Complete(target) | Operation::Task(target) | Operation::Estimate(target) => {
             Parts { target: Some(target), ..Parts::default() }
         }
         Operation::CallTool(_) => Parts { is_call: true, ..Parts::default() },

@@ -16,6 +16,7 @@
 //! | `fit` | whether arguments fit the tool's input schema |
 //! | `context`, `arguments`, `shape` | one request in Cedar's terms; JSON arguments without silent loss |
 //! | [`approval`] | what an approval is good for |
+//! | `approver` | who must give it: the words of `@approvable` |
 //! | [`sql`] | facts about SQL text |
 //! | [`defaults`] | the policies that come with Portunus, and templates |
 //! | [`explain`], [`testing`] | for people: which policies decided, and tests of policies |
@@ -47,6 +48,7 @@
 #![forbid(unsafe_code)]
 
 pub mod approval;
+mod approver;
 mod arguments;
 mod check;
 mod context;
@@ -73,6 +75,7 @@ mod step_up;
 pub mod testing;
 mod viewer;
 
+pub use approver::{Approver, ApproverError, Person};
 pub use decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
 pub use disclosure::{Choice, Disclosure};
 pub use engine::Engine;

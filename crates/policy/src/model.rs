@@ -117,6 +117,8 @@ pub enum Operation<'a> {
     Task(&'a str),
     /// The client's answer to a question of the server (sampling, elicitation, roots).
     Answer,
+    /// A trial run of a call of this tool, rolled back, to tell approvers what it would change.
+    Estimate(&'a str),
     /// A question of the server to the client, which goes to whoever drives it.
     Ask(Question<'a>),
 }

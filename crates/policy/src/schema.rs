@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Actions that are not tools, with the type of resource and the attributes they have besides the common ones.
-pub(crate) const OPERATIONS: [(&str, &str, &str); 14] = [
+pub(crate) const OPERATIONS: [(&str, &str, &str); 15] = [
     ("session", "Server", ", method: String"),
     ("list", "Server", ", method: String"),
     ("complete", "Server", ", target: String"),
     ("task", "Server", ", target: String"),
     ("answer", "Server", ""),
+    ("estimate", "Server", ", target: String"),
     ("read_resource", "Resource", ""),
     ("subscribe", "Resource", ""),
     ("get_prompt", "Prompt", ""),

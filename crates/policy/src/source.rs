@@ -1,5 +1,6 @@
 //! Policy files into single policies, each with its place, its words and what it looks at.
 
+use crate::approver::{self, Approver};
 use crate::looks::{self, Looks};
 use crate::model::Source;
 use crate::names::nearest;
@@ -89,7 +90,8 @@ fn parse_one(
     let before = problems.len();
     let id = annotation(source, offset, &policy, "id", problems).unwrap_or(own);
     let reason = annotation(source, offset, &policy, "reason", problems);
-    let approver = annotation(source, offset, &policy, "approvable", problems);
+    let approvable = annotation(source, offset, &policy, "approvable", problems);
+    let approver = approvable.and_then(|text| approver_of(source, offset, &text, problems));
     let lift = annotation(source, offset, &policy, "step_up", problems);
     for (name, _) in policy.annotations().filter(|(name, _)| !ANNOTATIONS.contains(name)) {
         if let Some(meant) = nearest(name, ANNOTATIONS) {
@@ -143,6 +145,16 @@ fn parse_one(
         asks_for_action,
         without_arguments,
     })
+}
+
+/// Whom an `@approvable` asks, in the one way it is written.
+fn approver_of(source: &Source, offset: usize, text: &str, problems: &mut Vec<Problem>) -> Option<String> {
+    let read = Approver::parse(text);
+    if let Err(why) = &read {
+        let message = format!("@approvable(\"{}\"): {why}", text.escape_debug());
+        problems.push(error(source, offset, message, approver::HINT));
+    }
+    read.ok().map(|approver| approver.to_string())
 }
 
 /// An approval must be able to lift what is `@approvable`.

@@ -208,6 +208,7 @@ fn operation(case: &Case) -> Result<Operation<'_>, String> {
                 Operation::Subscribe(target()?)
             }
             "answer" => Operation::Answer,
+            "portunus/estimate" => Operation::Estimate(target()?),
             method if method.ends_with("/list") => Operation::List(method),
             method if method.starts_with("tasks/") => Operation::Task(target()?),
             method => Operation::Session(method),

@@ -29,7 +29,9 @@ pub(crate) enum Failure {
     NotASelect,
     #[error("this tool runs a single INSERT, UPDATE or DELETE and nothing else; use read_query to read")]
     NotAWrite,
-    #[error("the gateway asked for a trial run, and only write_query has one")]
+    #[error(
+        "a trial run and a call are not the same: only the gateway asks for trials, and only of write_query"
+    )]
     NoTrial,
     #[error("EXPLAIN is not run here; give the plain statement to explain_query")]
     Explain,

@@ -16,6 +16,8 @@ pub(crate) const DESCRIBE_TABLE: &str = "describe_table";
 pub(crate) const READ_QUERY: &str = "read_query";
 pub(crate) const EXPLAIN_QUERY: &str = "explain_query";
 pub(crate) const WRITE_QUERY: &str = "write_query";
+/// A trial of [`WRITE_QUERY`]: by a name of its own, so that a server which does not know of trials runs nothing.
+pub(crate) const TRIAL: &str = "write_query.trial";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

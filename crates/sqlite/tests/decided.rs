@@ -214,7 +214,7 @@ async fn a_trial_counts_what_would_change_and_changes_nothing() {
         ("DELETE FROM keyed", 2, json!({ "keyed": 2 })),
         ("UPDATE keyed SET v = 'x' WHERE k = 'none'", 0, json!({})),
     ] {
-        let result = caller.call("write_query", json!({ "sql": sql })).await;
+        let result = caller.call("write_query.trial", json!({ "sql": sql })).await;
         let estimate = &result["structuredContent"];
         assert_eq!(estimate["trial"], true, "{sql}\n{result}");
         assert_eq!(
@@ -232,13 +232,21 @@ async fn a_trial_counts_what_would_change_and_changes_nothing() {
         "COMMIT",
         "DELETE FROM notes; COMMIT",
     ] {
-        caller.refusal("write_query", sql).await;
+        caller.refusal("write_query.trial", sql).await;
         assert_eq!(shop.files(), before, "{sql}");
     }
-    for (tool, arguments) in [("read_query", json!({ "sql": "SELECT 1" })), ("list_tables", json!({}))] {
+    // Also the tool by its plain name: a server that knows of no trials would run it.
+    let delete = json!({ "sql": "DELETE FROM notes" });
+    for (tool, arguments) in [
+        ("read_query", json!({ "sql": "SELECT 1" })),
+        ("list_tables", json!({})),
+        ("write_query", delete.clone()),
+    ] {
         let result = caller.call(tool, arguments).await;
         assert!(result["isError"] == true && result.to_string().contains("trial"), "{result}");
     }
+    let no_trial = writer(&shop).call("write_query.trial", delete).await;
+    assert_eq!((no_trial["isError"].clone(), shop.files() == before), (json!(true), true), "{no_trial}");
     assert_eq!(write(&writer(&shop), "DELETE FROM notes").await["rows_changed"], 2);
     let other = rusqlite::Connection::open(&shop.path).unwrap();
     assert_eq!(other.execute("DELETE FROM numbers", []).unwrap(), 3000, "no lock is left");
@@ -253,7 +261,7 @@ async fn a_trial_that_takes_too_long_or_is_left_alone_leaves_neither_change_nor_
         let mut options = shop.options();
         (options.write, options.timeout) = (true, timeout);
         let caller = shop.masked_with(options, json!({ "default": true })).decided(json!({ "trial": true }));
-        let call = caller.call("write_query", json!({ "sql": endless }));
+        let call = caller.call("write_query.trial", json!({ "sql": endless }));
         if let Ok(result) = tokio::time::timeout(Duration::from_secs(2), call).await {
             assert!(result["isError"] == true && timeout < Duration::from_secs(1), "{result}");
         }
@@ -277,7 +285,7 @@ async fn a_trial_to_be_killed() {
     (options.write, options.timeout) = (true, Duration::from_secs(60));
     let caller = shop.masked_with(options, json!({ "default": true })).decided(json!({ "trial": true }));
     let sql = "INSERT INTO notes SELECT printf('%0900d', a.n) FROM numbers a, numbers b, numbers c";
-    caller.call("write_query", json!({ "sql": sql })).await;
+    caller.call("write_query.trial", json!({ "sql": sql })).await;
 }
 
 #[tokio::test]

@@ -64,6 +64,9 @@ pub(crate) struct File {
     /// Clients that may ask about the tokens for servers (RFC 7662).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource_servers: Vec<ResourceServerFile>,
+    /// How calls that need a person's yes are asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<super::approvals::ApprovalsFile>,
     /// Proofs of possession (RFC 9449).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop: Option<DpopFile>,

@@ -1,5 +1,6 @@
 //! The one configuration parser: `portunus.yaml` → [`Config`], every value checked, every error with its place.
 
+pub(crate) mod approvals;
 pub(crate) mod clients;
 pub(crate) mod data;
 pub(crate) mod file;
@@ -56,6 +57,7 @@ pub(crate) struct Config {
     pub machines: Machines,
     /// Whether each proof of possession must hold a nonce of ours.
     pub dpop_nonce: bool,
+    pub approvals: approvals::Approvals,
 }
 
 /// A published server, and what an administrator confirmed of its tools.
@@ -144,6 +146,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         client_files: client_files.map(|file| base.join(file)).collect(),
         clients,
         machines: machines::machines(&files, &names, base).map_err(|m| at("workloads").error(&m))?,
+        approvals: approvals::read(file.approvals.as_ref(), base).map_err(|m| at("approvals").error(&m))?,
         dpop_nonce: file.dpop.is_some_and(|dpop| dpop.nonce),
         tokens: lives(file.tokens.as_ref()).map_err(|m| at("tokens").error(&m))?,
         servers,

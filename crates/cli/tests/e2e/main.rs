@@ -14,6 +14,7 @@ mod oauth;
 mod pebble;
 mod upstream;
 
+mod approvals;
 mod bad_input;
 mod certificates;
 mod client_certificates;

@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
 use portunus_core::caller::{Holding, SignIn};
 use portunus_core::dialer::{Body, BodyError, DialError, Dialer};
-use portunus_core::document::{AccessToken, Approval, ApprovalState, Grant, User};
+use portunus_core::document::{AccessToken, Approval, ApprovalState, Grant, Ruling, Through, User};
 use portunus_core::id::{self, ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::limits::ServerLimits;
 use portunus_core::record::Record;
@@ -37,6 +37,9 @@ permit (principal, action == Action::"sales/change", resource);
 forbid (principal, action == Action::"sales/change", resource) when { context.arguments has careful } unless { context has approval };
 permit (principal, action in [Action::"subscribe", Action::"task"], resource);
 "#;
+
+/// How long a call that comes back waits for its approval.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// What the upstream does with a request.
 pub(crate) type Script = Box<dyn Fn(Request<Body>) -> Result<Response<Body>, DialError> + Send + Sync>;
@@ -87,15 +90,7 @@ impl World {
     /// With one more policy.
     pub(crate) async fn with_policy(more: &str) -> Self {
         let world = Self::new().await;
-        let snapshot = world.edge.snapshot.load_full();
-        world.edge.snapshot.store(Arc::new(Snapshot {
-            public_url: snapshot.public_url.clone(),
-            hosts: snapshot.hosts.clone(),
-            origins: snapshot.origins.clone(),
-            engine: Arc::new(engine_with(more)),
-            data: snapshot.data.clone(),
-            servers: snapshot.servers.clone(),
-        }));
+        world.reload(more, false);
         world
     }
 
@@ -126,6 +121,7 @@ impl World {
             origins: snapshot.origins.clone(),
             engine: snapshot.engine.clone(),
             data: snapshot.data.clone(),
+            approval_ttl: snapshot.approval_ttl,
             servers: HashMap::from([(sales(), Arc::new(published))]),
         }));
         world
@@ -145,9 +141,43 @@ impl World {
                 labels: [(class.to_owned(), put)].into(),
                 ..snapshot.data.clone()
             },
+            approval_ttl: snapshot.approval_ttl,
             servers: snapshot.servers.clone(),
         }));
         world
+    }
+
+    /// In front of the built-in SQL server.
+    pub(crate) async fn of_builtin_sql(more: &str) -> Self {
+        let world = Self::new().await;
+        world.reload(more, true);
+        world
+    }
+
+    /// What saving another policy file does.
+    pub(crate) fn reload(&self, more: &str, built_in_sql: bool) {
+        let before = self.edge.snapshot.load_full();
+        let old = &before.servers[&sales()];
+        let published = Published {
+            server: old.server.clone(),
+            dialer: old.dialer.clone(),
+            read_only: old.read_only.clone(),
+            built_in_sql,
+            sql: old.sql.clone(),
+            labels: old.labels.clone(),
+            gives_tasks: old.gives_tasks.clone(),
+            mirrors: old.mirrors.clone(),
+            room: old.room.clone(),
+        };
+        self.edge.snapshot.store(Arc::new(Snapshot {
+            public_url: before.public_url.clone(),
+            hosts: before.hosts.clone(),
+            origins: before.origins.clone(),
+            engine: Arc::new(engine_with(more)),
+            data: before.data.clone(),
+            approval_ttl: before.approval_ttl,
+            servers: HashMap::from([(sales(), Arc::new(published))]),
+        }));
     }
 
     pub(crate) async fn build(actors: Vec<Actor>, room: usize) -> Self {
@@ -186,6 +216,7 @@ impl World {
             origins: cors::Origins::new("https://edge.test", &["https://page.test".to_owned()]),
             engine: Arc::new(engine()),
             data: portunus_edge::shown::DataClasses::default(),
+            approval_ttl: portunus_core::limits::APPROVAL_TTL,
             servers: HashMap::from([(sales(), Arc::new(published))]),
         };
         let shared: Arc<dyn Store> = store.clone();
@@ -199,6 +230,7 @@ impl World {
             counters: Arc::default(),
             labels: Arc::new(portunus_edge::labels::Labels::new(shared.clone())),
             mask_keys: portunus_edge::mask_key::MaskKeys::new(&[6; 32]),
+            approvals: portunus_edge::approval::Desk::new(&*store, PATIENCE),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
             handles: handle::Handles::new(&[5; 32]),
             signer: assertion::Signer::new(&[3; 32], "https://edge.test").unwrap(),
@@ -278,6 +310,24 @@ impl World {
         let allowed =
             Approval { state: ApprovalState::Allowed, decided_by: Some("olga".into()), ..found.value };
         self.store.commit(Batch::new().update(&allowed, found.version)).await.unwrap();
+    }
+    /// Somebody says no.
+    pub(crate) async fn deny(&self, id: &str, reason: &str) {
+        let found = store::load::<Approval>(&*self.store, id).await.unwrap().unwrap();
+        let ruling = Ruling {
+            by: "olga".into(),
+            allow: false,
+            through: Through::Page,
+            as_administrator: false,
+            reason: Some(reason.into()),
+            at: self.clock.now(),
+        };
+        let denied = Approval { state: ApprovalState::Denied, rulings: vec![ruling], ..found.value };
+        self.store.commit(Batch::new().update(&denied, found.version)).await.unwrap();
+    }
+    pub(crate) async fn approvals(&self) -> Vec<Approval> {
+        let all = store::list_all::<Approval>(&*self.store, None).await.unwrap();
+        all.into_iter().map(|entry| entry.value).collect()
     }
     pub(crate) fn ends(&self) -> Vec<String> {
         let records = self.ledger.records();

@@ -83,6 +83,16 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
         "no approval lifts it\n  Add: unless { context has approval }",
     ),
     (
+        "// ask\n@approvable(\"the owner, please\") forbid (principal, action, resource) unless { context has approval };",
+        "main.cedar:2:1",
+        "@approvable(\"the owner, please\"): it says nobody who could approve\n  Write `owner`, `user NAME`, `group NAME`",
+    ),
+    (
+        "@approvable(\"owner and owner\") forbid (principal, action, resource) unless { context has approval };",
+        "main.cedar:1:1",
+        "names the same approver twice",
+    ),
+    (
         "permit (principal == Group::\"a\", action, resource);",
         "main.cedar:1:",
         "warning: this policy can never apply",
