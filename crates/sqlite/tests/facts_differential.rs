@@ -41,7 +41,7 @@ type Seen = BTreeSet<(&'static str, String, String)>;
 #[test]
 fn facts_claim_no_less_than_sqlite_says() {
     let cases = std::env::var("PORTUNUS_SQL_CASES").map_or(2_000, |cases| cases.parse().unwrap());
-    let connection = Connection::open_in_memory().unwrap();
+    let mut connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(SCHEMA).unwrap();
     let seen = Arc::new(Mutex::new(Seen::new()));
     let witness = Arc::clone(&seen);
