@@ -646,8 +646,6 @@ SELECT 1 -- x{U+2028}; DELETE FROM orders
 --- text that readers take differently
 SELECT{U+000C}1
 --- text that readers take differently
-SELECT 1 /* /* */ ; DELETE FROM orders */
---- text that readers take differently
 SELECT 1 /* /* */ */ ; DELETE FROM orders
 --- text that readers take differently
 SELECT 1 /*! ; DELETE FROM orders */; DELETE FROM orders

@@ -68,12 +68,9 @@ impl<'a> Walk<'a> {
     fn gather_one(&mut self, factor: &'a TableFactor, scope: Scope) {
         let (of, alias) = match factor {
             TableFactor::Table { name, alias, args: None, .. } => {
-                let cte = self.cte(name, scope);
-                if let Some((index, same)) = cte {
-                    self.push_cte(index, alias.as_ref());
-                    if same == Match::Sure {
-                        return;
-                    }
+                // Where it may be either, the table is what counts.
+                if let Some((index, Match::Sure)) = self.cte(name, scope) {
+                    return self.push_cte(index, alias.as_ref());
                 }
                 (Of::Table(name, self.relation(name)), alias)
             }

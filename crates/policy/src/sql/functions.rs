@@ -27,7 +27,7 @@ pub(super) const SQLITE: &[&str] = &[
 /// In `pg_catalog`, and of the extension `pg_trgm`.
 #[rustfmt::skip]
 pub(super) const POSTGRES: &[&str] = &[
-    "abs", "acos", "acosd", "acosh", "age", "any_value", "array_agg", "array_append", "array_cat",
+    "abs", "acos", "acosd", "acosh", "age", "any_value", "array", "array_agg", "array_append", "array_cat",
     "array_dims", "array_fill", "array_length", "array_lower", "array_ndims", "array_position",
     "array_positions", "array_prepend", "array_remove", "array_replace", "array_sample", "array_shuffle",
     "array_sort", "array_to_json", "array_to_string", "array_to_tsvector", "array_upper", "ascii", "asin",
@@ -65,8 +65,8 @@ pub(super) const POSTGRES: &[&str] = &[
     "range_merge", "rank", "regexp_count", "regexp_instr", "regexp_like", "regexp_match", "regexp_matches",
     "regexp_replace", "regexp_split_to_array", "regexp_split_to_table", "regexp_substr", "regr_avgx",
     "regr_avgy", "regr_count", "regr_intercept", "regr_r2", "regr_slope", "regr_sxx", "regr_sxy",
-    "regr_syy", "repeat", "replace", "reverse", "right", "round", "row_number", "row_to_json", "rpad",
-    "rtrim", "scale", "session_user", "setweight", "sha224", "sha256", "sha384", "sha512", "sign",
+    "regr_syy", "repeat", "replace", "reverse", "right", "round", "row", "row_number", "row_to_json",
+    "rpad", "rtrim", "scale", "session_user", "setweight", "sha224", "sha256", "sha384", "sha512", "sign",
     "similarity", "sin", "sind", "sinh", "split_part", "sqrt", "starts_with", "statement_timestamp",
     "stddev", "stddev_pop", "stddev_samp", "string_agg", "string_to_array", "string_to_table", "strip",
     "strpos", "substr", "substring", "sum", "tan", "tand", "tanh", "text", "timeofday", "timezone",

@@ -18,7 +18,34 @@ pub(super) fn tokens(text: &str, dialect: Dialect) -> Option<Vec<TokenWithSpan>>
         return None;
     }
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    if dialect == Dialect::Sqlite {
+        forget_hints(&mut tokens);
+    }
     nests_little(&tokens).then_some(tokens)
+}
+
+/// Takes out `MATERIALIZED` and `NOT MATERIALIZED` between `AS` and a parenthesis, which mean nothing for the facts and
+/// which the parser knows in PostgreSQL only.
+fn forget_hints(tokens: &mut Vec<TokenWithSpan>) {
+    let is = |token: &TokenWithSpan, keyword| match &token.token {
+        Token::Word(word) => word.quote_style.is_none() && word.keyword == keyword,
+        _ => false,
+    };
+    if !tokens.iter().any(|token| is(token, Keyword::MATERIALIZED)) {
+        return;
+    }
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for token in tokens.drain(..) {
+        if token.token == Token::LParen && kept.last().is_some_and(|last| is(last, Keyword::MATERIALIZED)) {
+            let not = kept.iter().rev().nth(1).is_some_and(|before| is(before, Keyword::NOT));
+            let hint = 1 + usize::from(not);
+            if kept.iter().rev().nth(hint).is_some_and(|before| is(before, Keyword::AS)) {
+                kept.truncate(kept.len() - hint);
+            }
+        }
+        kept.push(token);
+    }
+    *tokens = kept;
 }
 
 /// Characters that one reader takes for the end of a comment or for space and another does not. A lone carriage return

@@ -61,7 +61,10 @@ const KNOWN: [Dialect; 3] = [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql]
 pub(super) fn is_function(name: &ObjectName, dialect: Option<Dialect>) -> bool {
     match dialect {
         Some(dialect) => is_function_of(name, dialect),
-        None => KNOWN.iter().any(|dialect| is_function_of(name, *dialect)),
+        None => {
+            let folds = names::last(name).is_some_and(|own| Name::from(own).folds(Dialect::Postgres));
+            folds && KNOWN.iter().any(|dialect| is_function_of(name, *dialect))
+        }
     }
 }
 

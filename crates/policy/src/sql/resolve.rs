@@ -23,10 +23,13 @@ impl<'a> Walk<'a> {
             let Some(known) = self.frames.get(frame) else { return };
             let (sources, merges, outputs) = (known.sources.clone(), known.merges, known.outputs);
             next = known.parent;
+            if !self.may_step(sources.len() + 1) {
+                return;
+            }
             let own = self.sources.get(sources.clone()).unwrap_or_default();
             let steps: usize = own.iter().map(Source::steps).sum();
             let sure = own.iter().any(|source| source.has(name, self.dialect) == Match::Sure);
-            if !self.may_step(steps + outputs.len() + 1) {
+            if !self.may_step(steps) {
                 return;
             }
             for index in sources {
@@ -41,7 +44,7 @@ impl<'a> Walk<'a> {
                     found = true;
                 }
             }
-            if sure || (!found && is_alias(outputs, name, self.dialect)) {
+            if sure || (!found && self.may_step(outputs.len()) && is_alias(outputs, name, self.dialect)) {
                 return;
             }
         }
