@@ -20,7 +20,7 @@ pub(crate) struct Block {
 struct Returns {
     /// After a Gosub, and what Integer put there.
     subroutine: BTreeSet<usize>,
-    /// After a Yield, and where coroutines begin.
+    /// After a Yield, and where coroutines begin and end.
     coroutine: BTreeSet<usize>,
     /// Where a Yield goes on when its coroutine has ended.
     ended: BTreeSet<usize>,
@@ -78,7 +78,11 @@ fn returns(steps: &[Step]) -> Option<BTreeMap<i64, Returns>> {
                     known.subroutine.extend([target, target.saturating_add(1)]);
                 }
             }
-            "Null" | "BeginSubrtn" | "Return" | "EndCoroutine" | "ReleaseReg" => {}
+            // A coroutine that has ended ends again when it is asked once more.
+            "EndCoroutine" => {
+                returns.entry(step.p1).or_default().coroutine.insert(at);
+            }
+            "Null" | "BeginSubrtn" | "Return" | "ReleaseReg" => {}
             _ if may_write(step)
                 .is_some_and(|registers| registers.iter().all(|r| !returns.contains_key(r))) => {}
             _ => return None,
@@ -138,10 +142,10 @@ fn successors(at: usize, step: &Step, returns: &BTreeMap<i64, Returns>) -> BTree
             next.extend(&known.subroutine);
             next.extend(&known.coroutine);
         }
+        // It goes to where the other side is, never straight on; where that has ended, by way of EndCoroutine.
         ("Yield", Some(known)) => {
+            next = known.coroutine.union(&known.subroutine).copied().collect();
             next.remove(&(at + 1));
-            next.extend(&known.coroutine);
-            next.extend(&known.subroutine);
         }
         ("EndCoroutine", Some(known)) => next.extend(&known.ended),
         _ => {}

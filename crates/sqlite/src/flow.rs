@@ -356,7 +356,8 @@ impl<'a> Flow<'a> {
         }
         if self.keys.contains_key(&self.first(cursor)) {
             let stored = self.stored.get(&self.first(cursor));
-            add(stored.and_then(|fields| fields.get(position)).copied().unwrap_or(OTHER));
+            // What was never put there reads as NULL.
+            add(stored.and_then(|fields| fields.get(position)).copied().unwrap_or_default());
         }
         found.unwrap_or(OTHER)
     }

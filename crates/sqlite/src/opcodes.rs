@@ -169,6 +169,8 @@ pub(crate) fn is_narrow(function: &str) -> bool {
             | "min"
             | "max"
             | "length"
+            | "like"
+            | "glob"
             | "octet_length"
             | "round"
             | "sign"

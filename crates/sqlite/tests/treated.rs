@@ -230,7 +230,7 @@ async fn a_value_that_is_only_shown_is_shown_treated_whatever_way_it_took() {
         "SELECT name, phone FROM customers NOT INDEXED ORDER BY name",
         "SELECT name, phone FROM customers NOT INDEXED ORDER BY name LIMIT 3",
         "SELECT phone, name FROM customers NOT INDEXED ORDER BY balance DESC, name LIMIT 2 OFFSET 1",
-        "SELECT upper(name), phone, strftime('%Y', '2020-01-01') FROM customers NOT INDEXED ORDER BY city, name",
+        "SELECT upper(name), phone, round(balance) FROM customers NOT INDEXED ORDER BY city, name",
         "SELECT * FROM (SELECT name, phone AS p FROM customers NOT INDEXED) WHERE name < 'D'",
         "WITH c AS (SELECT name, phone AS p FROM customers NOT INDEXED) SELECT p, name FROM c WHERE name > 'B'",
         "WITH c AS MATERIALIZED (SELECT id, phone AS p FROM customers NOT INDEXED) SELECT x.p, y.p FROM c x JOIN c y ON x.id < y.id",
