@@ -17,13 +17,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sqlite", &["core", "mcp"]),
     ("stdio", &["core", "mcp"]),
     ("acme", &["core", "vault"]),
-    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault"]),
+    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "disclose", "vault"]),
     ("web", &["core", "oauth", "policy", "ledger", "vault"]),
     (
         "cli",
         &[
-            "core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "stdio",
-            "edge", "web", "acme",
+            "core", "mcp", "policy", "oauth", "ledger", "disclose", "vault", "store", "tunnel", "sqlite",
+            "stdio", "edge", "web", "acme",
         ],
     ),
 ];

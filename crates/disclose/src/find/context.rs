@@ -92,6 +92,7 @@ impl Context<'_> {
     fn says(&self, at: usize, say: impl Fn(&[u8]) -> bool, otherwise: bool) -> bool {
         if let Some(key) = self.key.map(str::as_bytes)
             && !key.starts_with(b"[")
+            && !is_replacement(key)
             && say(key)
             && !(otherwise && has_word(key, &OTHERWISE))
         {
