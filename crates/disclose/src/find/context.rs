@@ -88,9 +88,11 @@ impl Context<'_> {
         self.says(at, |words| has_word(words, &NATIONAL) || pair(words), false)
     }
 
-    /// Whether the member's name says so, or the last words before `at` in its line do.
+    /// Whether the member's name says so (unless something stands there in the place of a value), or the last words before `at` in its line do.
     fn says(&self, at: usize, say: impl Fn(&[u8]) -> bool, otherwise: bool) -> bool {
         if let Some(key) = self.key.map(str::as_bytes)
+            && !key.starts_with(b"[")
+            && !is_replacement(key)
             && say(key)
             && !(otherwise && has_word(key, &OTHERWISE))
         {

@@ -43,8 +43,8 @@ pub(crate) struct Traits {
     pub(crate) folds: bool,
 }
 
-/// Fewest digits of anything that is found by its digits: a codice fiscale has seven.
-pub(crate) const FEWEST_DIGITS: usize = 7;
+/// Fewest digits of anything that is found by its digits: a National Insurance number has six.
+pub(crate) const FEWEST_DIGITS: usize = 6;
 
 impl Traits {
     /// Written so that the compiler makes it SIMD.

@@ -112,6 +112,10 @@ fn national(run: &Run<'_>, group: usize) -> Option<usize> {
     if !matches!(digits, [0, 1..=9, ..]) || !(2..=6).contains(&run.width(group)) {
         return None;
     }
+    if run.has_widths(group, &[3, 2, 4]) {
+        // The form of a social security number.
+        return None;
+    }
     let tied = group.checked_sub(1).is_some_and(|earlier| !run.separator(earlier).contains(&b' '));
     let (last, sum) = longest(run, group, 12)?;
     let widths = || (group..=last).map(|group| run.width(group));

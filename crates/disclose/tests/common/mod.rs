@@ -1,7 +1,7 @@
 //! Values of each data class with right check digits, in the forms people write them, and values that are none. The same
 //! ones in every run.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use portunus_disclose::class::{BUILT_IN, Class, Treatment};
 use portunus_disclose::veil::{Classes, Rules, Veil};
