@@ -1,6 +1,6 @@
 //! One edge, wired together: store, ledger, keys, tunnel, control plane, data plane, administration.
 
-use crate::config::Config;
+use crate::config::{Config, Tools};
 use crate::control::Control;
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
@@ -13,6 +13,9 @@ use portunus_core::server::Server;
 use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
+use portunus_edge::counters::Counters;
+use portunus_edge::labels::Labels;
+use portunus_edge::mask_key::MaskKeys;
 use portunus_edge::metrics::Metrics;
 use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, listener, ports, route};
 use portunus_ledger::FileLedger;
@@ -131,6 +134,7 @@ impl Node {
         let (reports, reported) = usage::channel();
         parts.edge.callers.report_to(Arc::new(reports));
         tasks.push(tokio::spawn(usage::record(parts.store.clone(), reported, stopped.clone())));
+        tasks.push(tokio::spawn(usage::write_counters(parts.edge.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
         let links = Arc::new(LinkPort(parts.registry.clone()));
         let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
@@ -209,6 +213,11 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         store: store.clone(),
         ledger: ledger.clone(),
         redactor,
+        counters: Arc::new(
+            Counters::load(&*store, clock.now()).await.map_err(|e| StartError::because("store", &e))?,
+        ),
+        labels: Labels::new(store.clone()),
+        mask_keys: MaskKeys::new(seed.expose()),
         vault: Arc::new(Vault::new(store.clone(), key.clone())),
         handles: handle::Handles::new(seed.expose()),
         signer,
@@ -297,7 +306,9 @@ pub(crate) fn snapshot(
         let published = Published {
             dialer: upstreams.dialer(entry)?,
             read_only: policies::read_only(entry),
-            dialect: policies::dialect(entry),
+            built_in_sql: entry.tools == Tools::Sql,
+            sql: entry.sql.clone(),
+            labels: entry.labels.clone(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
             room: room(&entry.server, before),

@@ -1,7 +1,6 @@
 //! Policy files and confirmed tools → the engine.
 
 use crate::config::{Config, ServerConfig, Tools};
-use portunus_policy::sql::Dialect;
 use portunus_policy::{Engine, Problem, ServerTools, Source, Tool, TrustGroups, defaults};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -82,6 +81,7 @@ fn server_tools(config: &ServerConfig) -> ServerTools {
         environment: config.server.environment.clone(),
         owner: config.server.owner.clone(),
         tools,
+        classes: Vec::new(),
     }
 }
 
@@ -89,9 +89,4 @@ fn server_tools(config: &ServerConfig) -> ServerTools {
 pub(crate) fn read_only(config: &ServerConfig) -> HashSet<String> {
     let reads = |tool: &Tool| tool.groups.read && !tool.groups.write && !tool.groups.destructive;
     server_tools(config).tools.into_iter().filter(reads).map(|tool| tool.name).collect()
-}
-
-/// The SQL that a server's tools take, where that is known.
-pub(crate) fn dialect(config: &ServerConfig) -> Dialect {
-    if config.tools == Tools::Sql { Dialect::Sqlite } else { Dialect::Generic }
 }

@@ -9,8 +9,10 @@ pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAs
 pub use device::{DeviceRequest, DeviceState};
 mod federation;
 mod passkey;
+mod past;
 pub use federation::{GrantUse, Identity, ProviderSession, UsedLogout};
 pub use passkey::{Passkey, UsedChallenge};
+pub use past::{SessionLabels, Tally};
 
 use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;

@@ -98,6 +98,21 @@ pub const MIRRORED_TOOLS: usize = 4096;
 pub const LIST_PAGES: usize = 16;
 /// Foreign web origins in the configuration.
 pub const ORIGINS: usize = 64;
+/// Questions of a server in one message.
+pub const QUESTIONS: usize = 64;
+/// Users, clients, tools and pairs of user and tool whose calls are counted; past it, those that were idle longest are
+/// forgotten.
+pub const COUNTED: usize = 100_000;
+/// Interval at which counts are written to the store: so much is lost when the process is killed.
+pub const COUNTS_WRITTEN: Duration = Duration::from_secs(1);
+/// Sessions (user and client) whose labels are kept in memory.
+pub const LABELLED_SESSIONS: usize = 10_000;
+/// Labels on one session, and in the whole configuration.
+pub const LABELS: usize = 64;
+/// Bytes of a label, and of the name of a data class.
+pub const LABEL_BYTES: usize = 64;
+/// Time that a label stays on a session when the configuration does not say.
+pub const LABEL_TTL: Duration = Duration::from_secs(8 * 3600);
 /// Time that a client has to continue a call with the `requestState` it was given.
 pub const REQUEST_STATE_TTL: Duration = Duration::from_secs(3600);
 /// Bytes of a resource URI or a task id.
@@ -152,6 +167,8 @@ pub const INPUT_SCHEMA_BYTES: usize = 256 * KIB;
 pub const SQL_NESTING_TOKENS: usize = 2000;
 /// Parentheses, brackets and `CASE`s open at once in SQL text; a text with more is not parsed.
 pub const SQL_DEPTH: usize = 24;
+/// Names compared while the columns of SQL text are told apart; a text that needs more has incomplete facts.
+pub const SQL_STEPS: usize = 500_000;
 
 // --- authorization ---
 
@@ -429,6 +446,23 @@ pub const BATCH_STEPS: usize = 1000;
 pub const PAGE_DOCUMENTS: usize = 1000;
 /// Reads, and commits, waiting for the store before further ones are refused.
 pub const STORE_QUEUE: usize = 8192;
+
+// --- results ---
+
+/// Bytes of a pattern that an operator gives for a class of values.
+pub const PATTERN_BYTES: usize = KIB;
+/// Bytes that one compiled pattern may take, and its lazily built automaton again.
+pub const PATTERN_COMPILED_BYTES: usize = MIB;
+/// Classes that an operator may add.
+pub const PATTERNS: usize = 64;
+/// Bytes of such a class's name.
+pub const CLASS_NAME_BYTES: usize = 32;
+/// JSON texts within strings of JSON texts that are read as JSON; deeper ones are read as plain text.
+pub const JSON_IN_TEXT: usize = 6;
+/// Bytes of a line of plain text that is looked at whole.
+pub const SCREENED_LINE_BYTES: usize = 64 * KIB;
+/// Bytes of a private key whose end is waited for.
+pub const PRIVATE_KEY_BYTES: usize = 64 * KIB;
 
 // --- credentials ---
 

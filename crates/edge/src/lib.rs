@@ -13,10 +13,12 @@
 //! | [`handle`] | session, event and task ids and `requestState` belong to one caller |
 //! | [`mirror`] | headers that mirror arguments agree with them |
 //! | [`facts`] | SQL text → facts |
+//! | [`past`], [`counters`], [`labels`] | what was done before: counts, and labels on sessions |
 //! | [`decide`], [`approval`] | policy → permit or refusal |
 //! | [`record`] | intent and outcome records |
-//! | [`send`], [`assertion`], [`upstream`] | credential, assertion, exchange with the upstream |
+//! | [`send`], [`assertion`], [`mask_key`], [`upstream`] | credential, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
+//! | [`interview`] | what the server asks of the client is decided too |
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
 //! | [`stream`], [`seal`] | bounds kept, outcome sealed |
 //! | [`refusal`], [`respond`], [`step_up`] | every reason to refuse, and what a client is told |
@@ -31,15 +33,20 @@ pub mod body;
 pub mod bridge;
 pub mod caller;
 pub mod cors;
+pub mod counters;
 pub mod decide;
 pub mod facts;
 mod flood;
 pub mod guard;
 pub mod handle;
 pub mod inspect;
+pub mod interview;
+pub mod labels;
 pub mod listener;
+pub mod mask_key;
 pub mod metrics;
 pub mod mirror;
+pub mod past;
 pub mod plain;
 pub mod ports;
 pub mod record;
@@ -67,7 +74,6 @@ use portunus_core::trace::Spans;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::dpop::Guard;
 use portunus_policy::Engine;
-use portunus_policy::sql::Dialect;
 use portunus_vault::Vault;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -88,10 +94,16 @@ pub struct Edge {
     pub ledger: Arc<dyn Ledger>,
     /// Takes secrets out of recorded arguments.
     pub redactor: Redactor,
+    /// What was counted.
+    pub counters: Arc<counters::Counters>,
+    /// What is on sessions.
+    pub labels: labels::Labels,
     /// Upstream credentials.
     pub vault: Arc<Vault>,
     /// Binds what clients hand back to callers.
     pub handles: handle::Handles,
+    /// Keys of hashes and tokens in results.
+    pub mask_keys: mask_key::MaskKeys,
     /// Signs assertions.
     pub signer: assertion::Signer,
     /// The present moment.
@@ -128,12 +140,25 @@ pub struct Published {
     pub dialer: Arc<dyn Dialer>,
     /// Tools that an administrator confirmed to change nothing.
     pub read_only: HashSet<String>,
-    /// The SQL that its tools take.
-    pub dialect: Dialect,
+    /// Whether it is Portunus' own SQL server, which keeps to the assertion's word about columns and tables itself.
+    pub built_in_sql: bool,
+    /// Which argument of a tool holds SQL, where an administrator said so.
+    pub sql: HashMap<String, facts::Declared>,
+    /// What a tool, or anything else that is read here, puts on the caller's session.
+    pub labels: ToolLabels,
     /// Whether it has given out a task since it was published.
     pub gives_tasks: Arc<AtomicBool>,
     /// Which arguments of its tools are mirrored into headers.
     pub mirrors: Arc<mirror::Mirrors>,
     /// Room for calls in flight.
     pub room: Arc<Semaphore>,
+}
+
+/// The labels that a server's tools put on sessions.
+#[derive(Debug, Clone, Default)]
+pub struct ToolLabels {
+    /// Every call, every resource and prompt.
+    pub all: labels::Put,
+    /// Calls of one tool, in addition.
+    pub of_tool: HashMap<String, labels::Put>,
 }

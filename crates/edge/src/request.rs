@@ -13,7 +13,7 @@ use crate::seal::{Seal, how_it_ended};
 use crate::send;
 use crate::sender;
 use crate::stream::{Bounds, Sealed};
-use crate::{Edge, Snapshot, body, cors, guard, handle, mirror};
+use crate::{Edge, Snapshot, body, cors, guard, handle, mirror, past};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -90,9 +90,25 @@ where
     let parent = asked.trace();
     let trace = parent.map_or_else(|| TraceContext::start(&*edge.rng), |parent| parent.child(&*edge.rng));
     let (known, asked, certificate, source) = (&known, &asked, certificate.as_ref(), peer.ip());
-    let case = Case { snapshot, published, known, certificate, asked, source, started, now, trace: &trace };
+    let (whose, past) = past::before(&edge, snapshot, known, asked, now).await?;
+    let (trace, whose, past) = (&trace, &whose, &past);
+    let case = Case {
+        snapshot,
+        published,
+        known,
+        certificate,
+        asked,
+        source,
+        started,
+        now,
+        trace,
+        sql: None,
+        whose,
+        past,
+    };
     mirror::check(&edge, &case).await?;
-    admit(&edge, &Case { now: edge.clock.now(), ..case }).await
+    let sql = decide::facts(&case);
+    admit(&edge, &Case { now: edge.clock.now(), sql: sql.as_ref(), ..case }).await
 }
 
 /// From a request that is understood to its answer. The edge's own questions to a server go this way too.

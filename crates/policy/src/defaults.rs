@@ -13,6 +13,16 @@ permit (principal, action in [Action::"session", Action::"list"], resource);
 //   forbid (principal, action == Action::"disclose", resource == Column::"sales/customers.email");
 @id("default-disclose")
 permit (principal, action == Action::"disclose", resource);
+
+// Who may call a tool that changes rows may change any table's, unless a policy forbids one:
+//   forbid (principal, action == Action::"change", resource == Table::"sales/audit_log");
+@id("default-change")
+permit (principal, action == Action::"change", resource);
+
+// A result may have any number of rows and bytes within the server's bounds, unless a policy forbids more:
+//   forbid (principal, action == Action::"release", resource == Server::"sales") when { context.rows > 100 };
+@id("default-release")
+permit (principal, action == Action::"release", resource);
 "#;
 
 /// [`DEFAULT_POLICIES`] as a file for [`crate::Engine::load`].

@@ -6,11 +6,14 @@
 //! | `decision` | what comes out: [`Permit`] (nobody else can make one), [`Refused`], [`ApprovalNeeded`] |
 //! | `engine` | [`Engine`]: decides, and says what is visible |
 //! | `load` | from files and servers to an [`Engine`] |
-//! | `disclosure` | which columns may be shown |
+//! | `disclosure` | which columns and data classes may be shown, which tables changed |
+//! | `release` | how many rows and bytes of a result may be shown |
+//! | `viewer` | what is visible in a listing |
 //! | `principal` | a caller in Cedar's terms, made once per token |
 //! | `source`, `check`, `schema` | files into policies; problems with line and hint; the Cedar schema |
 //! | `looks`, `slice` | what a policy looks at, and where it can apply, so that a decision touches few |
 //! | `step_up` | what would lift a refusal: scopes, a fresher or stronger sign-in |
+//! | `fit` | whether arguments fit the tool's input schema |
 //! | `context`, `arguments`, `shape` | one request in Cedar's terms; JSON arguments without silent loss |
 //! | [`approval`] | what an approval is good for |
 //! | [`sql`] | facts about SQL text |
@@ -30,6 +33,7 @@
 //!     server: "sales".parse()?,
 //!     environment: "production".into(),
 //!     owner: "ana@example.com".into(),
+//!     classes: Vec::new(),
 //!     tools: vec![Tool { name: "read_query".into(), groups: TrustGroups::READ, input_schema: None }],
 //! };
 //! let problems = Engine::load(&[defaults::source(), mine], &[sales]).unwrap_err();
@@ -51,6 +55,7 @@ pub mod defaults;
 mod disclosure;
 mod engine;
 pub mod explain;
+mod fit;
 pub mod fuzz;
 mod load;
 mod looks;
@@ -58,6 +63,7 @@ mod model;
 mod names;
 mod principal;
 mod problem;
+mod release;
 mod schema;
 mod shape;
 mod slice;
@@ -65,11 +71,17 @@ mod source;
 pub mod sql;
 mod step_up;
 pub mod testing;
+mod viewer;
 
 pub use decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
-pub use disclosure::Disclosure;
+pub use disclosure::{Choice, Disclosure};
 pub use engine::Engine;
-pub use model::{Approved, Context, Operation, Request, ServerTools, Source, Tool, TrustGroups, View};
+pub use model::{
+    Approved, Context, Counts, NO_PAST, Operation, Past, Question, Request, ServerTools, Source, Spans, Tool,
+    TrustGroups, View,
+};
 pub use principal::Principal;
 pub use problem::{Problem, Severity};
+pub use release::Caps;
 pub use step_up::StepUp;
+pub use viewer::Viewer;

@@ -49,6 +49,17 @@ impl Engine {
                 });
                 return Err(problems);
             };
+            problems.extend(compiled.unusable().map(|(tool, why)| Problem {
+                severity: Severity::Warning,
+                path: "servers".to_owned(),
+                line: 1,
+                column: 1,
+                message: format!(
+                    "calls of `{}/{tool}` are refused: its input schema cannot be used: {why}",
+                    server.server
+                ),
+                hint: String::new(),
+            }));
             served.insert(server.server.to_string(), compiled);
         }
         let of_sources = digest_of_sources(sources);
@@ -65,8 +76,8 @@ impl Engine {
 
 fn known(sources: &[Source], rule: Rule) -> (String, Known) {
     let path = sources.get(rule.file).map_or_else(String::new, |source| source.path.clone());
-    let Rule { policy, id, line, reason, approver, step_up, .. } = rule;
-    (id, Known { policy, path, line, reason, approver, step_up })
+    let Rule { policy, id, line, reason, approver, step_up, treatment, .. } = rule;
+    (id, Known { policy, path, line, reason, approver, step_up, treatment })
 }
 
 fn digest_of_sources(sources: &[Source]) -> Digest {
@@ -85,6 +96,7 @@ fn digest_of_all(sources: &Digest, servers: &[ServerTools], checked: &Checked) -
             server.environment.as_bytes(),
             server.owner.as_bytes(),
         ]);
+        parts.extend(server.classes.iter().map(String::as_bytes));
         for tool in &server.tools {
             parts.extend([tool.name.as_bytes(), tool.input_schema.as_deref().unwrap_or_default().as_bytes()]);
         }

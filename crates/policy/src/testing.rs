@@ -3,13 +3,14 @@
 use crate::decision::{ApprovalNeeded, Decision, Refused};
 use crate::engine::Engine;
 use crate::explain::Outcome;
-use crate::model::{Approved, Context, Operation, Request};
+use crate::model::{Approved, Context, Operation, Past, Request};
 use crate::sql::{self, Dialect};
 use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::id::{ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ pub struct Case {
     /// The edge's environment; `production` when not said.
     #[serde(default)]
     pub environment: Option<String>,
+    /// The labels on their session.
+    #[serde(default)]
+    pub labels: BTreeSet<String>,
+    /// Where the tool's pin stands; `pinned` when not said.
+    #[serde(default)]
+    pub pin: Option<String>,
     /// The server.
     pub server: ServerName,
     /// The tool to call; or else `method`.
@@ -131,7 +138,13 @@ fn decide(engine: &Engine, case: &Case, now: Timestamp) -> Result<Decision, Stri
         None => now,
     };
     let arguments = case.arguments.as_ref().map(serde_json::to_vec).transpose().map_err(|e| e.to_string())?;
+    if let (Some(tool), Some(arguments)) = (&case.tool, &arguments) {
+        engine
+            .check_arguments(&case.server, tool, Some(arguments))
+            .map_err(|why| format!("cannot be called so: {why}"))?;
+    }
     let facts = case.sql.as_deref().map(|text| sql::facts(text, Dialect::Generic));
+    let past = Past { labels: case.labels.clone(), ..Past::default() };
     let request = Request {
         decision: id("dec")?,
         server: &case.server,
@@ -145,6 +158,9 @@ fn decide(engine: &Engine, case: &Case, now: Timestamp) -> Result<Decision, Stri
             environment: case.environment.as_deref().unwrap_or("production"),
             era: "modern",
             certificate: None,
+            past: &past,
+            pin: case.pin.as_deref().unwrap_or("pinned"),
+            credential_age: None,
         },
     };
     let principal = engine.principal(&caller(case, now)?);

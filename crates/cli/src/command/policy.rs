@@ -11,7 +11,7 @@ use portunus_core::server::Actor;
 use portunus_core::time::{Clock, Timestamp};
 use portunus_policy::explain::{Explained, Explanation, Outcome as Decided, explain};
 use portunus_policy::testing::{Case, CaseResult, run_cases};
-use portunus_policy::{Approved, Context, Engine, Operation, Request};
+use portunus_policy::{Approved, Context, Engine, NO_PAST, Operation, Request};
 use std::net::{IpAddr, Ipv4Addr};
 
 pub(crate) fn run(command: Policy) -> Outcome {
@@ -101,7 +101,7 @@ fn explain_call(asked: &Explain) -> Outcome {
     let bounds = portunus_mcp::json::Bounds::of_bytes(entry.server.limits.request_bytes);
     portunus_mcp::json::scan(asked.arguments.as_bytes(), &bounds)
         .map_err(|error| Failure::Usage(format!("--arguments: {error}")))?;
-    let sql = portunus_edge::facts::of_arguments(asked.arguments.as_bytes(), policies::dialect(entry));
+    let sql = portunus_edge::facts::of_tool(Some(asked.arguments.as_bytes()), entry.sql.get(&asked.tool));
     let mut request = Request {
         decision: id::mint("dec", now, &SystemRng),
         server: &server,
@@ -115,6 +115,9 @@ fn explain_call(asked: &Explain) -> Outcome {
             environment: &entry.server.environment,
             era: "modern",
             certificate: None,
+            past: &NO_PAST,
+            pin: "pinned",
+            credential_age: None,
         },
     };
     let approved = approved(&engine, &principal, &request, asked, now)?;

@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policy", &["core"]),
     ("oauth", &["core"]),
     ("ledger", &["core"]),
+    ("disclose", &["core", "mcp"]),
     ("vault", &["core", "policy"]),
     ("store", &["core"]),
     ("tunnel", &["core", "mcp"]),
@@ -59,7 +60,7 @@ fn crates_depend_only_where_an_arrow_is_drawn() {
 
 #[test]
 fn pure_crates_have_no_runtime_and_no_sockets() {
-    for name in ["core", "mcp", "policy", "oauth", "ledger"] {
+    for name in ["core", "mcp", "policy", "oauth", "ledger", "disclose"] {
         for dependency in dependencies(name) {
             assert!(!IMPURE.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
         }

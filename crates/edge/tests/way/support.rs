@@ -21,7 +21,6 @@ use portunus_edge::metrics::Metrics;
 use portunus_edge::ports::ControlPlane;
 use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, request, route};
 use portunus_ledger::redact::Redactor;
-use portunus_policy::sql::Dialect;
 use portunus_policy::{Engine, ServerTools, Source, Tool, TrustGroups, defaults};
 use portunus_vault::{SealingKey, Vault};
 use serde_json::{Value, json};
@@ -99,6 +98,37 @@ impl World {
         world
     }
 
+    /// With one more policy, a label that every tool puts on for a long time and one of `look` that falls off after ten minutes.
+    pub(crate) async fn labelled(more: &str) -> Self {
+        let world = Self::with_policy(more).await;
+        let snapshot = world.edge.snapshot.load_full();
+        let published = &snapshot.servers[&sales()];
+        let put = |label: &str, seconds| [(label.to_owned(), Duration::from_secs(seconds))].into();
+        let labels = portunus_edge::ToolLabels {
+            all: put("private", 86_400),
+            of_tool: [("look".to_owned(), put("untrusted", 600))].into(),
+        };
+        let published = Published {
+            server: published.server.clone(),
+            dialer: published.dialer.clone(),
+            read_only: published.read_only.clone(),
+            built_in_sql: false,
+            sql: HashMap::new(),
+            labels,
+            gives_tasks: Arc::default(),
+            mirrors: Arc::default(),
+            room: published.room.clone(),
+        };
+        world.edge.snapshot.store(Arc::new(Snapshot {
+            public_url: snapshot.public_url.clone(),
+            hosts: snapshot.hosts.clone(),
+            origins: snapshot.origins.clone(),
+            engine: snapshot.engine.clone(),
+            servers: HashMap::from([(sales(), Arc::new(published))]),
+        }));
+        world
+    }
+
     pub(crate) async fn build(actors: Vec<Actor>, room: usize) -> Self {
         let store = Arc::new(MemoryStore::default());
         let ledger = Arc::new(MemoryLedger::default());
@@ -119,7 +149,9 @@ impl World {
             scopes: std::collections::BTreeMap::new(),
         };
         let published = Published {
-            dialect: Dialect::Generic,
+            built_in_sql: false,
+            sql: HashMap::new(),
+            labels: portunus_edge::ToolLabels::default(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
             read_only: HashSet::from(["look".to_owned()]),
@@ -142,6 +174,9 @@ impl World {
             store: shared.clone(),
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
+            counters: Arc::default(),
+            labels: portunus_edge::labels::Labels::new(shared.clone()),
+            mask_keys: portunus_edge::mask_key::MaskKeys::new(&[6; 32]),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
             handles: handle::Handles::new(&[5; 32]),
             signer: assertion::Signer::new(&[3; 32], "https://edge.test").unwrap(),
@@ -238,11 +273,14 @@ fn engine() -> Engine {
 
 fn engine_with(more: &str) -> Engine {
     let tool = |name: &str, groups| Tool { name: name.into(), groups, input_schema: None };
+    let schema = r#"{"type":"object","required":["sql"],"properties":{"sql":{"type":"string"},"limit":{"type":"integer"}}}"#;
+    let query = Tool { input_schema: Some(schema.to_owned()), ..tool("query", TrustGroups::CAUTIOUS) };
     let tools = ServerTools {
+        classes: Vec::new(),
         server: sales(),
         environment: "test".into(),
         owner: "olga".into(),
-        tools: vec![tool("look", TrustGroups::READ), tool("change", TrustGroups::CAUTIOUS)],
+        tools: vec![tool("look", TrustGroups::READ), tool("change", TrustGroups::CAUTIOUS), query],
     };
     let source = Source { path: "test.cedar".into(), text: format!("{POLICIES}{more}") };
     Engine::load(&[defaults::source(), source], &[tools]).unwrap()

@@ -2,7 +2,7 @@
 //! whatever else was loaded.
 
 use crate::model::{Context, Operation, Request, ServerTools, Source, Tool, TrustGroups, View};
-use crate::{Decision, Engine, Principal, Problem, defaults};
+use crate::{Decision, Engine, NO_PAST, Principal, Problem, defaults};
 use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::id::{ClientId, Id, ServerName, UserName};
 use portunus_core::server::Actor;
@@ -98,7 +98,16 @@ impl<'a> Asked<'a> {
             holding: Holding::default(),
         };
         let source = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let context = Context { now, source, environment: "production", era: "modern", certificate: None };
+        let context = Context {
+            now,
+            source,
+            environment: "production",
+            era: "modern",
+            certificate: None,
+            past: &NO_PAST,
+            pin: "pinned",
+            credential_age: None,
+        };
         let decision = Id::parse("dec_00000000000000000000000001").ok()?;
         Some(Self { caller, server, arguments, tool, context, decision })
     }
@@ -107,7 +116,8 @@ impl<'a> Asked<'a> {
         let input_schema = schema.map(str::to_owned);
         let tool = Tool { name: self.tool.to_owned(), groups: TrustGroups::READ, input_schema };
         let (environment, owner) = ("production".to_owned(), "owen".to_owned());
-        [ServerTools { server: self.server.clone(), environment, owner, tools: vec![tool] }]
+        let (server, classes) = (self.server.clone(), Vec::new());
+        [ServerTools { server, environment, owner, tools: vec![tool], classes }]
     }
 
     fn principal(&self, engine: &Engine) -> Principal {
