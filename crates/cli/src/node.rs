@@ -13,10 +13,12 @@ use portunus_core::server::Server;
 use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
+use portunus_disclose::veil::Classes;
 use portunus_edge::counters::Counters;
 use portunus_edge::labels::Labels;
 use portunus_edge::mask_key::MaskKeys;
 use portunus_edge::metrics::Metrics;
+use portunus_edge::shown::DataClasses;
 use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, listener, ports, route};
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
@@ -216,7 +218,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         counters: Arc::new(
             Counters::load(&*store, clock.now()).await.map_err(|e| StartError::because("store", &e))?,
         ),
-        labels: Labels::new(store.clone()),
+        labels: Arc::new(Labels::new(store.clone())),
         mask_keys: MaskKeys::new(seed.expose()),
         vault: Arc::new(Vault::new(store.clone(), key.clone())),
         handles: handle::Handles::new(seed.expose()),
@@ -324,7 +326,19 @@ pub(crate) fn snapshot(
             &config.allowed_origins,
         ),
         engine: Arc::new(engine),
+        data: data_classes(config)?,
         servers,
+    })
+}
+
+/// What is looked for in results, and what it puts on sessions.
+fn data_classes(config: &Config) -> Result<DataClasses, StartError> {
+    let own = config.classes.iter().filter_map(|class| Some((class.name.clone(), class.pattern.clone()?)));
+    let classes = Classes::new(&own.collect()).map_err(|e| StartError::because("data_classes", &e))?;
+    let labelled = config.classes.iter().filter(|class| !class.labels.is_empty());
+    Ok(DataClasses {
+        classes,
+        labels: labelled.map(|class| (class.name.clone(), class.labels.clone())).collect(),
     })
 }
 

@@ -1,6 +1,8 @@
 //! Policy files and confirmed tools → the engine.
 
+use crate::config::data::DataClass;
 use crate::config::{Config, ServerConfig, Tools};
+use portunus_edge::shown::class_names;
 use portunus_policy::{Engine, Problem, ServerTools, Source, Tool, TrustGroups, defaults};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -30,7 +32,8 @@ fn list(problems: &[Problem]) -> String {
 
 /// Reads, checks and compiles the policies of this configuration.
 pub(crate) fn load(config: &Config) -> Result<Engine, PolicyError> {
-    let servers: Vec<ServerTools> = config.servers.iter().map(server_tools).collect();
+    let servers: Vec<ServerTools> =
+        config.servers.iter().map(|entry| server_tools(entry, &config.classes)).collect();
     Engine::load(&sources(&config.policies)?, &servers).map_err(PolicyError::Problems)
 }
 
@@ -62,7 +65,7 @@ pub(crate) fn files(directory: &Path, ending: &str) -> Result<Vec<PathBuf>, Poli
     Ok(found)
 }
 
-fn server_tools(config: &ServerConfig) -> ServerTools {
+fn server_tools(config: &ServerConfig, classes: &[DataClass]) -> ServerTools {
     let tools = match &config.tools {
         Tools::Sql => portunus_sqlite::tool_schemas()
             .into_iter()
@@ -81,12 +84,12 @@ fn server_tools(config: &ServerConfig) -> ServerTools {
         environment: config.server.environment.clone(),
         owner: config.server.owner.clone(),
         tools,
-        classes: Vec::new(),
+        classes: class_names(classes.iter().map(|class| class.name.clone())),
     }
 }
 
 /// Tools of a server that are confirmed to change nothing.
 pub(crate) fn read_only(config: &ServerConfig) -> HashSet<String> {
     let reads = |tool: &Tool| tool.groups.read && !tool.groups.write && !tool.groups.destructive;
-    server_tools(config).tools.into_iter().filter(reads).map(|tool| tool.name).collect()
+    server_tools(config, &[]).tools.into_iter().filter(reads).map(|tool| tool.name).collect()
 }

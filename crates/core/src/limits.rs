@@ -170,6 +170,29 @@ pub const SQL_DEPTH: usize = 24;
 /// Names compared while the columns of SQL text are told apart; a text that needs more has incomplete facts.
 pub const SQL_STEPS: usize = 500_000;
 
+// --- pins ---
+
+/// Bytes of one tool's, prompt's or resource's definition that can be pinned; a longer one stays hidden.
+pub const DEFINITION_BYTES: usize = 256 * KIB;
+/// Bytes of all pinned definitions of one server, and of all its definitions that wait to be accepted.
+pub const DEFINITIONS_BYTES: usize = 8 * MIB;
+/// Pinned definitions of one kind (tools, prompts …) of one server.
+pub const PINS: usize = 4096;
+/// Definitions of one kind of one server that are not accepted and are remembered.
+pub const QUARANTINED: usize = 1024;
+/// Bytes of the lockfile.
+pub const LOCK_BYTES: usize = 64 * MIB;
+/// Members and elements in the lockfile.
+pub const LOCK_MEMBERS: usize = 4_000_000;
+/// Bytes of the name of whoever accepted a definition.
+pub const ACCEPTED_BY_BYTES: usize = 256;
+/// Time from the first page of a server's first listing to the last one that is taken as accepted.
+pub const FIRST_SIGHT: Duration = Duration::from_secs(60);
+/// Warnings about one definition.
+pub const FLAGS: usize = 64;
+/// Words of two texts together that are compared word by word; longer ones are compared line by line, if that is less.
+pub const COMPARED_WORDS: usize = 4000;
+
 // --- authorization ---
 
 /// Life of an authorization code.

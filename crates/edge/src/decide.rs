@@ -6,7 +6,7 @@ use crate::caller::Known;
 use crate::counters::{Count, Whose};
 use crate::refusal::Refusal;
 use crate::step_up::Needs;
-use crate::{Edge, Published, Snapshot, facts, record};
+use crate::{Edge, Published, Snapshot, facts, record, send};
 use portunus_core::id::{self, Id};
 use portunus_core::peer::ClientCertificate;
 use portunus_core::record::Verdict;
@@ -135,6 +135,10 @@ fn unfit(case: &Case<'_>, request: &Request<'_>) -> Option<String> {
     let engine = &case.snapshot.engine;
     if let Err(why) = engine.check_arguments(request.server, tool, request.arguments) {
         return Some(why);
+    }
+    let caps = send::caps(case);
+    if caps.rows == Some(0) || caps.bytes == Some(0) {
+        return Some(String::from("No policy allows anything of this tool's results to be shown."));
     }
     let facts = request.sql.filter(|_| !case.published.built_in_sql)?;
     case.known.disclosure(engine, &request.context).objection(facts)

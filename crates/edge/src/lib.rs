@@ -19,6 +19,7 @@
 //! | [`send`], [`assertion`], [`mask_key`], [`upstream`] | credential, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
 //! | [`interview`] | what the server asks of the client is decided too |
+//! | [`shown`] | data classes treated, rows cut, labels put on by what is shown |
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
 //! | [`stream`], [`seal`] | bounds kept, outcome sealed |
 //! | [`refusal`], [`respond`], [`step_up`] | every reason to refuse, and what a client is told |
@@ -58,6 +59,7 @@ pub mod screen;
 pub mod seal;
 pub mod send;
 pub mod sender;
+pub mod shown;
 pub mod step_up;
 pub mod stream;
 pub mod tls;
@@ -97,7 +99,7 @@ pub struct Edge {
     /// What was counted.
     pub counters: Arc<counters::Counters>,
     /// What is on sessions.
-    pub labels: labels::Labels,
+    pub labels: Arc<labels::Labels>,
     /// Upstream credentials.
     pub vault: Arc<Vault>,
     /// Binds what clients hand back to callers.
@@ -128,6 +130,8 @@ pub struct Snapshot {
     pub origins: cors::Origins,
     /// The policies.
     pub engine: Arc<Engine>,
+    /// What is looked for in results.
+    pub data: shown::DataClasses,
     /// What is published.
     pub servers: HashMap<ServerName, Arc<Published>>,
 }

@@ -167,7 +167,7 @@ async fn credential(edge: &Edge, case: &Case<'_>) -> Result<Option<Bound>, Refus
 fn release(answer: Response<Body>, seal: Seal, case: &Case<'_>) -> Response<Body> {
     let limits = &case.published.server.limits;
     let bounds = Bounds {
-        longest: limits.response_bytes,
+        longest: inspect::bytes_of_answer(case),
         pause: (!case.asked.may_rest()).then_some(limits.timeout),
         events: inspect::is_event_stream(answer.headers()).then(|| case.asked.id()),
     };

@@ -7,10 +7,12 @@ use crate::decide::{self, Case};
 use crate::handle::{Origin, Own};
 use crate::interview::Interview;
 use crate::mirror::Mirrors;
+use crate::shown::Shown;
 use bytes::Bytes;
 use http::StatusCode;
 use portunus_core::id::ServerName;
 use portunus_core::peer::ClientCertificate;
+use portunus_core::store::StoreError;
 use portunus_core::time::{Clock, Timestamp};
 use portunus_mcp::envelope::{Envelope, EnvelopeError};
 use portunus_mcp::message::{Era, List, TargetKind};
@@ -35,6 +37,12 @@ pub enum Barred {
     /// The server asks the client for something that no policy allows, or that cannot be read for certain.
     #[error("{0}")]
     Question(&'static str),
+    /// Policies allow some rows only, and it cannot be told where the rows are.
+    #[error("policies allow only some rows of this result, and it cannot be told what its rows are")]
+    Rows,
+    /// Its data cannot be screened.
+    #[error("the data in the answer cannot be screened: {0}")]
+    Data(String),
     /// A list that cannot be filtered.
     #[error("a list could not be read: {0}")]
     List(String),
@@ -51,6 +59,7 @@ pub struct Screen {
     gives_tasks: Arc<AtomicBool>,
     filter: Filter,
     interview: Interview,
+    shown: Shown,
 }
 
 /// Which call's answer may come.
@@ -65,15 +74,17 @@ enum Expected {
 
 impl Screen {
     /// For the answer, of this status, to a request.
-    #[must_use]
-    pub fn new(edge: &Edge, case: &Case<'_>, status: StatusCode) -> Self {
+    ///
+    /// # Errors
+    /// When it cannot be screened as policies say.
+    pub fn new(edge: &Edge, case: &Case<'_>, status: StatusCode) -> Result<Self, Barred> {
         let call = case.asked.call();
         let expected = match (&case.asked.what, call) {
             (_, Some(call)) => Expected::Call(call.id.clone()),
             (What::Stream, None) => Expected::Any,
             (What::End | What::Message(_), None) => Expected::None,
         };
-        Self {
+        Ok(Self {
             expected,
             failed: !status.is_success(),
             own: edge.handles.of(&case.known.caller),
@@ -82,7 +93,8 @@ impl Screen {
             gives_tasks: case.published.gives_tasks.clone(),
             filter: Filter::new(case),
             interview: Interview::new(edge, case),
-        }
+            shown: Shown::new(edge, case)?,
+        })
     }
 
     /// One message as the client gets it.
@@ -99,12 +111,26 @@ impl Screen {
             return Err(Barred::AnotherCall);
         }
         self.interview.check(body)?;
-        let filtered = self.filter.message(body)?;
+        let filtered = self.shown.message(self.filter.message(body)?)?;
         let (bound, gives_task) = self.own.bind_message(&filtered, self.origin.as_ref(), self.clock.now());
         if gives_task {
             self.gives_tasks.store(true, Ordering::Release);
         }
         Ok(bound)
+    }
+
+    /// Whether what cannot be read as messages must not be released at all.
+    #[must_use]
+    pub fn must_read(&self) -> bool {
+        self.shown.must_read()
+    }
+
+    /// Must succeed before what was screened is released.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        self.shown.settle().await
     }
 
     /// One event as the client gets it: with its message screened and its id bound; comments as they are.

@@ -131,6 +131,18 @@ pub fn tools(body: &Bytes) -> Result<Vec<ToolView>, ListError> {
     entries.into_iter().map(|(name, tool)| view(body, name, tool)).collect()
 }
 
+/// The entries of a list, each with its name and its whole definition exactly as sent; `None` when the message is an error,
+/// a notification or another result.
+///
+/// # Errors
+/// See [`ListError`].
+pub fn definitions(list: List, body: &Bytes) -> Result<Option<Vec<(String, Bytes)>>, ListError> {
+    let scan = json::scan(body, &Bounds::default())?;
+    let Some(array) = array(&scan, list)? else { return Ok(None) };
+    let entries = entries(list, array)?.into_iter();
+    Ok(Some(entries.map(|(name, entry)| (name, body.slice_ref(entry.text().as_bytes()))).collect()))
+}
+
 /// Where the next page of a list begins; `None` when there is none, or the answer is no result.
 #[must_use]
 pub fn next_cursor(body: &Bytes) -> Option<String> {

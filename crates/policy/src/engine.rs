@@ -31,6 +31,7 @@ pub struct Engine {
     pub(crate) known: HashMap<String, Known>,
     pub(crate) servers: HashMap<String, Served>,
     pub(crate) authorizer: Authorizer,
+    pub(crate) uses_counters: bool,
 }
 
 /// What is said about a policy.
@@ -139,6 +140,12 @@ impl Engine {
     #[must_use]
     pub fn knows_tool(&self, server: &ServerName, tool: &str) -> bool {
         self.servers.get(server.as_str()).is_some_and(|served| served.knows_tool(tool))
+    }
+
+    /// Whether any policy at all looks at counts.
+    #[must_use]
+    pub const fn uses_counters(&self) -> bool {
+        self.uses_counters
     }
 
     /// Whether some policy that can apply looks at counts.

@@ -3,6 +3,7 @@
 use crate::approval::digest;
 use crate::check::{self, Checked};
 use crate::engine::{Engine, Known};
+use crate::looks::Looks;
 use crate::model::{ServerTools, Source};
 use crate::problem::{Problem, Severity};
 use crate::shape::Shape;
@@ -67,6 +68,7 @@ impl Engine {
             version: digest_of_all(&of_sources, &servers, &checked),
             sources: of_sources,
             warnings: problems,
+            uses_counters: rules.iter().any(|rule| rule.looks.contains(Looks::COUNTERS)),
             known: rules.into_iter().map(|rule| known(sources, rule)).collect(),
             servers: served,
             authorizer: Authorizer::new(),

@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     NotASelect,
     #[error("this tool runs a single INSERT, UPDATE or DELETE and nothing else; use read_query to read")]
     NotAWrite,
+    #[error("the gateway asked for a trial run, and only write_query has one")]
+    NoTrial,
     #[error("EXPLAIN is not run here; give the plain statement to explain_query")]
     Explain,
     #[error("{0}")]

@@ -5,6 +5,7 @@ use portunus_core::limits;
 use portunus_edge::ToolLabels;
 use portunus_edge::facts::Declared;
 use portunus_edge::labels::Put;
+use portunus_edge::shown::class_names;
 use portunus_policy::sql::Dialect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,9 @@ impl Lives {
     pub(crate) fn classes(&self, files: &BTreeMap<String, DataClassFile>) -> Result<Vec<DataClass>, String> {
         let class = |(name, file): (&String, &DataClassFile)| {
             check_name("data class", name)?;
+            if file.pattern.is_none() && !class_names([]).contains(name) {
+                return Err(format!("data class `{name}` is not a built-in one and needs a pattern"));
+            }
             Ok(DataClass {
                 name: name.clone(),
                 pattern: file.pattern.clone(),

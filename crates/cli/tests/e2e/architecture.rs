@@ -9,6 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcp", &["core"]),
     ("policy", &["core"]),
     ("oauth", &["core"]),
+    ("pins", &["core", "mcp"]),
     ("ledger", &["core"]),
     ("disclose", &["core", "mcp"]),
     ("vault", &["core", "policy"]),
@@ -17,13 +18,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sqlite", &["core", "mcp"]),
     ("stdio", &["core", "mcp"]),
     ("acme", &["core", "vault"]),
-    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault"]),
+    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault", "pins", "disclose"]),
     ("web", &["core", "oauth", "policy", "ledger", "vault"]),
     (
         "cli",
         &[
             "core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "stdio",
-            "edge", "web", "acme",
+            "edge", "web", "acme", "pins", "disclose",
         ],
     ),
 ];
@@ -60,7 +61,7 @@ fn crates_depend_only_where_an_arrow_is_drawn() {
 
 #[test]
 fn pure_crates_have_no_runtime_and_no_sockets() {
-    for name in ["core", "mcp", "policy", "oauth", "ledger", "disclose"] {
+    for name in ["core", "mcp", "policy", "oauth", "ledger", "disclose", "pins"] {
         for dependency in dependencies(name) {
             assert!(!IMPURE.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
         }

@@ -10,4 +10,5 @@ mod decisions;
 mod handles;
 mod mirrors;
 mod origins;
+mod results;
 mod senders;

@@ -93,6 +93,7 @@ impl World {
             hosts: snapshot.hosts.clone(),
             origins: snapshot.origins.clone(),
             engine: Arc::new(engine_with(more)),
+            data: snapshot.data.clone(),
             servers: snapshot.servers.clone(),
         }));
         world
@@ -124,7 +125,27 @@ impl World {
             hosts: snapshot.hosts.clone(),
             origins: snapshot.origins.clone(),
             engine: snapshot.engine.clone(),
+            data: snapshot.data.clone(),
             servers: HashMap::from([(sales(), Arc::new(published))]),
+        }));
+        world
+    }
+
+    /// With one more policy, and a class of data whose values put a label on for a day.
+    pub(crate) async fn with_class_label(class: &str, label: &str, more: &str) -> Self {
+        let world = Self::with_policy(more).await;
+        let snapshot = world.edge.snapshot.load_full();
+        let put = [(label.to_owned(), Duration::from_secs(86_400))].into();
+        world.edge.snapshot.store(Arc::new(Snapshot {
+            public_url: snapshot.public_url.clone(),
+            hosts: snapshot.hosts.clone(),
+            origins: snapshot.origins.clone(),
+            engine: snapshot.engine.clone(),
+            data: portunus_edge::shown::DataClasses {
+                labels: [(class.to_owned(), put)].into(),
+                ..snapshot.data.clone()
+            },
+            servers: snapshot.servers.clone(),
         }));
         world
     }
@@ -164,6 +185,7 @@ impl World {
             hosts: route::Hosts::new(&"https://edge.test".parse().unwrap()),
             origins: cors::Origins::new("https://edge.test", &["https://page.test".to_owned()]),
             engine: Arc::new(engine()),
+            data: portunus_edge::shown::DataClasses::default(),
             servers: HashMap::from([(sales(), Arc::new(published))]),
         };
         let shared: Arc<dyn Store> = store.clone();
@@ -175,7 +197,7 @@ impl World {
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
             counters: Arc::default(),
-            labels: portunus_edge::labels::Labels::new(shared.clone()),
+            labels: Arc::new(portunus_edge::labels::Labels::new(shared.clone())),
             mask_keys: portunus_edge::mask_key::MaskKeys::new(&[6; 32]),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
             handles: handle::Handles::new(&[5; 32]),
@@ -276,7 +298,7 @@ fn engine_with(more: &str) -> Engine {
     let schema = r#"{"type":"object","required":["sql"],"properties":{"sql":{"type":"string"},"limit":{"type":"integer"}}}"#;
     let query = Tool { input_schema: Some(schema.to_owned()), ..tool("query", TrustGroups::CAUTIOUS) };
     let tools = ServerTools {
-        classes: Vec::new(),
+        classes: portunus_edge::shown::class_names([]),
         server: sales(),
         environment: "test".into(),
         owner: "olga".into(),

@@ -116,7 +116,7 @@ impl<'a> Asked<'a> {
         let input_schema = schema.map(str::to_owned);
         let tool = Tool { name: self.tool.to_owned(), groups: TrustGroups::READ, input_schema };
         let (environment, owner) = ("production".to_owned(), "owen".to_owned());
-        let (server, classes) = (self.server.clone(), Vec::new());
+        let (server, classes) = (self.server.clone(), vec!["email".to_owned()]);
         [ServerTools { server, environment, owner, tools: vec![tool], classes }]
     }
 

@@ -77,7 +77,7 @@ impl Postgres {
             assert!(Command::new("chown").arg("postgres:").arg(&data).status().unwrap().success());
         }
         let data = data.to_str().unwrap();
-        let made = unprivileged(
+        let mut made = unprivileged(
             "initdb",
             &["--pgdata", data, "--username=shop", "--auth=trust", "--no-sync", "--locale=C.UTF-8"],
         );
