@@ -16,7 +16,7 @@ const CANARIES: [&str; 4] = [
     "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
 ];
 
-/// Everything masked; and everything replaced by tokens.
+/// Everything masked, replaced by tokens, dropped.
 static VEILS: LazyLock<Vec<Veil>> = LazyLock::new(|| {
     let veil = |treatment| {
         let treatments = BUILT_IN.iter().map(|class| (class.clone(), treatment)).collect();
@@ -32,8 +32,8 @@ static VEILS: LazyLock<Vec<Veil>> = LazyLock::new(|| {
 /// When a promise is broken.
 pub fn mask(data: &[u8]) {
     assert!(VEILS.len() == 3);
-    for veil in VEILS.iter() {
-        message(veil, data);
+    for (index, veil) in VEILS.iter().enumerate() {
+        message(veil, data, index == 0);
         pieces(veil, data);
     }
     if let (Ok(text), Some(veil)) = (std::str::from_utf8(data), VEILS.first()) {
@@ -59,10 +59,14 @@ fn cut(data: &[u8], most: usize) {
 }
 
 /// JSON stays JSON of the same shape; once masked is masked for good.
-fn message(veil: &Veil, data: &[u8]) {
+fn message(veil: &Veil, data: &[u8], is_mask: bool) {
     let Ok(screened) = veil.screen(data) else { return };
     let again = veil.screen(data).map(|again| again.body == screened.body);
     assert!(again == Ok(true), "two readings differ");
+    let twice = veil.screen(&screened.body).map(|twice| twice.body == screened.body);
+    assert!(twice.is_ok(), "what was screened cannot be read: {twice:?}");
+    // A token can look like a value of another class.
+    assert!(!is_mask || twice == Ok(true), "a value was left for the second time");
     if screened.found.is_empty() {
         assert!(screened.body == data, "changed without a reason");
     }
