@@ -20,7 +20,9 @@ binaries=${CARGO_TARGET_DIR:-target}/$host/release
 
 # Bytes of the longest input; longer ones only take longer.
 declare -A longest=([policy_load]=8192)
-declare -A dictionary=([json_scan]=json [envelope]=json [policy_load]=cedar [sql_facts]=sql)
+declare -A dictionary=([json_scan]=json [envelope]=json [policy_load]=cedar [sql_facts]=sql [sql_sqlite]=sql)
+# Targets that share seeds.
+declare -A seeds=([sql_sqlite]=sql_facts)
 
 # A figure that a slice ended with.
 said() { sed -n "s/^stat::$1: *//p" "$slice" | tail -n 1; }
@@ -34,7 +36,7 @@ fuzz() {
     local rest=$((seconds - used)) slice=corpus/$target.slice
     local spent
     TIMEFORMAT=%U
-    spent=$({ time "$binaries/$target" "corpus/$target" "seeds/$target" \
+    spent=$({ time "$binaries/$target" "corpus/$target" "seeds/${seeds[$target]:-$target}" \
       -dict="dictionaries/${dictionary[$target]:-$target}.dict" -max_len="${longest[$target]:-4096}" \
       -timeout=5 -rss_limit_mb=1024 -max_total_time=$((rest < 600 ? rest : 600)) -print_final_stats=1 \
       -artifact_prefix="artifacts/$target/" >"$slice" 2>&1; } 2>&1) || status=$?

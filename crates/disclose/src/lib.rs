@@ -9,6 +9,7 @@
 //! | [`veil`] | rules compiled once, and what they make of a message |
 //! | [`stream`] | the same for text that is no JSON and comes in pieces |
 //! | [`rows`] | counting and cutting the rows of a tool's result |
+//! | [`fuzz`] | what must hold for any bytes, for fuzzers and property tests |
 //!
 //! ```
 //! use portunus_disclose::{class::{Class, Treatment}, veil::{Classes, Rules}};
@@ -26,6 +27,7 @@
 pub mod class;
 mod find;
 mod fold;
+pub mod fuzz;
 mod mapped;
 mod place;
 pub mod rows;

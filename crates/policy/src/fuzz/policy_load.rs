@@ -2,7 +2,7 @@
 //! whatever else was loaded.
 
 use crate::model::{Context, Operation, Request, ServerTools, Source, Tool, TrustGroups, View};
-use crate::{Decision, Engine, Principal, Problem, defaults};
+use crate::{Decision, Engine, NO_PAST, Principal, Problem, defaults};
 use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::id::{ClientId, Id, ServerName, UserName};
 use portunus_core::server::Actor;
@@ -104,7 +104,7 @@ impl<'a> Asked<'a> {
             environment: "production",
             era: "modern",
             certificate: None,
-            past: &crate::model::NO_PAST,
+            past: &NO_PAST,
             pin: "pinned",
             credential_age: None,
         };
@@ -116,13 +116,8 @@ impl<'a> Asked<'a> {
         let input_schema = schema.map(str::to_owned);
         let tool = Tool { name: self.tool.to_owned(), groups: TrustGroups::READ, input_schema };
         let (environment, owner) = ("production".to_owned(), "owen".to_owned());
-        [ServerTools {
-            server: self.server.clone(),
-            environment,
-            owner,
-            tools: vec![tool],
-            classes: vec![String::from("email")],
-        }]
+        let (server, classes) = (self.server.clone(), vec!["email".to_owned()]);
+        [ServerTools { server, environment, owner, tools: vec![tool], classes }]
     }
 
     fn principal(&self, engine: &Engine) -> Principal {

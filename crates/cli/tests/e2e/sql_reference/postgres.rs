@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const TOOLS: &str = "{ query: [read] }";
+const TOOLS: &str = "{ query: { groups: [read], sql: { argument: sql, dialect: postgres } } }";
 
 /// Analytical statements that the edge refuses, though they only read.
 const FALSE_REFUSALS: &[&str] = &[];

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// As an administrator would confirm them. `write_query` is confirmed as reading here, so that nothing but the facts about
 /// its SQL stands between a caller and the database.
-const TOOLS: &str = "{ read_query: [read], write_query: [read], list_tables: [read], describe_table: [read], create_table: [write, destructive], append_insight: [write] }";
+const TOOLS: &str = "{ read_query: { groups: [read], sql: { argument: query, dialect: sqlite } }, write_query: { groups: [read], sql: { argument: query, dialect: sqlite } }, create_table: { groups: [write, destructive], sql: { argument: query, dialect: sqlite } }, list_tables: [read], describe_table: [read], append_insight: [write] }";
 
 /// Analytical statements that the edge refuses, though they only read.
 const FALSE_REFUSALS: &[&str] = &[];
