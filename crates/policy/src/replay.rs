@@ -236,8 +236,10 @@ impl<'e> Replay<'e> {
         let operation = match method {
             Some("sampling/createMessage") => Ok(Operation::Ask(Question::Sampling)),
             Some("roots/list") => Ok(Operation::Ask(Question::Roots)),
-            // By a form, or by which page: the record does not say.
-            Some("elicitation/create") => return missing("question"),
+            Some("elicitation/create") => {
+                let host = intent.target.as_deref();
+                Ok(Operation::Ask(host.map_or(Question::Form, Question::Page)))
+            }
             method => operation(tool, method, target),
         };
         let (Ok(operation), Ok(decision)) = (operation, id("dec")) else { return missing("target") };
