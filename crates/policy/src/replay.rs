@@ -385,7 +385,11 @@ pub const REDACTED: &str = "hmac-sha256:";
 
 /// Whether policies decided it: they did when they are named, and when nothing was permitted.
 fn by_policy(intent: &Intent) -> bool {
-    !intent.policies.is_empty() || matches!(intent.reason.as_deref(), Some(DEFAULT_REASON | ARGUMENTS_REASON))
+    !intent.policies.is_empty()
+        || intent.reason.as_deref().is_some_and(|reason| {
+            [DEFAULT_REASON, ARGUMENTS_REASON].contains(&reason)
+                || reason.starts_with("No policy allows the server")
+        })
 }
 
 fn was(intent: &Intent) -> Outcome {
