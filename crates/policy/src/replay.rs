@@ -196,12 +196,11 @@ impl<'e> Replay<'e> {
                 && (&flip.tool, flip.was, flip.now) == (&tool, was, now)
                 && flip.policies == policies
         });
-        match known.and_then(|index| self.report.flips.get_mut(index)) {
-            Some(flip) => {
-                flip.count += 1;
-                flip.example = example;
-            }
-            None if self.report.flips.len() < limits::REPLAY_ROWS => self.report.flips.push(Flip {
+        if let Some(flip) = known.and_then(|index| self.report.flips.get_mut(index)) {
+            flip.count += 1;
+            flip.example = example;
+        } else if self.report.flips.len() < limits::REPLAY_ROWS {
+            self.report.flips.push(Flip {
                 user: intent.user.to_string(),
                 client: intent.client.to_string(),
                 server: intent.server.to_string(),
@@ -211,8 +210,9 @@ impl<'e> Replay<'e> {
                 policies: policies.to_vec(),
                 count: 1,
                 example,
-            }),
-            None => self.report.uncounted += 1,
+            });
+        } else {
+            self.report.uncounted += 1;
         }
     }
 
