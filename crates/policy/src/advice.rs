@@ -4,7 +4,7 @@
 use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::explain::Outcome;
-use crate::lookups::{Lookups, compared_arguments, texts};
+use crate::lookups::{Lookups, compared};
 use crate::model::{Approved, Context, Operation, Past, Request};
 use crate::names::TYPES;
 use crate::principal::Principal;
@@ -52,6 +52,22 @@ struct Draft<'a> {
     sql: Option<SqlFacts>,
     past: Past,
     request: Request<'a>,
+}
+
+const FRESH: &str = "after a fresh sign-in";
+
+/// The texts that policies compare with something of the context.
+struct Words(BTreeSet<(Vec<String>, String)>);
+
+impl Words {
+    fn of(compared: &[(Vec<String>, Value)]) -> Self {
+        let text =
+            |(path, literal): &(Vec<String>, Value)| Some((path.clone(), literal.as_str()?.to_owned()));
+        Self(compared.iter().filter_map(text).collect())
+    }
+    fn of_path<'w>(&'w self, path: &'w [&'w str]) -> impl Iterator<Item = &'w String> {
+        self.0.iter().filter(move |(of, _)| of == path).map(|(_, text)| text)
+    }
 }
 
 /// What a change does to a draft; `false` when it does not apply.
@@ -108,6 +124,14 @@ pub fn advise(engine: &Engine, principal: &Principal, request: &Request<'_>) -> 
             }
         }
     }
+    // Who only needs to sign in anew need not do it in any particular way.
+    let is = |suggestion: &Suggestion, fresh: bool| match suggestion.changes.as_slice() {
+        [one] => one.kind == "sign_in" && (one.text == FRESH) == fresh,
+        _ => false,
+    };
+    if found.iter().any(|suggestion| is(suggestion, true)) {
+        found.retain(|suggestion| !is(suggestion, false));
+    }
     found.sort_by_key(|suggestion| suggestion.approver.is_some());
     found
 }
@@ -159,27 +183,25 @@ fn candidates(engine: &Engine, draft: &Draft<'_>) -> Vec<Candidate> {
     let mut policies: Vec<&Policy> = asked.target.slice.policies.policies().collect();
     policies.sort_by_key(|policy| policy.id().to_string());
     let mut reads = BTreeSet::new();
-    let mut words = BTreeSet::new();
-    let mut compared = Vec::new();
+    let mut found = Vec::new();
     for policy in &policies {
         let lookups = Lookups::of(policy);
         reads.extend(lookups.attributes);
         if let Ok(json) = policy.to_json()
             && let Some(conditions) = json.get("conditions")
         {
-            texts(conditions, limits::ADVICE_TRIED, &mut words);
-            compared_arguments(conditions, &mut compared);
+            compared(conditions, &mut found);
         }
     }
     groups(&policies, &draft.caller, &mut all);
+    found.truncate(limits::ADVICE_TRIED);
+    let words = Words::of(&found);
     people(draft, &reads, &words, &mut all);
-    if reads.contains("source") {
-        sources(&words, &mut all);
-    }
+    sources(words.of_path(&["source"]), &mut all);
     if ["hour", "weekday", "now"].iter().any(|name| reads.contains(*name)) {
         times(draft.request.context.now, &mut all);
     }
-    arguments(compared, &mut all);
+    arguments(found, &mut all);
     past(&draft.past, &reads, &mut all);
     if let Some(facts) = &draft.sql {
         statements(facts, &mut all);
@@ -224,24 +246,20 @@ fn groups(policies: &[&Policy], caller: &Caller, all: &mut Vec<Candidate>) {
 }
 
 /// Another client, another proof, more scopes, another sign-in.
-fn people(draft: &Draft<'_>, reads: &BTreeSet<String>, words: &BTreeSet<String>, all: &mut Vec<Candidate>) {
+fn people(draft: &Draft<'_>, reads: &BTreeSet<String>, words: &Words, all: &mut Vec<Candidate>) {
     let caller = &draft.caller;
-    if reads.contains("scopes") {
-        for scope in words.iter().filter(|word| !caller.scopes.contains(word)).cloned() {
-            add(all, "scope", format!("with the scope {scope}"), move |draft| {
-                draft.caller.scopes.push(scope.clone());
+    for scope in words.of_path(&["scopes"]).filter(|word| !caller.scopes.contains(word)).cloned() {
+        add(all, "scope", format!("with the scope {scope}"), move |draft| {
+            draft.caller.scopes.push(scope.clone());
+            true
+        });
+    }
+    for client in words.of_path(&["client"]).filter_map(|word| ClientId::parse(word).ok()) {
+        if client != caller.client {
+            add(all, "client", format!("through the client {client}"), move |draft| {
+                draft.caller.client = client.clone();
                 true
             });
-        }
-    }
-    if reads.contains("client") {
-        for client in words.iter().filter_map(|word| ClientId::parse(word).ok()) {
-            if client != caller.client {
-                add(all, "client", format!("through the client {client}"), move |draft| {
-                    draft.caller.client = client.clone();
-                    true
-                });
-            }
         }
     }
     if reads.contains("actor") {
@@ -274,37 +292,39 @@ fn people(draft: &Draft<'_>, reads: &BTreeSet<String>, words: &BTreeSet<String>,
     }
 }
 
-fn sign_ins(words: &BTreeSet<String>, all: &mut Vec<Candidate>) {
-    add(all, "sign_in", "after a fresh sign-in".to_owned(), |draft| {
+fn sign_ins(words: &Words, all: &mut Vec<Candidate>) {
+    add(all, "sign_in", FRESH.to_owned(), |draft| {
         let fresh = draft.caller.sign_in.at != draft.request.context.now;
         draft.caller.sign_in.at = draft.request.context.now;
         fresh
     });
-    for word in words.iter().cloned() {
-        let way = word.clone();
-        add(all, "sign_in", format!("after signing in by {word}"), move |draft| {
+    for way in words.of_path(&["sign_in", "method"]).cloned() {
+        add(all, "sign_in", format!("after signing in by {way}"), move |draft| {
             let sign_in = &mut draft.caller.sign_in;
             let other = sign_in.method != way;
             (sign_in.method, sign_in.at) = (way.clone(), draft.request.context.now);
             other
         });
-        let class = word.clone();
-        add(all, "sign_in", format!("after a sign-in of class {word} (acr)"), move |draft| {
+    }
+    for class in words.of_path(&["sign_in", "acr"]).cloned() {
+        add(all, "sign_in", format!("after a sign-in of class {class} (acr)"), move |draft| {
             let other = draft.caller.sign_in.acr.as_deref() != Some(&class);
             draft.caller.sign_in.acr = Some(class.clone());
             draft.caller.sign_in.at = draft.request.context.now;
             other
         });
-        add(all, "sign_in", format!("after a sign-in with {word} (amr)"), move |draft| {
-            let other = !draft.caller.sign_in.amr.contains(&word);
-            draft.caller.sign_in.amr.push(word.clone());
+    }
+    for factor in words.of_path(&["sign_in", "amr"]).cloned() {
+        add(all, "sign_in", format!("after a sign-in with {factor} (amr)"), move |draft| {
+            let other = !draft.caller.sign_in.amr.contains(&factor);
+            draft.caller.sign_in.amr.push(factor.clone());
             draft.caller.sign_in.at = draft.request.context.now;
             other
         });
     }
 }
 
-fn sources(words: &BTreeSet<String>, all: &mut Vec<Candidate>) {
+fn sources<'w>(words: impl Iterator<Item = &'w String>, all: &mut Vec<Candidate>) {
     for word in words {
         let address = word.split('/').next().unwrap_or_default();
         let Ok(source) = address.parse::<IpAddr>() else { continue };
@@ -333,6 +353,7 @@ fn times(now: Timestamp, all: &mut Vec<Candidate>) {
 fn arguments(compared: Vec<(Vec<String>, Value)>, all: &mut Vec<Candidate>) {
     let mut seen = BTreeSet::new();
     for (path, literal) in compared {
+        let Some((_, path)) = path.split_first().filter(|(of, _)| *of == "arguments") else { continue };
         let name = path.join(".");
         let mut values: Vec<Option<Value>> = vec![None];
         if let Some(number) = literal.as_i64() {
@@ -351,7 +372,7 @@ fn arguments(compared: Vec<(Vec<String>, Value)>, all: &mut Vec<Candidate>) {
                 None => format!("without the argument {name}"),
             };
             if !path.is_empty() && seen.insert(text.clone()) {
-                let path = path.clone();
+                let path = path.to_vec();
                 add(all, "argument", text, move |draft| put(draft, &path, value.as_ref()));
             }
         }

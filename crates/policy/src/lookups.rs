@@ -94,17 +94,6 @@ pub(crate) fn may_fail(value: &Value) -> bool {
     }
 }
 
-/// The texts that a policy writes, at most `most`.
-pub(crate) fn texts(value: &Value, most: usize, found: &mut BTreeSet<String>) {
-    literals(value, &mut |literal| {
-        if let Value::String(text) = literal
-            && found.len() < most
-        {
-            found.insert(text.clone());
-        }
-    });
-}
-
 /// Gives each literal of an expression.
 fn literals(value: &Value, give: &mut impl FnMut(&Value)) {
     match value {
@@ -118,10 +107,11 @@ fn literals(value: &Value, give: &mut impl FnMut(&Value)) {
     }
 }
 
-/// Where a policy compares an argument with a literal: the path below `context.arguments`, and the literal.
-pub(crate) fn compared_arguments(value: &Value, found: &mut Vec<(Vec<String>, Value)>) {
+/// Where a policy compares something of the context with a literal: the path below `context`, and the literal; `null` where
+/// it only asks whether it is there.
+pub(crate) fn compared(value: &Value, found: &mut Vec<(Vec<String>, Value)>) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| compared_arguments(item, found)),
+        Value::Array(items) => items.iter().for_each(|item| compared(item, found)),
         Value::Object(members) => {
             for (operator, operand) in members {
                 let sides = match operand {
@@ -131,34 +121,37 @@ pub(crate) fn compared_arguments(value: &Value, found: &mut Vec<(Vec<String>, Va
                 };
                 if let ((Some(left), Some(right)), true) = (sides, operator != "." && operator != "has") {
                     for (one, other) in [(left, right), (right, left)] {
-                        let Some(path) = argument_path(one) else { continue };
+                        let Some(path) = context_path(one) else { continue };
                         literals(other, &mut |literal| found.push((path.clone(), literal.clone())));
                     }
                 }
                 if let ("has", Some(path), Some(name)) =
-                    (operator.as_str(), operand.get("left").and_then(argument_path), operand.get("attr"))
+                    (operator.as_str(), operand.get("left").and_then(context_path), operand.get("attr"))
                     && let Some(name) = name.as_str()
                 {
                     let path = path.into_iter().chain([name.to_owned()]).collect();
                     found.push((path, Value::Null));
                 }
-                compared_arguments(operand, found);
+                compared(operand, found);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-/// `["a", "b"]` for `context.arguments.a.b`.
-fn argument_path(value: &Value) -> Option<Vec<String>> {
+/// `["arguments", "a"]` for `context.arguments.a`.
+fn context_path(value: &Value) -> Option<Vec<String>> {
     let access = value.get(".")?;
     let (left, attribute) = (access.get("left")?, access.get("attr")?.as_str()?);
-    if left.as_object().is_some_and(is_context) {
-        return (attribute == "arguments").then(Vec::new);
-    }
-    let mut path = argument_path(left)?;
+    let mut path = if left.as_object().is_some_and(is_context) { Vec::new() } else { context_path(left)? };
     path.push(attribute.to_owned());
     Some(path)
+}
+
+/// `["a", "b"]` for `context.arguments.a.b`.
+fn argument_path(value: &Value) -> Option<Vec<String>> {
+    let mut path = context_path(value)?;
+    (path.first()? == "arguments").then(|| path.split_off(1))
 }
 
 /// How an expression reads a call's arguments.
@@ -246,15 +239,15 @@ mod tests {
              && [\"a\", \"b\"].contains(context.arguments.table) && context.arguments.ratio.lessThan(decimal(\"0.5\")) }",
         );
         let mut found = Vec::new();
-        compared_arguments(json.get("conditions").unwrap(), &mut found);
+        compared(json.get("conditions").unwrap(), &mut found);
         let found: Vec<(String, Value)> =
             found.into_iter().map(|(path, literal)| (path.join("."), literal)).collect();
         for expected in [
-            ("limit", json!(null)),
-            ("limit", json!(10)),
-            ("deep.x", json!(3)),
-            ("table", json!("b")),
-            ("ratio", json!("0.5")),
+            ("arguments.limit", json!(null)),
+            ("arguments.limit", json!(10)),
+            ("arguments.deep.x", json!(3)),
+            ("arguments.table", json!("b")),
+            ("arguments.ratio", json!("0.5")),
         ] {
             assert!(found.contains(&(expected.0.to_owned(), expected.1.clone())), "{expected:?}: {found:?}");
         }

@@ -54,8 +54,22 @@ impl World {
                 input_schema: Some(OPEN.to_owned()),
             });
         }
-        let (schema, _) =
-            Schema::from_cedarschema_str(&schema_text(&servers)).map_err(|error| error.to_string())?;
+        let mut schema = parsed(&servers)?;
+        // A tool whose input schema cannot be used is one of whose arguments nothing is known.
+        let asked: BTreeSet<String> =
+            schema.request_envs().map(|env| env.action().id().unescaped().to_owned()).collect();
+        let mut again = false;
+        for server in &mut servers {
+            for tool in &mut server.tools {
+                if !asked.contains(&format!("{}/{}", server.server, tool.name)) {
+                    tool.input_schema = Some(OPEN.to_owned());
+                    again = true;
+                }
+            }
+        }
+        if again {
+            schema = parsed(&servers)?;
+        }
         Ok(Self { schema, policies, servers })
     }
 
@@ -152,6 +166,11 @@ impl World {
             }
         }
     }
+}
+
+fn parsed(servers: &[ServerTools]) -> Result<Schema, String> {
+    let text = schema_text(servers);
+    Schema::from_cedarschema_str(&text).map(|(schema, _)| schema).map_err(|error| error.to_string())
 }
 
 /// An input schema that says nothing.
