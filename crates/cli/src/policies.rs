@@ -32,9 +32,12 @@ fn list(problems: &[Problem]) -> String {
 
 /// Reads, checks and compiles the policies of this configuration.
 pub(crate) fn load(config: &Config) -> Result<Engine, PolicyError> {
-    let servers: Vec<ServerTools> =
-        config.servers.iter().map(|entry| server_tools(entry, &config.classes)).collect();
-    Engine::load(&sources(&config.policies)?, &servers).map_err(PolicyError::Problems)
+    Engine::load(&sources(&config.policies)?, &servers(config)).map_err(PolicyError::Problems)
+}
+
+/// The servers as policies see them.
+pub(crate) fn servers(config: &Config) -> Vec<ServerTools> {
+    config.servers.iter().map(|entry| server_tools(entry, &config.classes)).collect()
 }
 
 /// The default policies and every `*.cedar` file of the directory, in order of name.

@@ -123,6 +123,8 @@ pub const EVENT_BYTES: usize = 8 * MIB;
 pub const SQL_BYTES: usize = 64 * KIB;
 /// Bytes of a call's arguments kept in its record; longer ones are recorded by digest only.
 pub const RECORDED_ARGUMENT_BYTES: usize = 8 * KIB;
+/// Bytes of a caller's groups, scopes and sign-in kept in a call's record; if they are longer, the record has none of them.
+pub const RECORDED_CIRCUMSTANCE_BYTES: usize = 4 * KIB;
 
 // --- between the protocol eras ---
 
@@ -161,6 +163,12 @@ pub const ROUND_PAUSE: Duration = Duration::from_millis(200);
 pub const POLICY_BYTES: usize = 4 * MIB;
 /// Bytes of an annotation in a policy that people get to see.
 pub const POLICY_ANNOTATION_BYTES: usize = 300;
+/// Kinds of difference between the policies in force and a candidate beside them that are told apart.
+pub const SHADOW_ROWS: usize = 512;
+/// Kinds of difference that a replay of recorded calls tells apart.
+pub const REPLAY_ROWS: usize = 10_000;
+/// Changes of a refused request that are tried to find what would lift the refusal.
+pub const ADVICE_TRIED: usize = 4096;
 /// Bytes of a tool's input schema that is turned into types for policies; a longer one counts as not known.
 pub const INPUT_SCHEMA_BYTES: usize = 256 * KIB;
 /// Tokens of SQL text that can nest (operators, keywords); a text with more is not parsed.

@@ -149,6 +149,7 @@ impl Interview {
             approval: None,
             credential: None,
             trace: Some(self.trace.clone()),
+            circumstances: None,
         })));
     }
 }

@@ -159,7 +159,7 @@ impl Engine {
         Some(Disclosure { columns, treated, changes: Choice { default, exceptions }, classes })
     }
 
-    fn ask_about_data(&self, caller: &Prepared, server: &str, operation: &str) -> Option<Asked> {
+    pub(crate) fn ask_about_data(&self, caller: &Prepared, server: &str, operation: &str) -> Option<Asked> {
         let served = self.served(server).filter(|_| caller.caller.server.as_str() == server)?;
         let target = served.operation(operation)?.clone();
         let mut more = served.data.entities.clone();

@@ -52,8 +52,8 @@ pub(crate) struct Asked {
     pub(crate) target: Target,
     pub(crate) resource: EntityUid,
     pub(crate) entities: Entities,
-    owner: EntityUid,
-    environment: String,
+    pub(crate) owner: EntityUid,
+    pub(crate) environment: String,
 }
 
 impl Asked {
@@ -61,6 +61,13 @@ impl Asked {
     pub(crate) fn about(served: &Served, target: Target, entities: Entities) -> Self {
         let (owner, environment) = (served.owner.clone(), served.environment.clone());
         Self { target, resource: served.uid.clone(), entities, owner, environment }
+    }
+
+    /// The same, decided by other policies.
+    pub(crate) fn with(&self, target: Target) -> Self {
+        let Self { resource, entities, owner, environment, .. } = self;
+        let (owner, environment) = (owner.clone(), environment.clone());
+        Self { target, resource: resource.clone(), entities: entities.clone(), owner, environment }
     }
 }
 
@@ -101,20 +108,25 @@ impl Engine {
         let Some(asked) = self.ask(caller, request.server.as_str(), request.operation) else {
             return Decision::Refused(self.refused(request, Vec::new(), DEFAULT_REASON));
         };
-        let denied = match self.evaluate(caller, request, &asked, None) {
-            Verdict::Allow(policies) => return permit(request, &asked, policies, None),
+        self.decide_asked(caller, request, &asked)
+    }
+
+    /// Decides what was asked, by the policies of its slice.
+    pub(crate) fn decide_asked(&self, caller: &Prepared, request: &Request<'_>, asked: &Asked) -> Decision {
+        let denied = match self.evaluate(caller, request, asked, None) {
+            Verdict::Allow(policies) => return permit(request, asked, policies, None),
             Verdict::Failed { policies, reason } => {
                 return Decision::Refused(self.refused(request, policies, reason));
             }
             Verdict::Deny(policies) => policies,
         };
-        if let Some(step_up) = self.step_up(caller, request, &asked, &denied) {
+        if let Some(step_up) = self.step_up(caller, request, asked, &denied) {
             let refused = self.refused(request, denied, DEFAULT_REASON);
             return Decision::Refused(Refused { step_up: Some(step_up), ..refused });
         }
-        match self.needed(caller, request, &asked, &denied) {
+        match self.needed(caller, request, asked, &denied) {
             Some((approver, binding)) => {
-                self.with_approval(caller, request, &asked, denied, approver, binding)
+                self.with_approval(caller, request, asked, denied, approver, binding)
             }
             None => Decision::Refused(self.refused(request, denied, DEFAULT_REASON)),
         }

@@ -19,7 +19,11 @@
 //! | `approver` | who must give it: the words of `@approvable` |
 //! | [`sql`] | facts about SQL text |
 //! | [`defaults`] | the policies that come with Portunus, and templates |
-//! | [`explain`], [`testing`] | for people: which policies decided, and tests of policies |
+//! | [`explain`], [`advice`] | for people: which policies decided, and what would have to change |
+//! | [`testing`], [`coverage`] | tests of policies, and which policies no test reaches |
+//! | [`matrix`], [`replay`], [`shadow`] | who may do what; recorded calls, and live ones, under other policies |
+//! | [`export`] | compiled policies for other tools that reason about Cedar |
+//! | `partial`, `lookups` | decisions of which not everything is known; the words that policies look at |
 //! | [`fuzz`] | what must hold for any text, for fuzzers and property tests |
 //!
 //! A request is refused when no policy permits it, when one forbids it, and when *any* policy that could apply fails:
@@ -47,26 +51,34 @@
 
 #![forbid(unsafe_code)]
 
+pub mod advice;
 pub mod approval;
 mod approver;
 mod arguments;
 mod check;
 mod context;
+pub mod coverage;
 mod decision;
 pub mod defaults;
 mod disclosure;
 mod engine;
 pub mod explain;
+pub mod export;
 mod fit;
 pub mod fuzz;
 mod load;
 mod looks;
+mod lookups;
+pub mod matrix;
 mod model;
 mod names;
+mod partial;
 mod principal;
 mod problem;
 mod release;
+pub mod replay;
 mod schema;
+pub mod shadow;
 mod shape;
 mod slice;
 mod source;
@@ -79,6 +91,7 @@ pub use approver::{Approver, ApproverError, Person};
 pub use decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
 pub use disclosure::{Choice, Disclosure};
 pub use engine::Engine;
+pub use load::schema_text;
 pub use model::{
     Approved, Context, Counts, NO_PAST, Operation, Past, Question, Request, ServerTools, Source, Spans, Tool,
     TrustGroups, View,

@@ -21,13 +21,7 @@ impl Engine {
     pub fn load(sources: &[Source], servers: &[ServerTools]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let servers = check::normalised(servers, &mut problems);
-        let mut shapes = BTreeMap::new();
-        for server in &servers {
-            for tool in &server.tools {
-                let shape = tool.input_schema.as_deref().and_then(Shape::of_schema);
-                shapes.extend(shape.map(|shape| ((server.server.as_str(), tool.name.as_str()), shape)));
-            }
-        }
+        let shapes = shapes(&servers);
         let rules = source::parse(sources, &mut problems);
         let checked = check::check(sources, &rules, &servers, &shapes, &mut problems);
         problems.sort_by(|a, b| {
@@ -74,6 +68,25 @@ impl Engine {
             authorizer: Authorizer::new(),
         })
     }
+}
+
+/// The Cedar schema (`.cedarschema`) of these servers' tools, as policies are checked against it: for editors and for other
+/// tools that read Cedar. A tool whose input schema is not known has an action that applies to nothing.
+#[must_use]
+pub fn schema_text(servers: &[ServerTools]) -> String {
+    let servers = check::normalised(servers, &mut Vec::new());
+    crate::schema::text(&servers, &shapes(&servers), &[])
+}
+
+fn shapes(servers: &[ServerTools]) -> BTreeMap<(&str, &str), Shape> {
+    let mut shapes = BTreeMap::new();
+    for server in servers {
+        for tool in &server.tools {
+            let shape = tool.input_schema.as_deref().and_then(Shape::of_schema);
+            shapes.extend(shape.map(|shape| ((server.server.as_str(), tool.name.as_str()), shape)));
+        }
+    }
+    shapes
 }
 
 fn known(sources: &[Source], rule: Rule) -> (String, Known) {

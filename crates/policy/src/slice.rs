@@ -133,6 +133,13 @@ impl Served {
         self.tools.get(name).map_or(&self.unknown, |target| &target.slice)
     }
 
+    /// The tools that are known, in order of name.
+    pub(crate) fn tools(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// An action that is not a tool.
     pub(crate) fn operation(&self, name: &str) -> Option<&Target> {
         self.operations.get(name)

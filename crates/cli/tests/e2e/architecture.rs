@@ -9,6 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcp", &["core"]),
     ("policy", &["core"]),
     ("oauth", &["core"]),
+    ("prove", &["policy"]),
     ("pins", &["core", "mcp"]),
     ("ledger", &["core"]),
     ("disclose", &["core", "mcp"]),
@@ -24,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "stdio",
-            "edge", "web", "acme", "pins", "disclose",
+            "edge", "web", "acme", "pins", "disclose", "prove",
         ],
     ),
 ];

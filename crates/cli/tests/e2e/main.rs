@@ -31,6 +31,7 @@ mod json;
 mod keys;
 mod machines;
 mod operations;
+mod policy_tools;
 mod registration;
 mod reload;
 mod scale;

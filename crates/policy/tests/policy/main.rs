@@ -10,4 +10,5 @@ mod problems;
 mod property;
 mod see;
 mod step_up;
+mod tools;
 mod world;
