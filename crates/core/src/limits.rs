@@ -92,6 +92,10 @@ pub const NAME_BYTES: usize = 256;
 pub const SESSION_ID_BYTES: usize = 4 * KIB;
 /// Resources in one `subscriptions/listen`; each is decided by itself.
 pub const SUBSCRIPTIONS: usize = 256;
+/// Filtered lists of one server that are kept, and bytes of one.
+pub const KEPT_LISTS: usize = 8;
+/// See [`KEPT_LISTS`].
+pub const KEPT_LIST_BYTES: usize = MIB;
 /// Tools of one server whose mirrored arguments are remembered.
 pub const MIRRORED_TOOLS: usize = 4096;
 /// Pages of a list that the edge asks for by itself.

@@ -44,6 +44,8 @@ pub struct Case<'a> {
     pub trace: &'a TraceContext,
     /// What is known of the SQL that it carries.
     pub sql: Option<&'a SqlFacts>,
+    /// Seconds since the credential version that it will carry was made.
+    pub credential_age: Option<u64>,
     /// Under whose names it is counted.
     pub whose: &'a Whose,
     /// What was done before.
@@ -200,7 +202,7 @@ pub fn context<'a>(case: &Case<'a>) -> Context<'a> {
         certificate: case.certificate.map(|certificate| &**certificate),
         past: case.past,
         pin: "pinned",
-        credential_age: None,
+        credential_age: case.credential_age,
     }
 }
 

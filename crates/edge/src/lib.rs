@@ -22,6 +22,7 @@
 //! | [`interview`] | what the server asks of the client is decided too |
 //! | [`shown`] | data classes treated, rows cut, labels put on by what is shown |
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
+//! | [`lists`] | lists that were filtered before |
 //! | [`stream`], [`seal`] | bounds kept, outcome sealed |
 //! | [`refusal`], [`respond`], [`step_up`] | every reason to refuse, and what a client is told |
 //! | [`metrics`], [`ports`] | what is counted; what is wired from outside |
@@ -44,6 +45,7 @@ pub mod handle;
 pub mod inspect;
 pub mod interview;
 pub mod labels;
+pub mod lists;
 pub mod listener;
 pub mod mask_key;
 pub mod metrics;
@@ -162,6 +164,8 @@ pub struct Published {
     pub gives_tasks: Arc<AtomicBool>,
     /// Which arguments of its tools are mirrored into headers.
     pub mirrors: Arc<mirror::Mirrors>,
+    /// Lists that were filtered before.
+    pub lists: Arc<lists::Lists>,
     /// Room for calls in flight.
     pub room: Arc<Semaphore>,
 }

@@ -103,6 +103,7 @@ where
         now,
         trace,
         sql: None,
+        credential_age: None,
         whose,
         past,
     };
@@ -116,6 +117,8 @@ pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<
     // Before the decision, which may use up an approval: nothing that is known to fail afterwards.
     let room = Room::take(case.published, case.known).ok_or_else(|| Refusal::Busy { id: case.asked.id() })?;
     let credential = credential(edge, case).await?;
+    let age = credential.as_ref().map(|bound| case.now.since(bound.created_at()).as_secs());
+    let case = &Case { credential_age: age, ..*case };
     let permit = decide::decide(edge, case).await?;
 
     let (name, label) = (case.published.server.name.as_str(), case.label());

@@ -155,6 +155,12 @@ impl Engine {
         self.servers.get(server.as_str()).is_some_and(|served| served.knows_tool(tool))
     }
 
+    /// Whether what a caller sees of a server's lists stays the same until policies change.
+    #[must_use]
+    pub fn view_is_lasting(&self, server: &ServerName) -> bool {
+        self.servers.get(server.as_str()).is_some_and(|served| served.is_lasting)
+    }
+
     /// Whether any policy at all looks at counts.
     #[must_use]
     pub const fn uses_counters(&self) -> bool {

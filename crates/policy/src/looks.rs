@@ -83,6 +83,17 @@ pub(crate) const OF_THE_CALL: Looks = Looks(
         | Looks::CREDENTIAL.0,
 );
 
+/// What changes by itself as time goes on, or from one connection of a caller to the next.
+pub(crate) const OF_THE_MOMENT: Looks = Looks(
+    Looks::NOW.0
+        | Looks::HOUR.0
+        | Looks::WEEKDAY.0
+        | Looks::SIGN_IN.0
+        | Looks::SOURCE.0
+        | Looks::ENVIRONMENT.0
+        | Looks::CLIENT_CERTIFICATE.0,
+);
+
 /// What a policy looks at.
 pub(crate) fn of(policy: &Value) -> Looks {
     policy.get("conditions").map_or(Looks::EVERYTHING, of_value)

@@ -48,6 +48,8 @@ pub(crate) struct Served {
     pub(crate) uid: EntityUid,
     pub(crate) owner: EntityUid,
     pub(crate) environment: String,
+    /// No policy that can concern it looks at what changes by itself, or from connection to connection.
+    pub(crate) is_lasting: bool,
     tools: HashMap<String, Target>,
     unknown: Arc<Slice>,
     operations: HashMap<&'static str, Target>,
@@ -108,7 +110,8 @@ impl Served {
         let unknown = slicer.slice(&groups(name, TrustGroups::CAUTIOUS))?;
         let environment = server.environment.clone();
         let data = Data::of(server, rules);
-        Some(Self { entity, uid: server_uid, owner, environment, tools, unknown, operations, data })
+        let is_lasting = slicer.rules.iter().all(|rule| !rule.looks.meets(looks::OF_THE_MOMENT));
+        Some(Self { entity, uid: server_uid, owner, environment, is_lasting, tools, unknown, operations, data })
     }
 
     /// The action of calling a tool; a tool that is not known is taken for the worst.
