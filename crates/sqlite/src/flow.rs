@@ -123,7 +123,7 @@ impl<'a> Flow<'a> {
             match step.opcode.as_str() {
                 "OpenEphemeral" | "OpenAutoindex" | "SorterOpen" => {
                     let count = step.p4.strip_prefix("k(").and_then(|text| text.split([',', ')']).next());
-                    let key = count.and_then(|count| count.parse().ok());
+                    let key = count.and_then(|count| count.parse::<usize>().ok());
                     let key = key.max(usize::try_from(step.p3).ok().filter(|_| step.opcode == "SorterOpen"));
                     let known = flow.keys.entry(step.p1).or_default();
                     *known = key.unwrap_or(0).max(*known);
@@ -149,6 +149,7 @@ impl<'a> Flow<'a> {
             let before = self.learnt;
             for (at, block) in blocks.iter().enumerate() {
                 let Some(mut registers) = entries.get(at).cloned().flatten() else { continue };
+                work = work.checked_sub(registers.len())?;
                 for step in steps.get(block.from..block.to)? {
                     work = work.checked_sub(1)?;
                     self.step(step, &mut registers)?;
@@ -239,7 +240,7 @@ impl<'a> Flow<'a> {
                 Use::Reads(operand) => self.read(registers, step.operand(operand), 1),
                 Use::ReadsByP3(operand) => self.read(registers, step.operand(operand), step.p3),
                 Use::ReadsByP4(operand) => {
-                    self.read(registers, step.operand(operand), step.p4.parse().unwrap_or(1).max(1));
+                    self.read(registers, step.operand(operand), step.p4.parse::<i64>().unwrap_or(1).max(1));
                 }
                 Use::ReadsByP5(operand) => {
                     wide |= is_wide(registers, step.operand(operand), step.p5);
@@ -250,7 +251,7 @@ impl<'a> Flow<'a> {
                     let count = step
                         .p4
                         .rsplit_once('(')
-                        .and_then(|(_, rest)| rest.trim_end_matches(')').parse().ok());
+                        .and_then(|(_, rest)| rest.trim_end_matches(')').parse::<i64>().ok());
                     let count = count.filter(|count| *count >= 0).unwrap_or(limits::FUNCTION_ARGUMENTS);
                     wide |= is_wide(registers, step.operand(operand), count);
                     self.read(registers, step.operand(operand), count);
@@ -321,7 +322,7 @@ impl<'a> Flow<'a> {
     fn compare_entry(&mut self, step: &Step) {
         let is_index = self.keys.get(&self.first(step.p1)).is_some_and(|key| *key > 0);
         if is_index {
-            let count = step.p4.parse().ok().filter(|count| *count > 0).unwrap_or(usize::MAX);
+            let count = step.p4.parse::<usize>().ok().filter(|count| *count > 0).unwrap_or(usize::MAX);
             self.used |= self.kept(step.p1, count);
         }
     }

@@ -92,7 +92,7 @@ impl Session {
     fn begin(&mut self, trial: bool) -> Result<()> {
         if self.access == Access::Write {
             // What is tried stays in memory: the file is never touched, not even when this process is killed.
-            self.connection.pragma_update(None, "cache_spill", !trial)?;
+            self.connection.pragma_update(None, "cache_spill", if trial { "off" } else { "on" })?;
         }
         let begin = match self.access {
             Access::Read => "BEGIN",
