@@ -1,7 +1,6 @@
 //! The user's own page.
 
 use crate::app::{App, Browser};
-use http::StatusCode;
 
 #[tokio::test]
 async fn users_see_and_revoke_their_own_grants_and_nobody_elses() {
