@@ -320,6 +320,7 @@ pub(crate) fn snapshot(
             labels: entry.labels.clone(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
+            lists: Arc::default(),
             room: room(&entry.server, before),
             server: entry.server.clone(),
         };

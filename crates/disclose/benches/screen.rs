@@ -21,7 +21,7 @@ fn rows() -> Value {
         json!({
             "order_id": 100_000 + id,
             "customer": format!("Customer {} Gesellschaft mbH", id % 977),
-            "city": ["Ostia", "Hamburg", "Rotterdam", "Genova", "Piraeus"][(id % 5) as usize],
+            "city": (["Ostia", "Hamburg", "Rotterdam", "Genova", "Piraeus"][(id % 5) as usize]),
             "placed_at": format!("2026-{:02}-{:02}T{:02}:{:02}:00Z", id % 12 + 1, id % 28 + 1, id % 24, id % 60),
             "total": (mixed % 1_000_000) as f64 / 100.0,
             "currency": "EUR",

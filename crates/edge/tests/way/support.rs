@@ -113,6 +113,7 @@ impl World {
             labels,
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
+            lists: Arc::default(),
             room: published.room.clone(),
         };
         world.edge.snapshot.store(Arc::new(Snapshot {
@@ -167,6 +168,7 @@ impl World {
             labels: old.labels.clone(),
             gives_tasks: old.gives_tasks.clone(),
             mirrors: old.mirrors.clone(),
+            lists: Arc::default(),
             room: old.room.clone(),
         };
         self.edge.snapshot.store(Arc::new(Snapshot {
@@ -205,6 +207,7 @@ impl World {
             labels: portunus_edge::ToolLabels::default(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
+            lists: Arc::default(),
             read_only: HashSet::from(["look".to_owned()]),
             dialer: upstream.clone(),
             room: Arc::new(Semaphore::new(room)),
