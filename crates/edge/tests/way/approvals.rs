@@ -279,7 +279,7 @@ async fn session(world: &World, capabilities: Value) -> String {
 
 async fn legacy(world: &World, session: &str, version: &str) -> Answer {
     let params = json!({ "name": "change", "arguments": { "careful": 1 } });
-    let body = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params }).to_string();
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string();
     let mut request = world.request("POST", "/sales/mcp").header("mcp-session-id", session);
     request.headers_mut().unwrap().insert("mcp-protocol-version", version.parse().unwrap());
     Answer::read(world.handle(request.body(body.into_bytes().into()).unwrap()).await).await

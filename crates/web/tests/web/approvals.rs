@@ -253,7 +253,7 @@ async fn a_no_ends_it_and_its_reason_is_kept() {
     ask(&app, "two of group dba", "ana").await;
     say(&mut signed_in(&app, "bo").await, "allow", "").await;
     let mut cy = signed_in(&app, "cy").await;
-    let reply = say(&mut cy, "deny", "not\u{202e} before\nthe audit").await;
+    let reply = say(&mut cy, "deny", "not\u{202e} before  the audit").await;
     assert!(reply.body.contains("Denied. Nothing was sent"), "{}", reply.body);
     let denied = approval(&app).await;
     assert_eq!(denied.state, ApprovalState::Denied);

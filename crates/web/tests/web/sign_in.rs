@@ -142,8 +142,11 @@ async fn with_a_one_time_password_nothing_can_be_done_but_choosing_another() {
     for path in ["/console/", "/account/password", "/login", authorize.as_str()] {
         assert!(browser.get(path).await.body.contains("Choose a password"), "{path}");
     }
-    let posts =
-        [("/console/grants", "grant"), ("/console/approvals", "approval"), ("/oauth/authorize", "request")];
+    let posts = [
+        ("/console/grants", "grant"),
+        ("/approvals/apr_00000000000000000000000000", "reason"),
+        ("/oauth/authorize", "request"),
+    ];
     for (path, field) in posts {
         let query = app.query(&[]);
         let reply = browser.post(path, &[(field, &query), ("decision", "allow"), ("csrf", "x")]).await;
