@@ -17,6 +17,7 @@
 //! | [`record`] | intent and outcome records |
 //! | [`send`], [`assertion`], [`upstream`] | credential, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
+//! | [`pin`] | what servers list is what was accepted |
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
 //! | [`stream`], [`seal`] | bounds kept, outcome sealed |
 //! | [`refusal`], [`respond`], [`step_up`] | every reason to refuse, and what a client is told |
@@ -40,6 +41,7 @@ pub mod inspect;
 pub mod listener;
 pub mod metrics;
 pub mod mirror;
+pub mod pin;
 pub mod plain;
 pub mod ports;
 pub mod record;
