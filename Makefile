@@ -3,10 +3,11 @@
 CARGO ?= cargo
 STATE ?= .demo
 LISTEN ?= 127.0.0.1:8443
+SECONDS ?= 60
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
 .NOTPARALLEL:
-.PHONY: demo test lint bench packages clients unit doc audit abuse
+.PHONY: demo test lint bench fuzz packages clients unit doc audit abuse
 
 ## Builds, then runs everything in one process with embedded defaults; leaves it running (Ctrl-C ends it).
 demo:
@@ -19,7 +20,7 @@ demo:
 test: packages clients lint doc unit
 
 packages:
-	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core faketime pebble nginx haproxy openssl
+	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core faketime pebble nginx haproxy openssl postgresql
 
 clients: packages
 	@tests/clients/setup.sh
@@ -45,6 +46,11 @@ bench:
 	$(CARGO) build --locked --release -p portunus-cli
 	$(CARGO) bench --locked -p portunus-mcp -p portunus-policy -p portunus-ledger --benches
 	bench/load.py --portunus target/release/portunus
+
+## Every fuzz target for SECONDS of CPU time each; `make test` runs the same over meddled seeds. See docs/fuzzing.md.
+fuzz:
+	@tests/packages.sh gcc g++ libc6-dev
+	fuzz/run.sh $(SECONDS)
 
 ## testssl.sh against a demo: nothing vulnerable, nothing old.
 audit:

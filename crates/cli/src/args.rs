@@ -232,13 +232,145 @@ pub(crate) enum Policy {
     /// Check that the policies are valid Cedar and fit the servers.
     #[command(after_help = "Example:\n  portunus policy check -c portunus.yaml")]
     Check(PolicyFiles),
-    /// Run the test cases beside the policies (*.test.yaml).
-    #[command(after_help = "Example:\n  portunus policy test -c portunus.yaml")]
-    Test(PolicyFiles),
+    /// Run the test cases beside the policies (*.test.yaml), and say which policies no case reaches.
+    #[command(after_help = "Examples:
+  portunus policy test -c portunus.yaml
+  portunus policy test -c portunus.yaml --min-coverage 90")]
+    Test(PolicyTest),
     /// Say which policies decide a call, and why.
     #[command(after_help = "Example:
   portunus policy explain -c portunus.yaml --user ana --server sales --tool read_query --arguments '{\"sql\":\"SELECT 1\"}'")]
     Explain(Explain),
+    /// Show who may do what: principals × tools, and what it depends on.
+    #[command(after_help = "Examples:
+  portunus policy matrix -c portunus.yaml
+  portunus policy matrix -c portunus.yaml --format html > matrix.html
+  portunus policy matrix -c portunus.yaml --golden policies/matrix.txt --update   # then commit it
+  portunus policy matrix -c portunus.yaml --golden policies/matrix.txt            # fails when a cell has changed")]
+    Matrix(PolicyMatrix),
+    /// Decide recorded calls again, under other policies: which of them would flip?
+    #[command(after_help = "Examples:
+  portunus policy replay -c portunus.yaml --since 7d --policies next/
+  portunus policy replay -c portunus.yaml --since 30d --policies next/ --html flips.html")]
+    Replay(PolicyReplay),
+    /// Show how a candidate beside the policies in force would have decided live calls.
+    Shadow(Admin),
+    /// Prove properties of the policies for every possible request (*.proofs.yaml), or find a request that breaks them.
+    #[command(after_help = "Examples:
+  portunus policy prove -c portunus.yaml
+  portunus policy prove -c portunus.yaml --narrows /srv/portunus/policies   # the new ones permit nothing more than these
+  portunus policy prove -c portunus.yaml --solver /opt/cvc5/bin/cvc5 --timeout 120s")]
+    Prove(PolicyProve),
+    /// Print the Cedar schema of the servers' tools, for editors and other Cedar tools.
+    #[command(after_help = "Example:\n  portunus policy schema -c portunus.yaml > portunus.cedarschema")]
+    Schema {
+        #[command(flatten)]
+        files: PolicyFiles,
+        /// Of this server only.
+        #[arg(long)]
+        server: Option<String>,
+    },
+    /// Write policies to start from, with their tests.
+    #[command(after_help = "Examples:
+  portunus policy init read-only --server sales --group analysts
+  portunus policy init no-exfiltration --server mail --group staff --out policies")]
+    Init(PolicyInit),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyTest {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// Fail when fewer policies than this decided in a case, in per cent.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub min_coverage: Option<u8>,
+}
+
+/// How a matrix is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum MatrixFormat {
+    /// An aligned table for the terminal.
+    Table,
+    /// The text of the golden file.
+    Text,
+    Markdown,
+    Csv,
+    Json,
+    /// A page of its own, with colours and words.
+    Html,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyMatrix {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// Whose rows: a YAML list of `user` or `workload`, `groups`, `name`; default: whom the policies name.
+    #[arg(long)]
+    pub principals: Option<PathBuf>,
+    /// Compare with this file and fail when a cell differs.
+    #[arg(long)]
+    pub golden: Option<PathBuf>,
+    /// Write the golden file anew.
+    #[arg(long, requires = "golden")]
+    pub update: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: MatrixFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyReplay {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// How far back, such as 24h or 7d.
+    #[arg(long, default_value = "7d")]
+    pub since: String,
+    /// Policies to decide by; default: those of the configuration.
+    #[arg(long)]
+    pub policies: Option<PathBuf>,
+    /// The ledger's directory; default: `ledger` in the configuration's state directory.
+    #[arg(long)]
+    pub ledger: Option<PathBuf>,
+    /// Groups of users whose records do not hold them: a YAML list of `user` and `groups`.
+    #[arg(long)]
+    pub principals: Option<PathBuf>,
+    /// Write a page with a picture.
+    #[arg(long)]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyProve {
+    #[command(flatten)]
+    pub files: PolicyFiles,
+    /// The cvc5 solver, version 1.3.1 or later; default: `cvc5` on the PATH.
+    #[arg(long, env = "CVC5")]
+    pub solver: Option<PathBuf>,
+    /// Longest time for one question to the solver.
+    #[arg(long, default_value = "60s")]
+    pub timeout: String,
+    /// Prove only that nothing is permitted that these policies do not permit.
+    #[arg(long, value_name = "DIR", conflicts_with = "equivalent")]
+    pub narrows: Option<PathBuf>,
+    /// Prove only that exactly the same is permitted as by these policies.
+    #[arg(long, value_name = "DIR")]
+    pub equivalent: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyInit {
+    /// Which.
+    #[arg(value_parser = portunus_policy::defaults::templates::NAMES)]
+    pub template: String,
+    /// The server's name.
+    #[arg(long)]
+    pub server: String,
+    /// The group that may use it.
+    #[arg(long)]
+    pub group: String,
+    /// The directory to write to.
+    #[arg(long, default_value = ".")]
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +405,9 @@ pub(crate) struct Explain {
     /// Its arguments, JSON.
     #[arg(long, default_value = "{}")]
     pub arguments: String,
+    /// The labels on their session, such as `private`.
+    #[arg(long)]
+    pub label: Vec<String>,
     /// As if this person had approved it.
     #[arg(long)]
     pub approved_by: Option<String>,
@@ -398,10 +533,20 @@ pub(crate) struct CredAdd {
 pub(crate) enum Approve {
     /// What waits.
     List(Admin),
+    /// One call as a whole: who, through which client, the exact arguments, what it would do.
+    Show {
+        /// apr_…
+        id: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
     /// Allow one call, once.
     Allow {
         /// apr_…
         id: String,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: Option<String>,
         #[command(flatten)]
         admin: Admin,
     },
@@ -409,6 +554,9 @@ pub(crate) enum Approve {
     Deny {
         /// apr_…
         id: String,
+        /// Why; the client is told.
+        #[arg(long)]
+        reason: Option<String>,
         #[command(flatten)]
         admin: Admin,
     },

@@ -101,7 +101,7 @@ async fn run_async(command: Command) -> Outcome {
         Command::Sqlite(sqlite) => command::sqlite::run(sqlite).await,
         Command::Doctor(asked) => doctor::run(asked).await,
         Command::Cred(command) => command::admin::cred(command).await,
-        Command::Approve(command) => command::admin::approve(command).await,
+        Command::Approve(command) => command::approve::approve(command).await,
         Command::Pin(command) => command::pin::run(command).await,
         Command::Grant(command) => command::admin::grant(command).await,
         Command::Client(command) => command::client::run(command).await,

@@ -1,6 +1,6 @@
 //! One edge, wired together: store, ledger, keys, tunnel, control plane, data plane, administration.
 
-use crate::config::Config;
+use crate::config::{Config, Tools};
 use crate::control::Control;
 use crate::pins::{self, Book};
 use crate::settings::{SettingError, Settings};
@@ -14,8 +14,15 @@ use portunus_core::server::Server;
 use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
+use portunus_disclose::veil::Classes;
+use portunus_edge::counters::Counters;
+use portunus_edge::labels::Labels;
+use portunus_edge::mask_key::MaskKeys;
 use portunus_edge::metrics::Metrics;
-use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, listener, ports, route};
+use portunus_edge::shown::DataClasses;
+use portunus_edge::{
+    Edge, Published, Snapshot, approval, assertion, caller, cors, handle, listener, ports, route,
+};
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::client_admin;
@@ -140,7 +147,10 @@ impl Node {
         let (reports, reported) = usage::channel();
         parts.edge.callers.report_to(Arc::new(reports));
         tasks.push(tokio::spawn(usage::record(parts.store.clone(), reported, stopped.clone())));
+        tasks.push(tokio::spawn(usage::write_counters(parts.edge.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
+        let announced = portunus_web::approvals::webhook::announce(parts.web.clone(), stopped.clone());
+        tasks.push(tokio::spawn(announced));
         let links = Arc::new(LinkPort(parts.registry.clone()));
         let serving = listener::serve(https, parts.tls.clone(), parts.edge.clone(), links, stopped);
         tasks.push(tokio::spawn(serving));
@@ -205,11 +215,13 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         issuer: issuer.clone(),
         fetcher: Arc::new(PublicFetcher::new(&upstream_tls, clock.clone(), issuer.clone())),
         trusted: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
+        courier: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
         dpop: Guard::new(seed.expose(), config.dpop_nonce),
         challenges: ChallengeKey::new(seed.expose()),
         login: login::login(config, &upstream_tls)?,
         jwks: portunus_web::jwks(&signer.public_key()),
     });
+    web.replace_webhook(config.approvals.webhook());
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);
     let edge = Edge {
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -218,6 +230,12 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         store: store.clone(),
         ledger: ledger.clone(),
         redactor,
+        counters: Arc::new(
+            Counters::load(&*store, clock.now()).await.map_err(|e| StartError::because("store", &e))?,
+        ),
+        labels: Arc::new(Labels::new(store.clone())),
+        mask_keys: MaskKeys::new(seed.expose()),
+        approvals: approval::Desk::new(&*store, limits::APPROVAL_WAIT),
         vault: Arc::new(Vault::new(store.clone(), key.clone())),
         handles: handle::Handles::new(seed.expose()),
         signer,
@@ -313,7 +331,9 @@ pub(crate) fn snapshot(
         let published = Published {
             dialer: upstreams.dialer(entry)?,
             read_only: policies::read_only(entry),
-            dialect: policies::dialect(entry),
+            built_in_sql: entry.tools == Tools::Sql,
+            sql: entry.sql.clone(),
+            labels: entry.labels.clone(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
             room: room(&entry.server, before),
@@ -329,7 +349,20 @@ pub(crate) fn snapshot(
             &config.allowed_origins,
         ),
         engine: Arc::new(engine),
+        data: data_classes(config)?,
+        approval_ttl: config.approvals.ttl,
         servers,
+    })
+}
+
+/// What is looked for in results, and what it puts on sessions.
+fn data_classes(config: &Config) -> Result<DataClasses, StartError> {
+    let own = config.classes.iter().filter_map(|class| Some((class.name.clone(), class.pattern.clone()?)));
+    let classes = Classes::new(&own.collect()).map_err(|e| StartError::because("data_classes", &e))?;
+    let labelled = config.classes.iter().filter(|class| !class.labels.is_empty());
+    Ok(DataClasses {
+        classes,
+        labels: labelled.map(|class| (class.name.clone(), class.labels.clone())).collect(),
     })
 }
 

@@ -1,7 +1,8 @@
 //! Policy files and confirmed tools → the engine.
 
+use crate::config::data::DataClass;
 use crate::config::{Config, ServerConfig, Tools};
-use portunus_policy::sql::Dialect;
+use portunus_edge::shown::class_names;
 use portunus_policy::{Engine, Problem, ServerTools, Source, Tool, TrustGroups, defaults};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -31,8 +32,12 @@ fn list(problems: &[Problem]) -> String {
 
 /// Reads, checks and compiles the policies of this configuration.
 pub(crate) fn load(config: &Config) -> Result<Engine, PolicyError> {
-    let servers: Vec<ServerTools> = config.servers.iter().map(server_tools).collect();
-    Engine::load(&sources(&config.policies)?, &servers).map_err(PolicyError::Problems)
+    Engine::load(&sources(&config.policies)?, &servers(config)).map_err(PolicyError::Problems)
+}
+
+/// The servers as policies see them.
+pub(crate) fn servers(config: &Config) -> Vec<ServerTools> {
+    config.servers.iter().map(|entry| server_tools(entry, &config.classes)).collect()
 }
 
 /// The default policies and every `*.cedar` file of the directory, in order of name.
@@ -63,7 +68,7 @@ pub(crate) fn files(directory: &Path, ending: &str) -> Result<Vec<PathBuf>, Poli
     Ok(found)
 }
 
-fn server_tools(config: &ServerConfig) -> ServerTools {
+fn server_tools(config: &ServerConfig, classes: &[DataClass]) -> ServerTools {
     let tools = match &config.tools {
         Tools::Sql => portunus_sqlite::tool_schemas()
             .into_iter()
@@ -82,16 +87,12 @@ fn server_tools(config: &ServerConfig) -> ServerTools {
         environment: config.server.environment.clone(),
         owner: config.server.owner.clone(),
         tools,
+        classes: class_names(classes.iter().map(|class| class.name.clone())),
     }
 }
 
 /// Tools of a server that are confirmed to change nothing.
 pub(crate) fn read_only(config: &ServerConfig) -> HashSet<String> {
     let reads = |tool: &Tool| tool.groups.read && !tool.groups.write && !tool.groups.destructive;
-    server_tools(config).tools.into_iter().filter(reads).map(|tool| tool.name).collect()
-}
-
-/// The SQL that a server's tools take, where that is known.
-pub(crate) fn dialect(config: &ServerConfig) -> Dialect {
-    if config.tools == Tools::Sql { Dialect::Sqlite } else { Dialect::Generic }
+    server_tools(config, &[]).tools.into_iter().filter(reads).map(|tool| tool.name).collect()
 }

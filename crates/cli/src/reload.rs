@@ -83,6 +83,7 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
             parts.issuer.store(Arc::new(issuer));
             parts.upstreams.keep(&snapshot.servers);
             parts.web.replace_login(login);
+            parts.web.replace_webhook(config.approvals.webhook());
             parts.edge.snapshot.store(Arc::new(snapshot));
             tracing::info!(policies = version, "reloaded");
             true
@@ -115,6 +116,7 @@ pub(crate) fn fingerprint(config: &Config) -> Fingerprint {
     }
     paths.extend(config.client_files.iter().cloned());
     paths.extend(config.login.files.iter().cloned());
+    paths.extend(config.approvals.file.iter().cloned());
     let digest =
         |path: &PathBuf| std::fs::read(path).ok().map(|bytes| portunus_core::digest::sha256(&[&bytes]));
     paths

@@ -122,3 +122,19 @@ mod tests {
         assert_eq!(stored.at, Timestamp::from_secs(1_000_120));
     }
 }
+
+/// Writes what was counted to the store, again and again until stopped and once more then.
+pub(crate) async fn write_counters(edge: Arc<portunus_edge::Edge>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let stop = tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => true,
+            () = tokio::time::sleep(limits::COUNTS_WRITTEN) => false,
+        };
+        if let Err(error) = edge.counters.write(&*edge.store).await {
+            tracing::warn!(%error, "what was counted could not be written");
+        }
+        if stop {
+            return;
+        }
+    }
+}

@@ -1,16 +1,20 @@
 //! The durable documents. Plain data: what may happen to them is decided in `oauth`, `vault`, `policy` and `tunnel`.
 
+mod approval;
 mod certificate;
 mod client;
 mod device;
 
+pub use approval::{Approval, ApprovalState, Estimate, Ruling, SqlSummary, Through};
 pub use certificate::{Lease, PendingChallenge};
 pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAssertion};
 pub use device::{DeviceRequest, DeviceState};
 mod federation;
 mod passkey;
+mod past;
 pub use federation::{GrantUse, Identity, ProviderSession, UsedLogout};
 pub use passkey::{Passkey, UsedChallenge};
+pub use past::{SessionLabels, Tally};
 
 use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;
@@ -340,62 +344,6 @@ pub struct SealedVersion {
     pub created_at: Timestamp,
     /// What `vault` made of it; base64.
     pub sealed: String,
-}
-
-/// A single-use human yes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approval {
-    /// `apr_…`
-    pub id: Id,
-    /// Digest over caller, client, server, tool, exact arguments and policy version: what it is good for.
-    pub binding: Digest,
-    /// Who asked.
-    pub user: UserName,
-    /// Through which client.
-    pub client_id: ClientId,
-    /// Of which server.
-    pub server: ServerName,
-    /// Which tool.
-    pub tool: String,
-    /// The exact arguments, JSON text, for the approver's eyes.
-    pub arguments: String,
-    /// The policy's words.
-    pub reason: String,
-    /// Where it stands.
-    pub state: ApprovalState,
-    /// Who decided.
-    pub decided_by: Option<String>,
-    /// When it was asked for.
-    pub created_at: Timestamp,
-    /// End of its life.
-    pub expires_at: Timestamp,
-}
-
-impl Document for Approval {
-    const KIND: Kind = Kind::Approval;
-    fn id(&self) -> String {
-        self.id.to_string()
-    }
-    fn parent(&self) -> Option<String> {
-        Some(self.binding.hex())
-    }
-    fn expires_at(&self) -> Option<Timestamp> {
-        Some(self.expires_at)
-    }
-}
-
-/// Where an approval stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApprovalState {
-    /// Nobody has decided.
-    Pending,
-    /// Allowed, and not used yet.
-    Allowed,
-    /// Denied.
-    Denied,
-    /// Allowed and used.
-    Used,
 }
 
 /// A named value of Portunus itself, such as its sealed certificate authority.

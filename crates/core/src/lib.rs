@@ -16,6 +16,7 @@
 //! | [`dialer`] | the port to an upstream |
 //! | [`digest`] | SHA-256 and constant-time comparison |
 //! | [`token`] | the `ptn_…` token format |
+//! | [`treatment`] | what is shown in place of a value that may not be shown |
 //! | `testing` | in-memory ports for tests (feature `testing`) |
 //! | [`trace`] | W3C trace context and the port to telemetry |
 
@@ -38,3 +39,4 @@ pub mod testing;
 pub mod time;
 pub mod token;
 pub mod trace;
+pub mod treatment;

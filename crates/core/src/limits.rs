@@ -92,12 +92,31 @@ pub const NAME_BYTES: usize = 256;
 pub const SESSION_ID_BYTES: usize = 4 * KIB;
 /// Resources in one `subscriptions/listen`; each is decided by itself.
 pub const SUBSCRIPTIONS: usize = 256;
+/// Filtered lists of one server that are kept, and bytes of one.
+pub const KEPT_LISTS: usize = 8;
+/// See [`KEPT_LISTS`].
+pub const KEPT_LIST_BYTES: usize = MIB;
 /// Tools of one server whose mirrored arguments are remembered.
 pub const MIRRORED_TOOLS: usize = 4096;
 /// Pages of a list that the edge asks for by itself.
 pub const LIST_PAGES: usize = 16;
 /// Foreign web origins in the configuration.
 pub const ORIGINS: usize = 64;
+/// Questions of a server in one message.
+pub const QUESTIONS: usize = 64;
+/// Users, clients, tools and pairs of user and tool whose calls are counted; past it, those that were idle longest are
+/// forgotten.
+pub const COUNTED: usize = 100_000;
+/// Interval at which counts are written to the store: so much is lost when the process is killed.
+pub const COUNTS_WRITTEN: Duration = Duration::from_secs(1);
+/// Sessions (user and client) whose labels are kept in memory.
+pub const LABELLED_SESSIONS: usize = 10_000;
+/// Labels on one session, and in the whole configuration.
+pub const LABELS: usize = 64;
+/// Bytes of a label, and of the name of a data class.
+pub const LABEL_BYTES: usize = 64;
+/// Time that a label stays on a session when the configuration does not say.
+pub const LABEL_TTL: Duration = Duration::from_secs(8 * 3600);
 /// Time that a client has to continue a call with the `requestState` it was given.
 pub const REQUEST_STATE_TTL: Duration = Duration::from_secs(3600);
 /// Bytes of a resource URI or a task id.
@@ -108,6 +127,8 @@ pub const EVENT_BYTES: usize = 8 * MIB;
 pub const SQL_BYTES: usize = 64 * KIB;
 /// Bytes of a call's arguments kept in its record; longer ones are recorded by digest only.
 pub const RECORDED_ARGUMENT_BYTES: usize = 8 * KIB;
+/// Bytes of a caller's groups, scopes and sign-in kept in a call's record; if they are longer, the record has none of them.
+pub const RECORDED_CIRCUMSTANCE_BYTES: usize = 4 * KIB;
 
 // --- between the protocol eras ---
 
@@ -146,12 +167,20 @@ pub const ROUND_PAUSE: Duration = Duration::from_millis(200);
 pub const POLICY_BYTES: usize = 4 * MIB;
 /// Bytes of an annotation in a policy that people get to see.
 pub const POLICY_ANNOTATION_BYTES: usize = 300;
+/// Kinds of difference between the policies in force and a candidate beside them that are told apart.
+pub const SHADOW_ROWS: usize = 512;
+/// Kinds of difference that a replay of recorded calls tells apart.
+pub const REPLAY_ROWS: usize = 10_000;
+/// Changes of a refused request that are tried to find what would lift the refusal.
+pub const ADVICE_TRIED: usize = 4096;
 /// Bytes of a tool's input schema that is turned into types for policies; a longer one counts as not known.
 pub const INPUT_SCHEMA_BYTES: usize = 256 * KIB;
 /// Tokens of SQL text that can nest (operators, keywords); a text with more is not parsed.
 pub const SQL_NESTING_TOKENS: usize = 2000;
 /// Parentheses, brackets and `CASE`s open at once in SQL text; a text with more is not parsed.
 pub const SQL_DEPTH: usize = 24;
+/// Names compared while the columns of SQL text are told apart; a text that needs more has incomplete facts.
+pub const SQL_STEPS: usize = 500_000;
 
 // --- pins ---
 
@@ -227,10 +256,39 @@ pub const ASSERTION_TTL: Duration = Duration::from_secs(60);
 pub const ASSERTION_LEEWAY: Duration = Duration::from_secs(5);
 /// Bytes of an assertion.
 pub const ASSERTION_BYTES: usize = 32 * KIB;
-/// Life of a pending or allowed approval.
+/// Life of a pending or allowed approval, unless the configuration says otherwise.
 pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
-/// Calls of one user that wait for approval at once; further ones are refused.
+/// Shortest and longest life of an approval that the configuration may say.
+pub const APPROVAL_TTLS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+/// Approvals of one user that are asked for and not used, denied ones too, until they expire; further ones are refused.
 pub const APPROVALS_PER_USER: usize = 20;
+/// Bytes of arguments that a person is asked to judge; a call with more cannot be approved.
+pub const APPROVAL_ARGUMENTS_BYTES: usize = 64 * KIB;
+/// People whose yes one approval may need.
+pub const APPROVERS: usize = 4;
+/// Names of each kind (tables, columns …) in the summary of a call's SQL, and bytes of one name.
+pub const APPROVAL_SQL_NAMES: (usize, usize) = (64, 200);
+/// Characters of an approver's reason.
+pub const APPROVAL_REASON_CHARS: usize = 300;
+/// Time for a trial run that estimates what a statement would change.
+pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Trial runs at once, per edge; a call beyond them is asked about without an estimate.
+pub const TRIALS: usize = 4;
+/// Bytes of a trial run's answer.
+pub const TRIAL_ANSWER_BYTES: usize = 64 * KIB;
+/// Longest time that a repeated call waits for the approver before its client is told to come back.
+pub const APPROVAL_WAIT: Duration = Duration::from_secs(20);
+/// Calls that wait so at once, per edge; others are told to come back right away.
+pub const APPROVAL_WAITERS: usize = 64;
+/// Time from one try to deliver a webhook to the next; there are no more tries than these, and the first.
+pub const WEBHOOK_RETRIES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
+/// Webhooks that wait to be delivered; approvals beyond them are not announced.
+pub const WEBHOOKS: usize = 256;
+/// How far the time of a signed decision may be from ours.
+pub const WEBHOOK_TOLERANCE: Duration = Duration::from_secs(300);
+/// Bytes of a webhook's secret.
+pub const WEBHOOK_SECRET_BYTES: (usize, usize) = (24, 128);
 /// Bytes of a client metadata document (CIMD).
 pub const CLIENT_DOCUMENT_BYTES: usize = 16 * KIB;
 /// Time to fetch a client metadata document.
@@ -452,6 +510,23 @@ pub const BATCH_STEPS: usize = 1000;
 pub const PAGE_DOCUMENTS: usize = 1000;
 /// Reads, and commits, waiting for the store before further ones are refused.
 pub const STORE_QUEUE: usize = 8192;
+
+// --- results ---
+
+/// Bytes of a pattern that an operator gives for a class of values.
+pub const PATTERN_BYTES: usize = KIB;
+/// Bytes that one compiled pattern may take, and its lazily built automaton again.
+pub const PATTERN_COMPILED_BYTES: usize = MIB;
+/// Classes that an operator may add.
+pub const PATTERNS: usize = 64;
+/// Bytes of such a class's name.
+pub const CLASS_NAME_BYTES: usize = 32;
+/// JSON texts within strings of JSON texts that are read as JSON; deeper ones are read as plain text.
+pub const JSON_IN_TEXT: usize = 6;
+/// Bytes of a line of plain text that is looked at whole.
+pub const SCREENED_LINE_BYTES: usize = 64 * KIB;
+/// Bytes of a private key whose end is waited for.
+pub const PRIVATE_KEY_BYTES: usize = 64 * KIB;
 
 // --- credentials ---
 

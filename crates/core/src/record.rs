@@ -1,10 +1,13 @@
 //! Audit records, and the port to the ledger (law 1: no record, no call).
 
+use crate::caller::SignIn;
 use crate::digest::Digest;
-use crate::id::{ClientId, CredentialName, Id, ServerName, UserName};
+use crate::id::{ClientId, CredentialName, GroupName, Id, ServerName, UserName};
+use crate::server::Actor;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -62,6 +65,36 @@ pub struct Intent {
     /// W3C trace id, 32 hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace: Option<String>,
+    /// What else was known of caller and request, so that the decision can be made again under other policies; absent in
+    /// records of old versions, and when it is longer than [`crate::limits::RECORDED_CIRCUMSTANCE_BYTES`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub circumstances: Option<Circumstances>,
+}
+
+/// What a decision looks at besides who, what and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Circumstances {
+    /// The user's groups at that moment.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub groups: Vec<GroupName>,
+    /// The grant's scopes.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub scopes: Vec<String>,
+    /// What drives the client.
+    pub actor: Actor,
+    /// How and when the user signed in.
+    pub sign_in: SignIn,
+    /// How the client proved itself: [`crate::caller::Holding::word`].
+    pub proof: String,
+    /// Whether the client's connection had a certificate that a configured authority vouches for; its names are not kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub certificate: bool,
+    /// Where the connection came from.
+    pub source: IpAddr,
+    /// The server's environment.
+    pub environment: String,
+    /// `legacy` or `modern`.
+    pub era: String,
 }
 
 /// What was decided.
@@ -198,4 +231,31 @@ pub enum LedgerError {
     /// The disk refused; the text is for the operator.
     #[error("the ledger could not be written: {0}")]
     Io(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_old_version_is_read_and_written_as_it_was() {
+        let old = r#"{"kind":"intent","at":1795000000000,"decision":"dec_01jd0000000000000000000000","verdict":"permit","server":"sales","method":"tools/call","target":"read_query","user":"ana","client":"chat","grant":"grt_01jd0000000000000000000000","policies":["readers"]}"#;
+        let record: Record = serde_json::from_str(old).unwrap();
+        assert_eq!(serde_json::to_string(&record).unwrap(), old);
+        let Record::Intent(mut intent) = record else { panic!("an intent") };
+        intent.circumstances = Some(Circumstances {
+            groups: vec![GroupName::parse("analysts").unwrap()],
+            scopes: Vec::new(),
+            actor: Actor::Assistant,
+            sign_in: SignIn::new("pwd", Timestamp::from_millis(5)),
+            proof: "none".to_owned(),
+            certificate: false,
+            source: "10.1.2.3".parse().unwrap(),
+            environment: "production".to_owned(),
+            era: "modern".to_owned(),
+        });
+        let line = serde_json::to_string(&Record::Intent(intent.clone())).unwrap();
+        assert!(line.len() - old.len() < 220, "{}", line.len() - old.len());
+        assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), Record::Intent(intent));
+    }
 }

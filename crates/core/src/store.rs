@@ -57,11 +57,15 @@ pub enum Kind {
     UsedChallenge,
     /// [`crate::document::Spelling`]
     Spelling,
+    /// [`crate::document::SessionLabels`]
+    Labels,
+    /// [`crate::document::Tally`]
+    Tally,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -86,6 +90,8 @@ impl Kind {
         Self::Passkey,
         Self::UsedChallenge,
         Self::Spelling,
+        Self::Labels,
+        Self::Tally,
     ];
     /// The stored name.
     #[must_use]
@@ -115,6 +121,8 @@ impl Kind {
             Self::Passkey => "passkey",
             Self::UsedChallenge => "used_challenge",
             Self::Spelling => "spelling",
+            Self::Labels => "labels",
+            Self::Tally => "tally",
         }
     }
 }

@@ -1,5 +1,9 @@
 //! In-memory ports for tests: a store, a ledger, a clock that stands still and a repeatable generator. They keep the
-//! promises of their traits, and can be made to fail.
+//! promises of their traits, and can be made to fail; and inputs that were meddled with.
+
+mod meddle;
+
+pub use meddle::Meddler;
 
 use crate::digest::sha256;
 use crate::record::{Event, Ledger, LedgerError, Receipt, Record};

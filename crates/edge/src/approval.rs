@@ -1,100 +1,260 @@
 //! Approvals: asked for when a policy wants a human's yes, used once, bound to one exact call.
 
 use crate::Edge;
-use crate::asked::Asked;
-use crate::caller::Known;
+use crate::decide::Case;
 use crate::refusal::Refusal;
-use portunus_core::document::{Approval, ApprovalState};
-use portunus_core::id::{self, Id, ServerName, UserName};
+use crate::trial;
+use portunus_core::document::{Approval, ApprovalState, SqlSummary, User};
+use portunus_core::id::{self, UserName};
 use portunus_core::limits;
-use portunus_core::store::{self, Batch, StoreError};
+use portunus_core::record::{Event, Record};
+use portunus_core::store::{self, Batch, Kind, Store, StoreError, Versioned};
 use portunus_core::time::Timestamp;
+use portunus_policy::sql::SqlFacts;
 use portunus_policy::{ApprovalNeeded, Approved};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore, watch};
 
 /// What there is for a call that needs an approval.
 pub enum Standing {
     /// A human said yes to exactly this call; it is used up now.
     Approved(Approved),
     /// It waits for a human.
-    Waiting(Id),
+    Waiting(Box<Approval>),
     /// It is refused, for this reason.
-    Refused(&'static str),
+    Refused(String),
+}
+
+/// What asking for approvals shares.
+pub struct Desk {
+    /// Held while one is asked for: a call that is made twice at once asks once.
+    asking: Mutex<()>,
+    /// Changes with every approval.
+    changed: watch::Receiver<()>,
+    /// Room for calls that wait here.
+    waiters: Semaphore,
+    pub(crate) trials: Semaphore,
+    patience: Duration,
+}
+
+impl Desk {
+    /// A desk that follows the store. A call that comes back to ask again waits `patience` for an answer.
+    pub fn new(store: &dyn Store, patience: Duration) -> Self {
+        let (changes, changed) = watch::channel(());
+        store.observe(Box::new(move |changed| {
+            if changed.iter().any(|change| change.kind == Kind::Approval) {
+                changes.send_replace(());
+            }
+        }));
+        let (waiters, trials) = (Semaphore::new(limits::APPROVAL_WAITERS), Semaphore::new(limits::TRIALS));
+        Self { asking: Mutex::new(()), changed, waiters, trials, patience }
+    }
 }
 
 /// Uses an approval that was given for exactly this call, or sees to it that one is asked for.
 ///
 /// # Errors
-/// When the store fails.
+/// When the store or the ledger fails.
 pub async fn find_or_ask(
     edge: &Edge,
-    known: &Known,
-    server: &ServerName,
-    asked: &Asked,
+    case: &Case<'_>,
+    sql: Option<&SqlFacts>,
     needed: &ApprovalNeeded,
-    now: Timestamp,
 ) -> Result<Standing, Refusal> {
-    let parent = needed.binding.hex();
-    let found = store::list_all::<Approval>(&*edge.store, Some(&parent)).await?;
-    let live: Vec<_> = found.into_iter().filter(|entry| !entry.value.expires_at.is_past(now)).collect();
-    for entry in &live {
-        if entry.value.state != ApprovalState::Allowed {
-            continue;
+    let mut changed = edge.approvals.changed.clone();
+    changed.mark_unchanged();
+    match find(edge, needed).await? {
+        Some(Standing::Waiting(approval)) if case.asked.waiting.resumed => {
+            wait(edge, case, needed, approval, changed).await
         }
-        let used = Approval { state: ApprovalState::Used, ..entry.value.clone() };
-        match edge.store.commit(Batch::new().update(&used, entry.version)).await {
-            Ok(_) => return Ok(Standing::Approved(approved(&used)?)),
-            Err(StoreError::Conflict { .. }) => {} // another call was quicker: it is used
-            Err(error) => return Err(error.into()),
-        }
+        Some(standing) => Ok(standing),
+        None => ask(edge, case, sql, needed).await,
     }
-    if let Some(waiting) = live.iter().find(|entry| entry.value.state == ApprovalState::Pending) {
-        return Ok(Standing::Waiting(waiting.value.id.clone()));
-    }
-    if live.iter().any(|entry| entry.value.state == ApprovalState::Denied) {
-        return Ok(Standing::Refused("A person denied this call."));
-    }
-    if waiting_for(edge, known, now).await? >= limits::APPROVALS_PER_USER {
-        return Ok(Standing::Refused("Too many of your calls wait for approval already."));
-    }
-    let pending = pending(edge, known, server, asked, needed, now);
-    edge.store.commit(Batch::new().insert(&pending)).await?;
-    Ok(Standing::Waiting(pending.id))
 }
 
-/// How many calls of this user wait for approval.
-async fn waiting_for(edge: &Edge, known: &Known, now: Timestamp) -> Result<usize, Refusal> {
+/// What there is already, if anything; an allowed one is used up by compare-and-swap.
+async fn find(edge: &Edge, needed: &ApprovalNeeded) -> Result<Option<Standing>, Refusal> {
+    let (parent, now) = (needed.binding.hex(), edge.clock.now());
+    let found = store::list_all::<Approval>(&*edge.store, Some(&parent)).await?;
+    let live: Vec<_> = found.into_iter().filter(|entry| !entry.value.expires_at.is_past(now)).collect();
+    for entry in live.iter().filter(|entry| entry.value.state == ApprovalState::Allowed) {
+        if let Some(approved) = use_up(edge, entry).await? {
+            return Ok(Some(Standing::Approved(approved)));
+        }
+    }
+    let in_state =
+        |state| live.iter().find(move |entry| entry.value.state == state).map(|entry| &entry.value);
+    if let Some(waiting) = in_state(ApprovalState::Pending) {
+        return Ok(Some(Standing::Waiting(Box::new(waiting.clone()))));
+    }
+    Ok(in_state(ApprovalState::Denied).map(|denied| Standing::Refused(denial(denied))))
+}
+
+/// `None` when another call was quicker, or somebody who said yes may not say anything any more.
+async fn use_up(edge: &Edge, entry: &Versioned<Approval>) -> Result<Option<Approved>, Refusal> {
+    let by = entry.value.decided_by.as_deref().and_then(|name| UserName::parse(name).ok());
+    let by = by.ok_or(Refusal::Internal("an allowed approval names nobody"))?;
+    if by == entry.value.user {
+        return Err(Refusal::Internal("an approval is of the one who asked"));
+    }
+    for ruling in &entry.value.rulings {
+        let user = store::load::<User>(&*edge.store, &ruling.by).await?;
+        if user.is_some_and(|user| user.value.disabled_at.is_some()) {
+            return Ok(None);
+        }
+    }
+    let used = Approval { state: ApprovalState::Used, ..entry.value.clone() };
+    match edge.store.commit(Batch::new().update(&used, entry.version)).await {
+        Ok(_) => Ok(Some(Approved { id: used.id, by, binding: used.binding })),
+        Err(StoreError::Conflict { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn denial(denied: &Approval) -> String {
+    let why =
+        denied.rulings.iter().rev().find(|ruling| !ruling.allow).and_then(|ruling| ruling.reason.as_deref());
+    why.map_or_else(
+        || String::from("A person denied this call."),
+        |why| format!("A person denied this call: {why}"),
+    )
+}
+
+/// Waits a bounded time for the approver, so that a client need not ask again and again.
+async fn wait(
+    edge: &Edge,
+    case: &Case<'_>,
+    needed: &ApprovalNeeded,
+    approval: Box<Approval>,
+    mut changed: watch::Receiver<()>,
+) -> Result<Standing, Refusal> {
+    let Ok(_place) = edge.approvals.waiters.try_acquire() else { return Ok(Standing::Waiting(approval)) };
+    let end = tokio::time::Instant::now() + edge.approvals.patience;
+    loop {
+        let told = tokio::time::timeout_at(end, changed.changed()).await;
+        // Other policies may be in force by now: the client comes back, and they decide.
+        let same = std::ptr::eq(&raw const **edge.snapshot.load(), case.snapshot);
+        if !matches!(told, Ok(Ok(()))) || !same || case.known.is_revoked() {
+            return Ok(Standing::Waiting(approval));
+        }
+        match find(edge, needed).await? {
+            Some(Standing::Waiting(_)) => {}
+            Some(standing) => return Ok(standing),
+            None => return Ok(Standing::Waiting(approval)),
+        }
+    }
+}
+
+async fn ask(
+    edge: &Edge,
+    case: &Case<'_>,
+    sql: Option<&SqlFacts>,
+    needed: &ApprovalNeeded,
+) -> Result<Standing, Refusal> {
+    let refused = |why: String| Ok(Standing::Refused(why));
+    let longest = limits::APPROVAL_ARGUMENTS_BYTES;
+    if case.asked.arguments().is_some_and(|raw| raw.len() > longest) {
+        return refused(format!(
+            "This call needs a person's approval, and its arguments are too long for a person to judge (more than {longest} bytes)."
+        ));
+    }
+    if !may_ask(edge, &case.known.caller.user, edge.clock.now()).await? {
+        return refused(String::from("Too many of your calls wait for approval already."));
+    }
+    let estimate = trial::estimate(edge, case, sql).await;
+    let _turn = edge.approvals.asking.lock().await;
+    if let Some(standing) = find(edge, needed).await? {
+        return Ok(standing);
+    }
+    let now = edge.clock.now();
+    if !may_ask(edge, &case.known.caller.user, now).await? {
+        return refused(String::from("Too many of your calls wait for approval already."));
+    }
+    let pending = Approval { estimate, ..pending(edge, case, sql, needed, now) };
+    record(edge, &pending).await?;
+    edge.store.commit(Batch::new().insert(&pending)).await?;
+    Ok(Standing::Waiting(Box::new(pending)))
+}
+
+/// Whether one more of this user's calls may be asked about.
+async fn may_ask(edge: &Edge, user: &UserName, now: Timestamp) -> Result<bool, Refusal> {
     let all = store::list_all::<Approval>(&*edge.store, None).await?;
-    let waits = |a: &Approval| a.state == ApprovalState::Pending && !a.expires_at.is_past(now);
-    Ok(all.iter().filter(|entry| entry.value.user == known.caller.user && waits(&entry.value)).count())
+    // Denied ones count too, or a call that is withdrawn again and again would be asked about without end.
+    let counts =
+        |a: &Approval| a.user == *user && a.state != ApprovalState::Used && !a.expires_at.is_past(now);
+    Ok(all.iter().filter(|entry| counts(&entry.value)).count() < limits::APPROVALS_PER_USER)
 }
 
 fn pending(
     edge: &Edge,
-    known: &Known,
-    server: &ServerName,
-    asked: &Asked,
+    case: &Case<'_>,
+    sql: Option<&SqlFacts>,
     needed: &ApprovalNeeded,
     now: Timestamp,
 ) -> Approval {
-    let arguments = asked.arguments().map_or("{}".into(), |raw| String::from_utf8_lossy(raw).into_owned());
+    let arguments = case.asked.arguments();
+    let arguments = arguments.map_or("{}".into(), |raw| String::from_utf8_lossy(raw).into_owned());
     Approval {
         id: id::mint("apr", now, &*edge.rng),
         binding: needed.binding,
-        user: known.caller.user.clone(),
-        client_id: known.caller.client.clone(),
-        server: server.clone(),
-        tool: asked.tool().unwrap_or_default().to_owned(),
+        user: case.known.caller.user.clone(),
+        client_id: case.known.caller.client.clone(),
+        server: case.published.server.name.clone(),
+        tool: case.asked.tool().unwrap_or_default().to_owned(),
         arguments,
         reason: needed.refused.reasons.join(" "),
+        approver: needed.approver.clone(),
+        sql: sql.map(summary),
+        estimate: None,
         state: ApprovalState::Pending,
+        rulings: Vec::new(),
         decided_by: None,
         created_at: now,
-        expires_at: now.plus(limits::APPROVAL_TTL),
+        expires_at: now.plus(case.snapshot.approval_ttl),
     }
 }
 
-fn approved(used: &Approval) -> Result<Approved, Refusal> {
-    let by = used.decided_by.as_deref().and_then(|name| UserName::parse(name).ok());
-    let by = by.ok_or(Refusal::Internal("an allowed approval names nobody"))?;
-    Ok(Approved { id: used.id.clone(), by, binding: used.binding })
+/// No record, nothing asked.
+async fn record(edge: &Edge, asked: &Approval) -> Result<(), Refusal> {
+    let detail = [
+        ("client", asked.client_id.to_string()),
+        ("server", asked.server.to_string()),
+        ("tool", edge.redactor.text(&asked.tool).into_owned()),
+        ("approver", asked.approver.clone()),
+        ("binding", asked.binding.hex()),
+        ("expires_at", asked.expires_at.to_string()),
+    ];
+    let event = Event {
+        at: asked.created_at,
+        by: asked.user.to_string(),
+        action: String::from("approval.asked"),
+        subject: asked.id.to_string(),
+        detail: detail.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    };
+    crate::record::durable(edge.ledger.append(Record::Event(event))).await
+}
+
+/// The facts, as far as a person can read them.
+fn summary(facts: &SqlFacts) -> SqlSummary {
+    let (most, longest) = limits::APPROVAL_SQL_NAMES;
+    let mut left_out = 0;
+    let mut short = |names: &BTreeSet<String>| {
+        left_out += names.len().saturating_sub(most);
+        let cut = |name: &String| match name.char_indices().nth(longest) {
+            Some((at, _)) => format!("{}…", name.get(..at).unwrap_or_default()),
+            None => name.clone(),
+        };
+        names.iter().take(most).map(cut).collect()
+    };
+    let summary = SqlSummary {
+        complete: facts.complete,
+        kinds: short(&facts.kinds),
+        reads: short(&facts.reads),
+        writes: short(&facts.writes),
+        columns: short(&facts.columns_read.union(&facts.columns_written).cloned().collect()),
+        functions: short(&facts.functions),
+        left_out: 0,
+    };
+    SqlSummary { left_out, ..summary }
 }

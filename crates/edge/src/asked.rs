@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, StatusCode};
 use portunus_core::limits;
 use portunus_core::trace::TraceContext;
 use portunus_mcp::header::{self, MCP_METHOD, MCP_NAME, MCP_PROTOCOL_VERSION, meta};
-use portunus_mcp::json::{self, Bounds};
+use portunus_mcp::json::{self, Bounds, Kind, Raw};
 use portunus_mcp::message::{self, Era, Message, Method, Reject, TargetKind, Version};
 use portunus_policy::Operation;
 use serde_json::json;
@@ -24,6 +24,19 @@ pub struct Asked {
     pub body: Bytes,
     /// What they say.
     pub what: What,
+    /// What is known of how its client waits for an approval.
+    pub waiting: Waiting,
+}
+
+/// How a client waits for an approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// It can send its user to a page (elicitation with mode `url`).
+    pub by_url: bool,
+    /// It comes back to a call that waits.
+    pub resumed: bool,
+    /// Its user did not want to go to the page.
+    pub declined: bool,
 }
 
 /// What a request says.
@@ -58,7 +71,7 @@ where
         // There is no message that these could mirror.
         headers.remove("mcp-method");
         headers.remove("mcp-name");
-        return Ok(Asked { http, headers, body: Bytes::new(), what });
+        return Ok(Asked { http, headers, body: Bytes::new(), what, waiting: Waiting::default() });
     }
     let longest = published.server.limits.request_bytes;
     let body = body::read(request.body_mut(), longest).await?;
@@ -68,7 +81,22 @@ where
     if let Some(reject) = unknown_method(&message).or_else(|| undecidable(&message)) {
         return Err(Refusal::Message(Box::new(reject)));
     }
-    Ok(Asked { http, headers, body, what: What::Message(Box::new(message)) })
+    let waiting = Waiting { by_url: declares_urls(&message), ..Waiting::default() };
+    Ok(Asked { http, headers, body, what: What::Message(Box::new(message)), waiting })
+}
+
+/// A modern client says in every call what it can do.
+fn declares_urls(message: &Message) -> bool {
+    let Message::Call(call) = message else { return false };
+    let declared = call.client_capabilities.as_deref().and_then(json::skim);
+    declared.is_some_and(can_open_urls)
+}
+
+/// Whether these are the capabilities of a client that can send its user to a page.
+#[must_use]
+pub fn can_open_urls(capabilities: Raw<'_>) -> bool {
+    let url = capabilities.get("elicitation").and_then(|elicitation| elicitation.get("url"));
+    url.is_some_and(|url| url.kind() == Kind::Object)
 }
 
 /// Methods that Portunus does not know are refused: nobody has decided what they may do.
@@ -113,26 +141,41 @@ impl Asked {
     /// # Errors
     /// When it is not a message after all.
     pub fn tools_list(call: &Self, cursor: Option<&str>) -> Result<Self, Refusal> {
+        let params = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":{}"#, json!(cursor)));
+        Self::own(&call.id(), "tools/list", None, &params)
+    }
+    /// A `tools/call` of the edge's own, of another tool with the very arguments of this call.
+    ///
+    /// # Errors
+    /// When it is not a message after all.
+    pub fn trial(call: &Self, tool: &str) -> Result<Self, Refusal> {
+        let arguments = call.arguments().map(|raw| String::from_utf8_lossy(raw)).unwrap_or("{}".into());
+        let params = format!(r#","name":{},"arguments":{arguments}"#, json!(tool));
+        Self::own(&call.id(), "tools/call", Some(tool), &params)
+    }
+    /// A modern call of the edge's own; `more` are its parameters besides `_meta`, each behind a comma.
+    fn own(id: &Bytes, method: &'static str, tool: Option<&str>, more: &str) -> Result<Self, Refusal> {
         let version = Version::V20260728.as_str();
         let meta = json!({ meta::PROTOCOL_VERSION: version, meta::CLIENT_CAPABILITIES: {} });
-        let mut params = json!({ "_meta": meta });
-        if let (Some(cursor), Some(params)) = (cursor, params.as_object_mut()) {
-            params.insert(String::from("cursor"), cursor.into());
-        }
-        let (id, bytes) = (call.id(), limits::EVENT_BYTES);
-        let id = String::from_utf8_lossy(&id);
-        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{params}}}"#);
+        let id = String::from_utf8_lossy(id);
+        let body =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"_meta":{meta}{more}}}}}"#);
         let accept = "application/json, text/event-stream";
-        let headers = HeaderMap::from_iter([
+        let mut headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (ACCEPT, HeaderValue::from_static(accept)),
             (MCP_PROTOCOL_VERSION, HeaderValue::from_static(version)),
-            (MCP_METHOD, HeaderValue::from_static("tools/list")),
+            (MCP_METHOD, HeaderValue::from_static(method)),
         ]);
+        headers.extend(tool.and_then(|tool| {
+            HeaderValue::try_from(&*header::encode(tool)).ok().map(|name| (MCP_NAME, name))
+        }));
         let body = Bytes::from(body);
-        let message = message::read(&headers, &body, &Bounds::of_bytes(bytes))
-            .map_err(|reject| Refusal::Message(Box::new(reject)))?;
-        Ok(Self { http: HttpMethod::POST, headers, body, what: What::Message(Box::new(message)) })
+        let bounds = Bounds::of_bytes(body.len().max(limits::EVENT_BYTES));
+        let message =
+            message::read(&headers, &body, &bounds).map_err(|reject| Refusal::Message(Box::new(reject)))?;
+        let (what, waiting) = (What::Message(Box::new(message)), Waiting::default());
+        Ok(Self { http: HttpMethod::POST, headers, body, what, waiting })
     }
     /// The same request with its handles opened. It is read anew, so that what is decided is what goes upstream.
     ///

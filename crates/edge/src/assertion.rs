@@ -7,12 +7,19 @@ use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderName, HeaderValue};
 use portunus_core::digest::{Digest, sha256};
 use portunus_core::limits;
+use portunus_core::secret::Secret;
 use portunus_core::time::Timestamp;
-use portunus_policy::{Disclosure, Permit};
+use portunus_core::treatment::Treatment;
+use portunus_policy::sql::SqlFacts;
+use portunus_policy::{Caps, Disclosure, Permit};
 use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The header that carries it.
 pub const HEADER: HeaderName = HeaderName::from_static("portunus-assertion");
+
+/// The action that permits trial runs.
+const ESTIMATE: &str = "estimate";
 
 /// Signs assertions.
 pub struct Signer {
@@ -40,13 +47,60 @@ struct Claims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     arguments_sha256: Option<Digest>,
     mask: Mask<'a>,
+    /// The key of hashes and tokens, base64url; fresh for each grant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Changes<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sql: Option<Tables<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    /// The call is a trial run: nothing of it may last.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    trial: bool,
 }
 
-/// What must not be disclosed: `default` true means everything but the exceptions may be, false nothing but them.
+/// What must not be disclosed: `default` true means everything but the exceptions may be, false nothing but them. Of a
+/// column in `treat` a treated value may be shown.
 #[derive(Serialize)]
 struct Mask<'a> {
     default: bool,
     exceptions: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    treat: &'a BTreeMap<String, Treatment>,
+}
+
+/// Which tables' rows may be changed.
+#[derive(Serialize)]
+struct Changes<'a> {
+    default: bool,
+    exceptions: &'a [String],
+}
+
+/// The tables that the decision was about.
+#[derive(Serialize)]
+struct Tables<'a> {
+    reads: &'a BTreeSet<String>,
+    writes: &'a BTreeSet<String>,
+}
+
+/// What an assertion says besides who is calling.
+pub struct Said<'a> {
+    /// The tool that is called.
+    pub tool: Option<&'a str>,
+    /// Of the exact bytes of the arguments.
+    pub arguments: Option<Digest>,
+    /// What may be shown and changed.
+    pub disclosure: &'a Disclosure,
+    /// How much may be shown.
+    pub caps: Caps,
+    /// What the decision knew of the SQL.
+    pub sql: Option<&'a SqlFacts>,
+    /// The key of hashes and tokens.
+    pub key: Option<Secret<String>>,
 }
 
 impl Signer {
@@ -75,11 +129,11 @@ impl Signer {
         &self,
         permit: &Permit,
         known: &Known,
-        tool: Option<&str>,
-        arguments: Option<Digest>,
-        disclosure: &Disclosure,
+        said: &Said<'_>,
         now: Timestamp,
     ) -> Option<HeaderValue> {
+        let Disclosure { columns, treated, changes, .. } = said.disclosure;
+        let sql = said.sql.filter(|facts| facts.complete);
         let claims = Claims {
             iss: &self.issuer,
             aud: permit.server().as_str(),
@@ -88,9 +142,17 @@ impl Signer {
             iat: now.as_secs(),
             exp: now.plus(limits::ASSERTION_TTL).as_secs(),
             jti: permit.decision().as_str(),
-            tool,
-            arguments_sha256: arguments,
-            mask: Mask { default: disclosure.default, exceptions: &disclosure.exceptions },
+            tool: said.tool,
+            arguments_sha256: said.arguments,
+            mask: Mask { default: columns.default, exceptions: &columns.exceptions, treat: treated },
+            key: said.key.as_ref().filter(|_| !treated.is_empty()).map(|key| key.expose().as_str()),
+            changes: (!changes.is_all())
+                .then(|| Changes { default: changes.default, exceptions: &changes.exceptions }),
+            sql: sql.map(|facts| Tables { reads: &facts.reads, writes: &facts.writes }),
+            rows: said.caps.rows,
+            bytes: said.caps.bytes,
+            // By the permit alone: one for a trial run can never carry a call that is none.
+            trial: permit.action() == ESTIMATE,
         };
         let claims = serde_json::to_vec(&claims).ok()?;
         let mut text = String::with_capacity(self.header.len() + claims.len() * 4 / 3 + 96);

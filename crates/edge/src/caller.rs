@@ -14,7 +14,7 @@ use portunus_core::time::{Clock, Timestamp};
 use portunus_core::token::{self, TokenKind};
 use portunus_mcp::message::Era;
 use portunus_policy::{Context, Disclosure, Engine, Principal};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -33,8 +33,8 @@ pub struct Known {
     room: Arc<Semaphore>,
 }
 
-/// Policy version, second, source, era and certificate.
-type DisclosureKey = (usize, u64, IpAddr, Era, Option<Digest>);
+/// Policy version, second, source, era, certificate and labels.
+type DisclosureKey = (usize, u64, IpAddr, Era, Option<Digest>, BTreeSet<String>);
 
 /// A place among the calls in flight, of the server and of the user.
 pub struct Room {
@@ -70,7 +70,9 @@ impl Known {
     pub fn disclosure(&self, engine: &Arc<Engine>, context: &Context<'_>) -> Arc<Disclosure> {
         let era = if context.era == "modern" { Era::Modern } else { Era::Legacy };
         let certificate = context.certificate.map(|certificate| certificate.thumbprint);
-        let key = (Arc::as_ptr(engine) as usize, context.now.as_secs(), context.source, era, certificate);
+        let labels = context.past.labels.clone();
+        let key =
+            (Arc::as_ptr(engine) as usize, context.now.as_secs(), context.source, era, certificate, labels);
         let mut slot = self.disclosure.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
             Some((made_for, disclosure)) if *made_for == key => disclosure.clone(),

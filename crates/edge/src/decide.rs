@@ -3,15 +3,21 @@
 use crate::approval::{self, Standing};
 use crate::asked::{self, Asked};
 use crate::caller::Known;
+use crate::counters::{Count, Whose};
 use crate::refusal::Refusal;
 use crate::step_up::Needs;
-use crate::{Edge, Published, Snapshot, facts, record};
+use crate::wait::Await;
+use crate::{Edge, Published, Snapshot, facts, record, send};
+use portunus_core::document::Approval;
 use portunus_core::id::{self, Id};
 use portunus_core::peer::ClientCertificate;
 use portunus_core::record::Verdict;
 use portunus_core::time::Timestamp;
 use portunus_core::trace::TraceContext;
-use portunus_policy::{ApprovalNeeded, Context, Decision, Operation, Permit, Principal, Refused, Request};
+use portunus_policy::sql::SqlFacts;
+use portunus_policy::{
+    ApprovalNeeded, Context, Decision, Operation, Past, Permit, Principal, Refused, Request,
+};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,6 +42,14 @@ pub struct Case<'a> {
     pub now: Timestamp,
     /// In which trace.
     pub trace: &'a TraceContext,
+    /// What is known of the SQL that it carries.
+    pub sql: Option<&'a SqlFacts>,
+    /// Seconds since the credential version that it will carry was made.
+    pub credential_age: Option<u64>,
+    /// Under whose names it is counted.
+    pub whose: &'a Whose,
+    /// What was done before.
+    pub past: &'a Arc<Past>,
 }
 
 impl Case<'_> {
@@ -53,16 +67,20 @@ impl Case<'_> {
 pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
     let engine = &case.snapshot.engine;
     let principal = case.known.principal(engine);
-    let sql = case.asked.call().and_then(|call| facts::facts(call, case.published.dialect));
     let mut request = Request {
         decision: id::mint("dec", case.now, &*edge.rng),
         server: &case.published.server.name,
         operation: case.asked.operation(),
         arguments: case.asked.arguments().map(|raw| &raw[..]),
-        sql: sql.as_ref(),
+        sql: case.sql,
         approval: None,
         context: context(case),
     };
+    if let Some(why) = unfit(case, &request) {
+        let refused =
+            Refused { decision: request.decision, reasons: vec![why], policies: Vec::new(), step_up: None };
+        return Err(refuse(edge, case, refused).await);
+    }
     for uri in case.asked.subscriptions() {
         let each = Request { operation: Operation::Subscribe(uri), ..request.clone() };
         match engine.decide(&principal, &each) {
@@ -77,8 +95,8 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         let refused = Refused { decision: request.decision, reasons, policies: Vec::new(), step_up: None };
         return Err(refuse(edge, case, refused).await);
     }
-    let needed = match engine.decide(&principal, &request) {
-        Decision::Permit(permit) => return Ok(permit),
+    let needed = match once(edge, case, &principal, &request) {
+        Decision::Permit(permit) => return admitted(edge, case, permit).await,
         Decision::Refused(refused) => return Err(refuse(edge, case, refused).await),
         Decision::ApprovalNeeded(needed) => needed,
     };
@@ -87,12 +105,11 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         let reasons = vec![String::from("A call that needs approval cannot carry answers to questions.")];
         return Err(refuse(edge, case, Refused { reasons, ..needed.refused }).await);
     }
-    let server = &case.published.server.name;
-    match approval::find_or_ask(edge, case.known, server, case.asked, &needed, case.now).await? {
+    match approval::find_or_ask(edge, case, case.sql, &needed).await? {
         Standing::Approved(approved) => {
             request.approval = Some(&approved);
-            match engine.decide(&principal, &request) {
-                Decision::Permit(permit) => Ok(permit),
+            match once(edge, case, &principal, &request) {
+                Decision::Permit(permit) => admitted(edge, case, permit).await,
                 Decision::Refused(refused) => Err(refuse(edge, case, refused).await),
                 Decision::ApprovalNeeded(_) => {
                     Err(Refusal::Internal("an approval did not satisfy its own policy"))
@@ -100,11 +117,78 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
             }
         }
         Standing::Refused(reason) => {
-            let refused = Refused { reasons: vec![reason.to_owned()], ..needed.refused };
+            let refused = Refused { reasons: vec![reason], ..needed.refused };
             Err(refuse(edge, case, refused).await)
         }
-        Standing::Waiting(approval) => Err(wait(edge, case, needed.refused, approval).await),
+        Standing::Waiting(approval) => Err(wait(edge, case, needed.refused, &approval).await),
     }
+}
+
+/// What is known of the SQL that a call carries.
+#[must_use]
+pub fn facts(case: &Case<'_>) -> Option<SqlFacts> {
+    let declared = case.asked.tool().and_then(|tool| case.published.sql.get(tool));
+    facts::facts(case.asked.call()?, declared)
+}
+
+/// What is wrong with a call whatever policies say of it: its arguments do not fit the tool's schema, or its SQL would use
+/// what is hidden from the caller at a server that does not hide it itself.
+fn unfit(case: &Case<'_>, request: &Request<'_>) -> Option<String> {
+    let tool = case.asked.tool()?;
+    let engine = &case.snapshot.engine;
+    if let Err(why) = engine.check_arguments(request.server, tool, request.arguments) {
+        return Some(why);
+    }
+    let caps = send::caps(case);
+    if caps.rows == Some(0) || caps.bytes == Some(0) {
+        return Some(String::from("No policy allows anything of this tool's results to be shown."));
+    }
+    let facts = request.sql.filter(|_| !case.published.built_in_sql)?;
+    case.known.disclosure(engine, &request.context).objection(facts)
+}
+
+/// One decision, counted. Where a policy looks at counts, nobody else's call is counted between them and the decision.
+fn once(edge: &Edge, case: &Case<'_>, principal: &Principal, request: &Request<'_>) -> Decision {
+    let engine = &case.snapshot.engine;
+    let is_use = is_use(request.operation);
+    let counted = |decision: &Decision| match decision {
+        Decision::Permit(_) => Count { calls: u64::from(is_use), ..Count::default() },
+        Decision::Refused(_) | Decision::ApprovalNeeded(_) => Count::default(),
+    };
+    if !engine.looks_at_counters(request.server, request.operation) {
+        let decision = engine.decide(principal, request);
+        edge.counters.count(case.whose, case.now, counted(&decision));
+        return decision;
+    }
+    edge.counters.decide(case.whose, case.now, |mut past| {
+        past.labels.clone_from(&case.past.labels);
+        let context = Context { past: &past, ..request.context };
+        let decision = engine.decide(principal, &Request { context, ..request.clone() });
+        let count = counted(&decision);
+        (decision, count)
+    })
+}
+
+/// What reads or does something, as against listings and housekeeping.
+const fn is_use(operation: Operation<'_>) -> bool {
+    matches!(operation, Operation::CallTool(_) | Operation::ReadResource(_) | Operation::GetPrompt(_))
+}
+
+/// Puts the labels of what was permitted on the caller's session, before it is sent.
+async fn admitted(edge: &Edge, case: &Case<'_>, permit: Permit) -> Result<Permit, Refusal> {
+    if is_use(case.asked.operation()) {
+        let labels = &case.published.labels;
+        let of_tool = case.asked.tool().and_then(|tool| labels.of_tool.get(tool));
+        let mut put = labels.all.clone();
+        for (label, life) in of_tool.into_iter().flatten() {
+            let longest = put.entry(label.clone()).or_insert(*life);
+            *longest = (*longest).max(*life);
+        }
+        if !put.is_empty() {
+            edge.labels.put(&case.known.caller, &put, case.now).await?;
+        }
+    }
+    Ok(permit)
 }
 
 /// The circumstances of a request.
@@ -116,6 +200,9 @@ pub fn context<'a>(case: &Case<'a>) -> Context<'a> {
         environment: &case.published.server.environment,
         era: asked::era_word(case.asked.era()),
         certificate: case.certificate.map(|certificate| &**certificate),
+        past: case.past,
+        pin: "pinned",
+        credential_age: case.credential_age,
     }
 }
 
@@ -137,11 +224,11 @@ async fn refuse(edge: &Edge, case: &Case<'_>, refused: Refused) -> Refusal {
     }
 }
 
-async fn wait(edge: &Edge, case: &Case<'_>, refused: Refused, approval: Id) -> Refusal {
+async fn wait(edge: &Edge, case: &Case<'_>, refused: Refused, approval: &Approval) -> Refusal {
     let Refused { decision, reasons, policies, step_up: _ } = refused;
-    let verdict = (Verdict::ApprovalNeeded, policies, Some(approval.clone()));
+    let verdict = (Verdict::ApprovalNeeded, policies, Some(approval.id.clone()));
     match note(edge, case, &decision, &reasons, verdict).await {
-        Ok(()) => Refusal::ApprovalNeeded { id: case.asked.id(), decision, approval, reasons },
+        Ok(()) => Refusal::ApprovalNeeded(Box::new(Await::new(edge, case, decision, approval))),
         Err(refusal) => refusal,
     }
 }
@@ -154,6 +241,9 @@ async fn note(
     (verdict, policies, approval): (Verdict, Vec<String>, Option<Id>),
 ) -> Result<(), Refusal> {
     edge.metrics.decided(case.published.server.name.as_str(), case.label(), verdict);
+    if verdict == Verdict::Refuse {
+        edge.counters.count(case.whose, case.now, Count { refusals: 1, ..Count::default() });
+    }
     let mut intent = record::intent(edge, case, decision.clone(), verdict, policies);
     intent.reason = Some(reasons.join(" "));
     intent.approval = approval;

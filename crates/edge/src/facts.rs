@@ -3,32 +3,55 @@
 use portunus_mcp::json::{self, Bounds, Part};
 use portunus_mcp::message::{Call, Method};
 use portunus_policy::sql::{self, Dialect, SqlFacts};
-use std::collections::BTreeSet;
 
 /// Names of arguments that hold SQL, as servers commonly call them.
 const SQL_NAMES: [&str; 3] = ["sql", "query", "statement"];
 
-/// Facts about the SQL that a tool call carries, if its arguments have a text called `sql`, `query` or `statement`. A name
-/// in other letters, two such names, or a value that is no text give incomplete facts, which policies must treat as the
-/// worst case: some server may read them.
+/// What an administrator says about a tool's arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Declared {
+    /// None of them holds SQL, whatever they are called.
+    Nothing,
+    /// This one does, in this dialect.
+    Argument(String, Dialect),
+}
+
+/// Facts about the SQL that a tool call carries: in the argument that was declared, or else in a text called `sql`, `query`
+/// or `statement`, in a dialect that is not known. A name in other letters, two such names, or a value that is no text give
+/// incomplete facts, which policies must treat as the worst case: some server may read them.
 #[must_use]
-pub fn facts(call: &Call, dialect: Dialect) -> Option<SqlFacts> {
+pub fn facts(call: &Call, declared: Option<&Declared>) -> Option<SqlFacts> {
     if call.method != Method::ToolsCall {
         return None;
     }
-    of_arguments(call.arguments.as_ref()?, dialect)
+    of_tool(call.arguments.as_deref(), declared)
 }
 
-/// The same, from the raw JSON object of the arguments.
+/// The same, for the raw JSON object of a tool call's arguments.
 #[must_use]
-pub fn of_arguments(arguments: &[u8], dialect: Dialect) -> Option<SqlFacts> {
-    let unknown =
-        || Some(SqlFacts { kinds: BTreeSet::from([String::from("unknown")]), ..SqlFacts::default() });
+pub fn of_tool(arguments: Option<&[u8]>, declared: Option<&Declared>) -> Option<SqlFacts> {
+    match declared {
+        Some(Declared::Nothing) => None,
+        Some(Declared::Argument(name, dialect)) => arguments.map_or_else(
+            || Some(SqlFacts::unknown()),
+            |arguments| of_names(arguments, &[name], *dialect).or_else(|| Some(SqlFacts::unknown())),
+        ),
+        None => of_arguments(arguments?, Dialect::Generic),
+    }
+}
+
+fn of_arguments(arguments: &[u8], dialect: Dialect) -> Option<SqlFacts> {
+    of_names(arguments, &SQL_NAMES, dialect)
+}
+
+fn of_names(arguments: &[u8], names: &[&str], dialect: Dialect) -> Option<SqlFacts> {
+    let unknown = || Some(SqlFacts::unknown());
     let Ok(scan) = json::scan(arguments, &Bounds::of_bytes(arguments.len())) else { return unknown() };
-    let mut found = scan.members(Part::Root).filter(|(key, _)| SQL_NAMES.contains(&&*json::fold(key)));
+    let folded = |key: &str| names.iter().any(|name| *json::fold(key) == *json::fold(name));
+    let mut found = scan.members(Part::Root).filter(|(key, _)| folded(key));
     let (key, value) = found.next()?;
     match value.string() {
-        Some(text) if found.next().is_none() && SQL_NAMES.contains(&key) => Some(sql::facts(&text, dialect)),
+        Some(text) if found.next().is_none() && names.contains(&key) => Some(sql::facts(&text, dialect)),
         _ => unknown(),
     }
 }

@@ -2,7 +2,7 @@
 //! edge all callers of a server share one credential, so only the edge can tell them apart: what a client gets is the
 //! upstream's text with a proof of whose it is, and only with that proof does it go up again, without it.
 
-use crate::asked::{Asked, What};
+use crate::asked::{Asked, What, can_open_urls};
 use crate::refusal::Refusal;
 use crate::{Edge, Published};
 use aws_lc_rs::hmac;
@@ -16,7 +16,7 @@ use portunus_core::time::Timestamp;
 use portunus_mcp::handle::{self, Handle, HandleKind};
 use portunus_mcp::header::{LAST_EVENT_ID, MCP_SESSION_ID};
 use portunus_mcp::json;
-use portunus_mcp::message::{Call, Era, Message, Reject, TargetKind};
+use portunus_mcp::message::{Call, Era, Message, Method, Reject, TargetKind};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
@@ -26,6 +26,9 @@ const TASKS: &str = "io.modelcontextprotocol/tasks";
 const PROOF_BYTES: usize = 16;
 /// Digits of the second at which a `requestState` expires, in front of its proof.
 const EXPIRY_DIGITS: usize = 12;
+
+/// The name of the one question that the edge itself asks.
+pub(crate) const APPROVAL: &str = "portunus.approval";
 
 /// Makes proofs; needs no state.
 pub struct Handles(hmac::Key);
@@ -55,6 +58,10 @@ enum Purpose<'a> {
     Task,
     /// The call it continues.
     State(&'a Origin),
+    /// The session of a client that can send its user to a page.
+    UrlSession,
+    /// The call that waits for an approval; the text is the edge's own.
+    Approval(&'a Origin),
 }
 
 /// The call that a `requestState` belongs to: the client must repeat it with the same words.
@@ -74,6 +81,12 @@ impl Origin {
             target: call.target.clone().unwrap_or_default(),
             arguments: sha256(&[call.arguments.as_deref().unwrap_or_default()]).0,
         }
+    }
+}
+
+impl Origin {
+    fn parts<'a>(&'a self, purpose: &'a [u8]) -> Vec<&'a [u8]> {
+        vec![purpose, self.method.as_bytes(), self.target.as_bytes(), &self.arguments]
     }
 }
 
@@ -101,9 +114,9 @@ impl Own {
             Purpose::Session => vec![&b"session"[..]],
             Purpose::Event => vec![&b"event"[..]],
             Purpose::Task => vec![&b"task"[..]],
-            Purpose::State(origin) => {
-                vec![&b"state"[..], origin.method.as_bytes(), origin.target.as_bytes(), &origin.arguments]
-            }
+            Purpose::UrlSession => vec![&b"session with urls"[..]],
+            Purpose::State(origin) => origin.parts(b"state"),
+            Purpose::Approval(origin) => origin.parts(b"approval"),
         };
         parts.extend(self.whose.iter().map(String::as_bytes));
         parts.push(text.as_bytes());
@@ -115,11 +128,13 @@ impl Own {
         context.sign().as_ref().iter().take(PROOF_BYTES).copied().collect()
     }
 
-    /// Puts the proof behind the session id of an answer.
-    pub fn bind_session(&self, headers: &mut HeaderMap) {
+    /// Puts the proof behind the session id of an answer. The proof also says, without any state, what the client that
+    /// begins the session with this call can do.
+    pub fn bind_session(&self, headers: &mut HeaderMap, call: Option<&Call>) {
         let Some(id) = headers.remove(MCP_SESSION_ID) else { return };
+        let purpose = if call.is_some_and(begins_with_urls) { Purpose::UrlSession } else { Purpose::Session };
         // An upstream's id that is no header value any more with the proof is no session at all.
-        let bound = id.to_str().ok().map(|id| self.bind(&Purpose::Session, id));
+        let bound = id.to_str().ok().map(|id| self.bind(&purpose, id));
         if let Some(value) = bound.and_then(|bound| HeaderValue::try_from(bound).ok()) {
             headers.insert(MCP_SESSION_ID, value);
         }
@@ -155,6 +170,29 @@ impl Own {
         (handle::replace(body, &handles), gives_task)
     }
 
+    /// The `requestState` of a call that waits for an approval until `expires`.
+    #[must_use]
+    pub fn approval_state(&self, call: &Call, expires: Timestamp) -> String {
+        let text = format!("{:0EXPIRY_DIGITS$}", expires.as_secs());
+        self.bind(&Purpose::Approval(&Origin::of(call)), &text)
+    }
+
+    /// The first form of a call that comes back to its approval, and whether its user went to the page; `None` for any
+    /// other message.
+    fn resumed(&self, message: &Message, body: &Bytes, now: Timestamp) -> Option<(Bytes, bool)> {
+        let Message::Call(call) = message else { return None };
+        call.request_state.as_ref()?;
+        let root = json::skim(body)?;
+        let params = root.get("params")?;
+        let state = params.get("requestState")?.string()?;
+        let expires = self.open(&Purpose::Approval(&Origin::of(call)), &state)?;
+        expires.parse::<u64>().ok().filter(|second| *second >= now.as_secs())?;
+        let answer = params.get("inputResponses").and_then(|answers| answers.get(APPROVAL));
+        let action = answer.and_then(|answer| answer.get("action")?.string());
+        let declined = action.is_some_and(|action| action != "accept");
+        Some((handle::without_continuation(root), declined))
+    }
+
     fn open_state<'t>(&self, origin: &Origin, bound: &'t str, now: Timestamp) -> Option<&'t str> {
         let text = self.open(&Purpose::State(origin), bound)?;
         let (state, expires) = text.split_at_checked(text.len().checked_sub(EXPIRY_DIGITS)?)?;
@@ -175,17 +213,28 @@ pub fn open(
     now: Timestamp,
 ) -> Result<(), Refusal> {
     let own = edge.handles.of(caller);
-    let opened = |headers: &mut HeaderMap, name: HeaderName, purpose| {
-        let Some(bound) = headers.remove(&name) else { return Some(()) };
-        let text = own.open(&purpose, bound.to_str().ok()?)?;
+    let opened = |headers: &mut HeaderMap, name: HeaderName, purposes: &[Purpose<'_>]| {
+        let Some(bound) = headers.remove(&name) else { return Some(None) };
+        let bound = bound.to_str().ok()?;
+        let (at, text) =
+            purposes.iter().enumerate().find_map(|(at, purpose)| Some((at, own.open(purpose, bound)?)))?;
         headers.insert(name, HeaderValue::from_str(text).ok()?);
-        Some(())
+        Some(Some(at))
     };
-    opened(&mut asked.headers, MCP_SESSION_ID, Purpose::Session).ok_or(Refusal::NoSession)?;
+    let sessions = [Purpose::UrlSession, Purpose::Session];
+    let session = opened(&mut asked.headers, MCP_SESSION_ID, &sessions).ok_or(Refusal::NoSession)?;
+    asked.waiting.by_url |= session == Some(0);
     if !matches!(asked.what, What::Stream) {
         asked.headers.remove(LAST_EVENT_ID);
     }
-    opened(&mut asked.headers, LAST_EVENT_ID, Purpose::Event).ok_or(Refusal::NoEvent)?;
+    opened(&mut asked.headers, LAST_EVENT_ID, &[Purpose::Event]).ok_or(Refusal::NoEvent)?;
+    if let What::Message(message) = &asked.what
+        && let Some((first, declined)) = own.resumed(message, &asked.body, now)
+    {
+        // What the edge itself asked for is taken off: policy and server see the call as it was first made.
+        asked.replace(first)?;
+        (asked.waiting.resumed, asked.waiting.declined) = (true, declined);
+    }
     let What::Message(message) = &asked.what else { return Ok(()) };
     match open_message(&own, message, &asked.body, now) {
         Ok(Some(body)) => asked.replace(body),
@@ -253,6 +302,13 @@ fn refuse(kind: HandleKind, call: Option<&Call>, published: &Published) -> Refus
         Some(call) => reject.with_id(call.id.clone()),
         None => reject,
     }))
+}
+
+/// Whether this is a handshake of a client that can send its user to a page.
+fn begins_with_urls(call: &Call) -> bool {
+    let root = (call.method == Method::Initialize).then(|| json::skim(&call.body)).flatten();
+    let capabilities = root.and_then(|root| root.get("params")?.get("capabilities"));
+    capabilities.is_some_and(can_open_urls)
 }
 
 fn declares_tasks(call: &Call) -> bool {

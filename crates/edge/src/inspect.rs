@@ -6,6 +6,7 @@ use crate::asked::What;
 use crate::decide::Case;
 use crate::refusal::{Refusal, UpstreamFailure};
 use crate::screen::{Barred, Screen};
+use crate::send;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -27,9 +28,12 @@ pub enum Withheld {
     /// Its message must not be released.
     #[error(transparent)]
     Barred(#[from] Barred),
-    /// A list that is too long to filter.
-    #[error("a list is longer than {0} bytes")]
+    /// What must be filtered or screened is too long for that.
+    #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
+    /// It is no message, and so cannot be screened as policies say.
+    #[error("the answer is neither JSON nor a stream of events, so its data cannot be screened")]
+    Unread,
 }
 
 /// Prepares an upstream's answer for the client.
@@ -59,9 +63,9 @@ pub async fn inspect(
     head.headers = portunus_mcp::header::forward_response(&head.headers);
     head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     head.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    edge.handles.of(&case.known.caller).bind_session(&mut head.headers);
+    edge.handles.of(&case.known.caller).bind_session(&mut head.headers, case.asked.call());
 
-    let screen = Screen::new(edge, case, head.status);
+    let screen = Screen::new(edge, case, head.status).map_err(|barred| withheld(barred.into()))?;
     if events {
         return Ok(Response::from_parts(head, screened(screen, longest(case), body)));
     }
@@ -69,6 +73,9 @@ pub async fn inspect(
     let read = is_json(&head.headers) || filtered || matches!(case.asked.what, What::Stream);
     if !read || body.is_end_stream() {
         // No client takes it for a message.
+        if screen.must_read() && !body.is_end_stream() {
+            return Err(withheld(Withheld::Unread).into());
+        }
         length.map(|length| head.headers.insert(header::CONTENT_LENGTH, length));
         return Ok(Response::from_parts(head, body));
     }
@@ -76,10 +83,13 @@ pub async fn inspect(
         Held::Whole(whole) if whole.is_empty() => dialer::empty(),
         Held::Whole(whole) => {
             let message = screen.message(&whole).map_err(|barred| withheld(barred.into()))?;
+            screen.settle().await?;
             head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(message.len()));
             dialer::full(message)
         }
-        Held::TooLong(_) if filtered => return Err(withheld(Withheld::TooLong(longest(case))).into()),
+        Held::TooLong(_) if filtered || screen.must_read() => {
+            return Err(withheld(Withheld::TooLong(longest(case))).into());
+        }
         Held::TooLong(body) => body,
     };
     Ok(Response::from_parts(head, body))
@@ -87,7 +97,14 @@ pub async fn inspect(
 
 /// Bytes of a message that this server may answer with: no more can reach the client.
 fn longest(case: &Case<'_>) -> usize {
-    usize::try_from(case.published.server.limits.response_bytes).unwrap_or(usize::MAX)
+    usize::try_from(bytes_of_answer(case)).unwrap_or(usize::MAX)
+}
+
+/// Bytes of an answer: as the server's bound and policies say.
+#[must_use]
+pub fn bytes_of_answer(case: &Case<'_>) -> u64 {
+    let own = case.published.server.limits.response_bytes;
+    send::caps(case).bytes.map_or(own, |bytes| bytes.min(own))
 }
 
 /// A body that was read as far as it may go.
@@ -183,6 +200,7 @@ fn screened(screen: Screen, longest: usize, body: Body) -> Body {
                 out.extend_from_slice(&screen.event(event)?);
             }
         }
+        screen.settle().await?;
         Ok(Some((Frame::data(Bytes::from(out)), (screen, splitter, body))))
     });
     Body::new(StreamBody::new(Box::pin(pieces)))

@@ -13,12 +13,17 @@
 //! | [`handle`] | session, event and task ids and `requestState` belong to one caller |
 //! | [`mirror`] | headers that mirror arguments agree with them |
 //! | [`facts`] | SQL text → facts |
+//! | [`past`], [`counters`], [`labels`] | what was done before: counts, and labels on sessions |
 //! | [`decide`], [`approval`] | policy → permit or refusal |
+//! | `trial`, [`wait`] | what approvers see of a write; how clients wait for them |
 //! | [`record`] | intent and outcome records |
-//! | [`send`], [`assertion`], [`upstream`] | credential, assertion, exchange with the upstream |
+//! | [`send`], [`assertion`], [`mask_key`], [`upstream`] | credential, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
 //! | [`pin`] | what servers list is what was accepted |
+//! | [`interview`] | what the server asks of the client is decided too |
+//! | [`shown`] | data classes treated, rows cut, labels put on by what is shown |
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
+//! | [`lists`] | lists that were filtered before |
 //! | [`stream`], [`seal`] | bounds kept, outcome sealed |
 //! | [`refusal`], [`respond`], [`step_up`] | every reason to refuse, and what a client is told |
 //! | [`metrics`], [`ports`] | what is counted; what is wired from outside |
@@ -32,15 +37,21 @@ pub mod body;
 pub mod bridge;
 pub mod caller;
 pub mod cors;
+pub mod counters;
 pub mod decide;
 pub mod facts;
 mod flood;
 pub mod guard;
 pub mod handle;
 pub mod inspect;
+pub mod interview;
+pub mod labels;
+pub mod lists;
 pub mod listener;
+pub mod mask_key;
 pub mod metrics;
 pub mod mirror;
+pub mod past;
 pub mod pin;
 pub mod plain;
 pub mod ports;
@@ -53,10 +64,13 @@ pub mod screen;
 pub mod seal;
 pub mod send;
 pub mod sender;
+pub mod shown;
 pub mod step_up;
 pub mod stream;
 pub mod tls;
+mod trial;
 pub mod upstream;
+pub mod wait;
 
 use arc_swap::ArcSwap;
 use portunus_core::dialer::Dialer;
@@ -69,11 +83,11 @@ use portunus_core::trace::Spans;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::dpop::Guard;
 use portunus_policy::Engine;
-use portunus_policy::sql::Dialect;
 use portunus_vault::Vault;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Everything the way of a request needs.
@@ -90,10 +104,18 @@ pub struct Edge {
     pub ledger: Arc<dyn Ledger>,
     /// Takes secrets out of recorded arguments.
     pub redactor: Redactor,
+    /// What was counted.
+    pub counters: Arc<counters::Counters>,
+    /// What is on sessions.
+    pub labels: Arc<labels::Labels>,
     /// Upstream credentials.
     pub vault: Arc<Vault>,
+    /// What asking for approvals shares.
+    pub approvals: approval::Desk,
     /// Binds what clients hand back to callers.
     pub handles: handle::Handles,
+    /// Keys of hashes and tokens in results.
+    pub mask_keys: mask_key::MaskKeys,
     /// Signs assertions.
     pub signer: assertion::Signer,
     /// The present moment.
@@ -118,6 +140,10 @@ pub struct Snapshot {
     pub origins: cors::Origins,
     /// The policies.
     pub engine: Arc<Engine>,
+    /// What is looked for in results.
+    pub data: shown::DataClasses,
+    /// Life of an approval.
+    pub approval_ttl: Duration,
     /// What is published.
     pub servers: HashMap<ServerName, Arc<Published>>,
 }
@@ -130,12 +156,27 @@ pub struct Published {
     pub dialer: Arc<dyn Dialer>,
     /// Tools that an administrator confirmed to change nothing.
     pub read_only: HashSet<String>,
-    /// The SQL that its tools take.
-    pub dialect: Dialect,
+    /// Whether it is Portunus' own SQL server, which keeps to the assertion's word about columns and tables itself.
+    pub built_in_sql: bool,
+    /// Which argument of a tool holds SQL, where an administrator said so.
+    pub sql: HashMap<String, facts::Declared>,
+    /// What a tool, or anything else that is read here, puts on the caller's session.
+    pub labels: ToolLabels,
     /// Whether it has given out a task since it was published.
     pub gives_tasks: Arc<AtomicBool>,
     /// Which arguments of its tools are mirrored into headers.
     pub mirrors: Arc<mirror::Mirrors>,
+    /// Lists that were filtered before.
+    pub lists: Arc<lists::Lists>,
     /// Room for calls in flight.
     pub room: Arc<Semaphore>,
+}
+
+/// The labels that a server's tools put on sessions.
+#[derive(Debug, Clone, Default)]
+pub struct ToolLabels {
+    /// Every call, every resource and prompt.
+    pub all: labels::Put,
+    /// Calls of one tool, in addition.
+    pub of_tool: HashMap<String, labels::Put>,
 }

@@ -2,11 +2,11 @@
 //! released (law 1).
 
 use crate::Edge;
-use crate::decide::Case;
+use crate::decide::{self, Case};
 use crate::refusal::Refusal;
-use portunus_core::id::Id;
+use portunus_core::id::{GroupName, Id};
 use portunus_core::limits;
-use portunus_core::record::{Intent, LedgerError, Receipt, Record, Verdict};
+use portunus_core::record::{Circumstances, Intent, LedgerError, Receipt, Record, Verdict};
 
 /// The intent record of a decision about this case.
 #[must_use]
@@ -30,7 +30,33 @@ pub fn intent(edge: &Edge, case: &Case<'_>, decision: Id, verdict: Verdict, poli
         approval: None,
         credential: None,
         trace: Some(case.trace.trace_hex()),
+        circumstances: circumstances(case),
     }
+}
+
+/// What else the decision looked at, so that it can be made again under other policies; `None` when it is too long.
+fn circumstances(case: &Case<'_>) -> Option<Circumstances> {
+    let caller = &case.known.caller;
+    let sign_in = &caller.sign_in;
+    let texts = caller.groups.iter().map(GroupName::as_str).chain(caller.scopes.iter().map(String::as_str));
+    let texts =
+        texts.chain(sign_in.amr.iter().chain(&sign_in.acr).chain(&sign_in.issuer).map(String::as_str));
+    // Three bytes around each text in JSON.
+    if texts.map(|text| text.len() + 3).sum::<usize>() > limits::RECORDED_CIRCUMSTANCE_BYTES {
+        return None;
+    }
+    let context = decide::context(case);
+    Some(Circumstances {
+        groups: caller.groups.clone(),
+        scopes: caller.scopes.clone(),
+        actor: caller.actor,
+        sign_in: sign_in.clone(),
+        proof: caller.holding.word().to_owned(),
+        certificate: context.certificate.is_some_and(|shown| shown.verified_by.is_some()),
+        source: context.source,
+        environment: context.environment.to_owned(),
+        era: context.era.to_owned(),
+    })
 }
 
 /// Appends it; the receipt resolves when it is durable.

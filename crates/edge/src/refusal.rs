@@ -50,16 +50,7 @@ pub enum Refusal {
     },
     /// A policy asks for a human's yes first.
     #[error("needs approval")]
-    ApprovalNeeded {
-        /// The call's id.
-        id: Bytes,
-        /// The decision.
-        decision: Id,
-        /// The approval that waits.
-        approval: Id,
-        /// The policies' own words.
-        reasons: Vec<String>,
-    },
+    ApprovalNeeded(Box<crate::wait::Await>),
     /// More scopes, or a fresher or stronger sign-in, would lift a policy's no.
     #[error("needs a step-up")]
     StepUp(Box<crate::step_up::Needs>),
@@ -171,7 +162,7 @@ impl Refusal {
             Self::NoSession => "session",
             Self::NoEvent => "event",
             Self::Policy { .. } => "policy",
-            Self::ApprovalNeeded { .. } => "approval",
+            Self::ApprovalNeeded(_) => "approval",
             Self::StepUp(_) => "step_up",
             Self::Busy { .. } => "busy",
             Self::Credential { .. } => "credential",

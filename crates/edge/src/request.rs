@@ -13,7 +13,7 @@ use crate::seal::{Seal, how_it_ended};
 use crate::send;
 use crate::sender;
 use crate::stream::{Bounds, Sealed};
-use crate::{Edge, Snapshot, body, cors, guard, handle, mirror};
+use crate::{Edge, Snapshot, body, cors, guard, handle, mirror, past};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -90,9 +90,26 @@ where
     let parent = asked.trace();
     let trace = parent.map_or_else(|| TraceContext::start(&*edge.rng), |parent| parent.child(&*edge.rng));
     let (known, asked, certificate, source) = (&known, &asked, certificate.as_ref(), peer.ip());
-    let case = Case { snapshot, published, known, certificate, asked, source, started, now, trace: &trace };
+    let (whose, past) = past::before(&edge, snapshot, known, asked, now).await?;
+    let (trace, whose, past) = (&trace, &whose, &past);
+    let case = Case {
+        snapshot,
+        published,
+        known,
+        certificate,
+        asked,
+        source,
+        started,
+        now,
+        trace,
+        sql: None,
+        credential_age: None,
+        whose,
+        past,
+    };
     mirror::check(&edge, &case).await?;
-    admit(&edge, &Case { now: edge.clock.now(), ..case }).await
+    let sql = decide::facts(&case);
+    admit(&edge, &Case { now: edge.clock.now(), sql: sql.as_ref(), ..case }).await
 }
 
 /// From a request that is understood to its answer. The edge's own questions to a server go this way too.
@@ -100,6 +117,8 @@ pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<
     // Before the decision, which may use up an approval: nothing that is known to fail afterwards.
     let room = Room::take(case.published, case.known).ok_or_else(|| Refusal::Busy { id: case.asked.id() })?;
     let credential = credential(edge, case).await?;
+    let age = credential.as_ref().map(|bound| case.now.since(bound.created_at()).as_secs());
+    let case = &Case { credential_age: age, ..*case };
     let permit = decide::decide(edge, case).await?;
 
     let (name, label) = (case.published.server.name.as_str(), case.label());
@@ -151,7 +170,7 @@ async fn credential(edge: &Edge, case: &Case<'_>) -> Result<Option<Bound>, Refus
 fn release(answer: Response<Body>, seal: Seal, case: &Case<'_>) -> Response<Body> {
     let limits = &case.published.server.limits;
     let bounds = Bounds {
-        longest: limits.response_bytes,
+        longest: inspect::bytes_of_answer(case),
         pause: (!case.asked.may_rest()).then_some(limits.timeout),
         events: inspect::is_event_stream(answer.headers()).then(|| case.asked.id()),
     };
@@ -164,7 +183,7 @@ fn refuse(
     server: Option<&ServerName>,
     refusal: &Refusal,
 ) -> Response<Body> {
-    if !matches!(refusal, Refusal::Policy { .. } | Refusal::ApprovalNeeded { .. } | Refusal::StepUp(_)) {
+    if !matches!(refusal, Refusal::Policy { .. } | Refusal::ApprovalNeeded(_) | Refusal::StepUp(_)) {
         edge.metrics.refused(refusal.label());
         tracing::debug!(server = server.map(ServerName::as_str), refusal = ?refusal, "request refused");
     }

@@ -2,7 +2,7 @@
 //! policy text but its `@reason`, no secret.
 
 use crate::refusal::{Refusal, Unauthorized, UpstreamFailure};
-use crate::step_up;
+use crate::{step_up, wait};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use portunus_core::dialer::{self, Body, DialError};
@@ -24,6 +24,8 @@ pub mod code {
     pub const UNCERTAIN: i32 = -32013;
     /// The server's answer was withheld.
     pub const WITHHELD: i32 = -32014;
+    /// The protocol's own (2025-11-25): the client must send its user to a page first.
+    pub const URL_ELICITATION_REQUIRED: i32 = -32042;
 }
 
 /// What is needed to point a client at its sign-in.
@@ -60,6 +62,7 @@ pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
             StatusCode::SERVICE_UNAVAILABLE,
             answer::error(None, code::UNAVAILABLE, &refusal.to_string(), None),
         )),
+        Refusal::ApprovalNeeded(needed) => rpc(StatusCode::OK, wait::tell(needed, place)),
         Refusal::StepUp(needs) => step_up::refuse(needs, place, code::REFUSED),
         Refusal::Revoked => challenge(&Unauthorized::Invalid, place),
         Refusal::Body(bad) => {
@@ -97,15 +100,6 @@ fn decided(refusal: &Refusal) -> Bytes {
             let text = format!("Refused by policy: {} (decision {decision})", reasons.join(" "));
             let data = json!({ "decision": decision, "reasons": reasons });
             answer::error(Some(id), code::REFUSED, &text, Some(&data))
-        }
-        Refusal::ApprovalNeeded { id, decision, approval, reasons } => {
-            let text = format!(
-                "Needs a human's approval: {} Ask for approval {approval}, then repeat the call with exactly the same \
-                 arguments (decision {decision})",
-                reasons.join(" ")
-            );
-            let data = json!({ "decision": decision, "approval": approval, "reasons": reasons });
-            answer::error(Some(id), code::APPROVAL_NEEDED, &text, Some(&data))
         }
         Refusal::Busy { id } => answer::error(
             Some(id),

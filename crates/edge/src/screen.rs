@@ -5,18 +5,21 @@ use crate::Edge;
 use crate::asked::{self, What};
 use crate::decide::{self, Case};
 use crate::handle::{Origin, Own};
+use crate::interview::Interview;
 use crate::mirror::Mirrors;
+use crate::shown::Shown;
 use bytes::Bytes;
 use http::StatusCode;
 use portunus_core::id::ServerName;
 use portunus_core::peer::ClientCertificate;
+use portunus_core::store::StoreError;
 use portunus_core::time::{Clock, Timestamp};
 use portunus_mcp::envelope::{Envelope, EnvelopeError};
 use portunus_mcp::message::{Era, List, TargetKind};
 use portunus_mcp::sse::Event;
 use portunus_mcp::{list, security};
 use portunus_oauth::config::SCOPE;
-use portunus_policy::{Engine, Operation, Principal, View};
+use portunus_policy::{Engine, Operation, Past, Principal, View, Viewer};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +34,15 @@ pub enum Barred {
     /// It answers another call, whose rules were not applied to it.
     #[error("the server answered a call that was not made here")]
     AnotherCall,
+    /// The server asks the client for something that no policy allows, or that cannot be read for certain.
+    #[error("{0}")]
+    Question(&'static str),
+    /// Policies allow some rows only, and it cannot be told where the rows are.
+    #[error("policies allow only some rows of this result, and it cannot be told what its rows are")]
+    Rows,
+    /// Its data cannot be screened.
+    #[error("the data in the answer cannot be screened: {0}")]
+    Data(String),
     /// A list that cannot be filtered.
     #[error("a list could not be read: {0}")]
     List(String),
@@ -46,6 +58,8 @@ pub struct Screen {
     clock: Arc<dyn Clock>,
     gives_tasks: Arc<AtomicBool>,
     filter: Filter,
+    interview: Interview,
+    shown: Shown,
 }
 
 /// Which call's answer may come.
@@ -60,15 +74,17 @@ enum Expected {
 
 impl Screen {
     /// For the answer, of this status, to a request.
-    #[must_use]
-    pub fn new(edge: &Edge, case: &Case<'_>, status: StatusCode) -> Self {
+    ///
+    /// # Errors
+    /// When it cannot be screened as policies say.
+    pub fn new(edge: &Edge, case: &Case<'_>, status: StatusCode) -> Result<Self, Barred> {
         let call = case.asked.call();
         let expected = match (&case.asked.what, call) {
             (_, Some(call)) => Expected::Call(call.id.clone()),
             (What::Stream, None) => Expected::Any,
             (What::End | What::Message(_), None) => Expected::None,
         };
-        Self {
+        Ok(Self {
             expected,
             failed: !status.is_success(),
             own: edge.handles.of(&case.known.caller),
@@ -76,7 +92,9 @@ impl Screen {
             clock: edge.clock.clone(),
             gives_tasks: case.published.gives_tasks.clone(),
             filter: Filter::new(case),
-        }
+            interview: Interview::new(edge, case),
+            shown: Shown::new(edge, case)?,
+        })
     }
 
     /// One message as the client gets it.
@@ -92,12 +110,27 @@ impl Screen {
         if !self.is_expected(&envelope) {
             return Err(Barred::AnotherCall);
         }
-        let filtered = self.filter.message(body)?;
+        self.interview.check(body)?;
+        let filtered = self.shown.message(self.filter.message(body)?)?;
         let (bound, gives_task) = self.own.bind_message(&filtered, self.origin.as_ref(), self.clock.now());
         if gives_task {
             self.gives_tasks.store(true, Ordering::Release);
         }
         Ok(bound)
+    }
+
+    /// Whether what cannot be read as messages must not be released at all.
+    #[must_use]
+    pub fn must_read(&self) -> bool {
+        self.shown.must_read()
+    }
+
+    /// Must succeed before what was screened is released.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settle(&self) -> Result<(), StoreError> {
+        self.shown.settle().await
     }
 
     /// One event as the client gets it: with its message screened and its id bound; comments as they are.
@@ -106,7 +139,12 @@ impl Screen {
     /// When it must not be released.
     pub fn event(&self, event: Event) -> Result<Bytes, Barred> {
         let screened = match &event.data {
-            Some(data) if !data.is_empty() => Some(self.message(data)?).filter(|screened| screened != data),
+            Some(data) if !data.is_empty() => match self.message(data) {
+                Ok(screened) => Some(screened).filter(|screened| screened != data),
+                // A stream that waits for nothing in particular goes on without the question.
+                Err(Barred::Question(_)) if matches!(self.expected, Expected::Any) => return Ok(Bytes::new()),
+                Err(barred) => return Err(barred),
+            },
             _ => None,
         };
         let event = screened.map_or(event.clone(), |data| event.with_data(data));
@@ -144,6 +182,7 @@ struct Filter {
     source: IpAddr,
     certificate: Option<Arc<ClientCertificate>>,
     now: Timestamp,
+    past: Arc<Past>,
     /// The lists that may come: the one that was asked for, or any on a stream that may be a resumed one.
     lists: Vec<List>,
 }
@@ -167,6 +206,7 @@ impl Filter {
             source: case.source,
             certificate: case.certificate.cloned(),
             now: case.now,
+            past: case.past.clone(),
             lists,
         }
     }
@@ -178,9 +218,11 @@ impl Filter {
         }
         let mut body = body.clone();
         let unread = |error: list::ListError| Barred::List(error.to_string());
+        let view = View { server: &self.server, operation: Operation::Session(""), context: self.context() };
+        let mut viewer = self.engine.viewer(&self.principal, view);
         for list in &self.lists {
             let mut schemes = BTreeMap::new();
-            let mut keep = |target: &str| self.shows(*list, target, &mut schemes);
+            let mut keep = |target: &str| self.shows(&mut viewer, *list, target, &mut schemes);
             body = list::rewrite(*list, self.era, &body, &mut keep).map_err(unread)?.body;
             if !schemes.is_empty() {
                 body = security::with_schemes(&body, &schemes).map_err(unread)?;
@@ -189,8 +231,27 @@ impl Filter {
         Ok(body)
     }
 
+    fn context(&self) -> portunus_policy::Context<'_> {
+        portunus_policy::Context {
+            now: self.now,
+            source: self.source,
+            environment: &self.environment,
+            era: asked::era_word(self.era),
+            certificate: self.certificate.as_deref(),
+            past: &self.past,
+            pin: "pinned",
+            credential_age: None,
+        }
+    }
+
     /// Whether the caller may see an entry. A tool that needs more scopes than all callers have is noted down.
-    fn shows(&self, list: List, target: &str, schemes: &mut BTreeMap<String, Vec<String>>) -> bool {
+    fn shows(
+        &self,
+        viewer: &mut Viewer<'_>,
+        list: List,
+        target: &str,
+        schemes: &mut BTreeMap<String, Vec<String>>,
+    ) -> bool {
         let operation = match list.kind() {
             TargetKind::Tool => Operation::CallTool(target),
             TargetKind::Prompt => Operation::GetPrompt(target),
@@ -198,18 +259,11 @@ impl Filter {
                 Operation::ReadResource(target)
             }
         };
-        let context = portunus_policy::Context {
-            now: self.now,
-            source: self.source,
-            environment: &self.environment,
-            era: asked::era_word(self.era),
-            certificate: self.certificate.as_deref(),
-        };
-        let view = View { server: &self.server, operation, context };
-        if !self.engine.visible(&self.principal, &view) {
+        if !viewer.shows(operation) {
             return false;
         }
-        if list == List::Tools {
+        if list == List::Tools && self.engine.has_step_ups(&self.server, target) {
+            let view = View { server: &self.server, operation, context: self.context() };
             let more = self.engine.scopes_of_tool(&self.principal, &view);
             if !more.is_empty() {
                 schemes.insert(target.to_owned(), std::iter::once(SCOPE.to_owned()).chain(more).collect());

@@ -1,6 +1,7 @@
 //! The end of a call: one outcome record and one span, however it ends.
 
 use crate::Edge;
+use crate::counters::{Count, Whose};
 use crate::decide::Case;
 use crate::metrics::InFlight;
 use crate::refusal::{Refusal, UpstreamFailure};
@@ -20,6 +21,7 @@ pub struct Seal {
     bytes: u64,
     span: Option<Span>,
     in_flight: InFlight,
+    whose: Whose,
 }
 
 impl Seal {
@@ -27,7 +29,8 @@ impl Seal {
     pub fn new(edge: &Arc<Edge>, case: &Case<'_>, decision: Id, in_flight: InFlight) -> Self {
         let span = edge.spans.is_some().then(|| span(case));
         let (edge, decision, started) = (edge.clone(), Some(decision), case.started);
-        Self { edge, started, decision, status: None, bytes: 0, span, in_flight }
+        let whose = case.whose.clone();
+        Self { edge, started, decision, status: None, bytes: 0, span, in_flight, whose }
     }
     /// Counts bytes that go out; how many they are by now.
     pub fn count(&mut self, bytes: usize) -> u64 {
@@ -44,6 +47,7 @@ impl Seal {
         let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (at, status, bytes) = (self.edge.clock.now(), self.status, self.bytes);
         self.in_flight.end(end, self.started.elapsed());
+        self.edge.counters.count(&self.whose, at, Count { bytes, ..Count::default() });
         self.edge.ledger.append_later(Record::Outcome(Outcome { at, decision, end, status, bytes, micros }));
         if let (Some(spans), Some(span)) = (&self.edge.spans, self.span.take()) {
             spans.finish(Span { micros, failed: end != End::Done, ..span });

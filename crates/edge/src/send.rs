@@ -1,7 +1,7 @@
 //! Permit → upstream: the very bytes that were decided, our headers only, the credential last, nothing ever sent twice.
 
 use crate::Edge;
-use crate::assertion;
+use crate::assertion::{self, Said};
 use crate::bridge::Origin;
 use crate::decide::{self, Case};
 use crate::refusal::{Refusal, UpstreamFailure};
@@ -9,7 +9,7 @@ use http::{HeaderValue, Request, Response, header};
 use portunus_core::dialer::{self, Body, DialError};
 use portunus_core::digest::sha256;
 use portunus_core::server::Upstream;
-use portunus_policy::Permit;
+use portunus_policy::{Caps, Permit};
 use portunus_vault::Bound;
 
 /// The one way to an upstream.
@@ -61,12 +61,17 @@ async fn request(
     if let Ok(value) = HeaderValue::try_from(case.trace.to_string()) {
         headers.insert("traceparent", value);
     }
-    let engine = &case.snapshot.engine;
-    let disclosure = case.known.disclosure(engine, &decide::context(case));
-    let arguments = case.asked.arguments().map(|raw| sha256(&[raw]));
+    let said = Said {
+        tool: case.asked.tool(),
+        arguments: case.asked.arguments().map(|raw| sha256(&[raw])),
+        disclosure: &case.known.disclosure(&case.snapshot.engine, &decide::context(case)),
+        caps: caps(case),
+        sql: case.sql,
+        key: Some(edge.mask_keys.text_of(&case.known.caller.grant)),
+    };
     let asserted = edge
         .signer
-        .assert(permit, case.known, case.asked.tool(), arguments, &disclosure, case.now)
+        .assert(permit, case.known, &said, case.now)
         .ok_or(Refusal::Internal("the assertion could not be made"))?;
     headers.insert(assertion::HEADER, asserted);
     if let Some(bound) = credential {
@@ -80,6 +85,13 @@ async fn request(
         revocation: case.known.revocation(),
     });
     Ok(request)
+}
+
+/// How much of the answer may be shown.
+pub fn caps(case: &Case<'_>) -> Caps {
+    let Some(tool) = case.asked.tool() else { return Caps::default() };
+    let principal = decide::principal(case);
+    case.snapshot.engine.caps(&principal, &case.published.server.name, tool, &decide::context(case))
 }
 
 /// Opens the credential and sets its header, for this upstream's own host only.

@@ -141,6 +141,9 @@ impl Sealed {
 
 /// What ended an answer before its end, and what the client is told.
 fn how_it_broke(error: &BodyError) -> (End, &'static str) {
+    if let Some(Barred::Question(why)) = error.downcast_ref() {
+        return (End::Withheld, why);
+    }
     if error.is::<Barred>() {
         return (End::Withheld, "The rest of the server's answer could not be checked, so it was withheld");
     }

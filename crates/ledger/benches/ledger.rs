@@ -40,6 +40,7 @@ fn record(redactor: &Redactor) -> Record {
         approval: None,
         credential: None,
         trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
+        circumstances: None,
     }))
 }
 

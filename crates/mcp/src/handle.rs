@@ -1,6 +1,7 @@
 //! Handles: texts that a server makes up and a client hands back (task ids, `requestState`). Whoever stands between the two
 //! can exchange them for its own; this module finds where they stand and puts others there, all other bytes as they are.
 
+use crate::bridge::object::Object;
 use crate::header::meta;
 use crate::json::{Kind, Raw};
 use crate::list::splice;
@@ -82,6 +83,20 @@ pub fn replace(body: &Bytes, handles: &[(Handle<'_>, String)]) -> Bytes {
     splice(body, edits.collect())
 }
 
+/// A request without what continues it (`params.inputResponses`, `params.requestState`): the call as it was first made. All
+/// other values stay as they are, byte for byte.
+#[must_use]
+pub fn without_continuation(message: Raw<'_>) -> Bytes {
+    let mut whole = Object::of(message);
+    if let Some(params) = message.get("params").filter(|params| params.kind() == Kind::Object) {
+        let mut params = Object::of(params);
+        params.remove("inputResponses");
+        params.remove("requestState");
+        whole.set("params", params.text());
+    }
+    whole.text().into()
+}
+
 /// The tasks that a `subscriptions/listen` asks for, or its acknowledgement names.
 fn listened<'a>(params: Raw<'a>) -> Vec<Handle<'a>> {
     let ids = params.get("notifications").and_then(|notifications| notifications.get("taskIds"));
@@ -98,5 +113,19 @@ fn take<'a>(found: &mut Vec<Handle<'a>>, kind: HandleKind, raw: Option<Raw<'a>>)
     let Some(raw) = raw.filter(|raw| raw.kind() == Kind::String) else { return };
     if let Some(text) = raw.string() {
         found.push(Handle { kind, text, raw });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+
+    #[test]
+    fn a_call_is_made_as_it_was_first_made() {
+        let body = br#"{"id":1,"params":{"requestState":"s","name":"t","arguments":{"requestState":1.0, "\u0041":"\u00e9"},"inputResponses":{"a":{}},"_meta":{}},"method":"tools/call"}"#;
+        let first = without_continuation(json::skim(body).unwrap());
+        let text = r#"{"id":1,"params":{"name":"t","arguments":{"requestState":1.0, "\u0041":"\u00e9"},"_meta":{}},"method":"tools/call"}"#;
+        assert_eq!(first, text);
     }
 }

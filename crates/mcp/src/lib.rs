@@ -12,6 +12,7 @@
 //! | [`answer`] | errors and tool errors that Portunus itself answers with |
 //! | [`envelope`] | which call a server's message answers |
 //! | [`handle`] | task ids and `requestState`: where they stand, and others in their place |
+//! | [`question`] | what a server asks of a client |
 //! | [`sse`] | server-sent events, cut from arbitrary pieces and put together again |
 //! | [`list`] | removing refused entries from a list, and reading tool definitions |
 //! | [`bridge`] | a modern client's words for a legacy server and the other way round |
@@ -40,5 +41,6 @@ pub mod json;
 pub mod list;
 pub mod message;
 pub mod param;
+pub mod question;
 pub mod security;
 pub mod sse;

@@ -8,8 +8,8 @@ use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
 use portunus_policy::sql::{Dialect, SqlFacts, facts};
 use portunus_policy::{
-    Context, Decision, Engine, Operation, Principal, Request, ServerTools, Source, Tool, TrustGroups, View,
-    defaults,
+    Context, Decision, Engine, NO_PAST, Operation, Principal, Request, ServerTools, Source, Tool,
+    TrustGroups, View, defaults,
 };
 use std::hint::black_box;
 
@@ -41,6 +41,7 @@ fn servers(count: usize) -> Vec<ServerTools> {
             environment: "production".to_owned(),
             owner: "owen".to_owned(),
             tools: tools.clone(),
+            classes: Vec::new(),
         })
         .collect()
 }
@@ -88,6 +89,9 @@ fn context() -> Context<'static> {
         environment: "production",
         era: "modern",
         certificate: None,
+        past: &NO_PAST,
+        pin: "pinned",
+        credential_age: None,
     }
 }
 

@@ -7,8 +7,8 @@ use crate::schema::{self, GROUPS, OPERATIONS, quoted};
 use crate::shape::Shape;
 use crate::source::{Rule, diagnosed, error, warning};
 use cedar_policy::{
-    ActionConstraint, EntityUid, PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning,
-    Validator,
+    ActionConstraint, EntityUid, Policy, PolicySet, Schema, ValidationError, ValidationMode,
+    ValidationWarning, Validator,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,14 +125,8 @@ fn check_names(
             Some(server)
         } else {
             check_form(source, at, literal, problems);
-            if *literal.type_name() == TYPES.table && may_disclose(rule) {
-                let hint = "Name its columns: Column::\"server/table.column\".";
-                problems.push(error(
-                    source,
-                    at,
-                    "a table cannot be shown or hidden as a whole".to_owned(),
-                    hint,
-                ));
+            if *literal.type_name() == TYPES.data_class {
+                check_class(source, at, literal, servers, problems);
             }
             server_of(literal)
         };
@@ -143,13 +137,32 @@ fn check_names(
     }
 }
 
-/// Whether a policy could decide what is disclosed.
-fn may_disclose(rule: &Rule) -> bool {
-    let disclose = |action: &EntityUid| action.id().unescaped() == "disclose";
-    match rule.policy.action_constraint() {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(action) => disclose(&action),
-        ActionConstraint::In(any) => any.iter().any(disclose),
+/// Whether a policy is about this action and says so.
+pub(crate) fn names_action(policy: &Policy, name: &str) -> bool {
+    let named = |action: &EntityUid| action.id().unescaped() == name;
+    match policy.action_constraint() {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(action) => named(&action),
+        ActionConstraint::In(any) => any.iter().all(named),
+    }
+}
+
+/// Whether a data class exists: `email` of all servers, or `sales/email` of one.
+fn check_class(
+    source: &Source,
+    at: usize,
+    literal: &EntityUid,
+    servers: &[ServerTools],
+    problems: &mut Vec<Problem>,
+) {
+    let id = literal.id().unescaped();
+    let (server, class) = id.split_once('/').map_or((None, id), |(server, class)| (Some(server), class));
+    let of_server = |known: &&ServerTools| server.is_none_or(|server| known.server.as_str() == server);
+    let known: BTreeSet<&str> =
+        servers.iter().filter(of_server).flat_map(|s| s.classes.iter().map(String::as_str)).collect();
+    if !known.is_empty() && !known.contains(class) {
+        let hint = did_you_mean(class, known, "Classes of your own are declared under data_classes.");
+        problems.push(error(source, at, format!("there is no data class `{class}`"), &hint));
     }
 }
 

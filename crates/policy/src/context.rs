@@ -1,7 +1,7 @@
 //! The Cedar context of one request. Only what the policies at hand look at is built.
 
 use crate::looks::Looks;
-use crate::model::Context;
+use crate::model::{Context, Counts, Past};
 use crate::principal::Prepared;
 use crate::sql::SqlFacts;
 use cedar_policy::{EntityUid, RestrictedExpression};
@@ -16,6 +16,11 @@ pub(crate) struct Parts<'a> {
     pub(crate) target: Option<&'a str>,
     pub(crate) arguments: Option<RestrictedExpression>,
     pub(crate) sql: Option<&'a SqlFacts>,
+    /// Attributes that only this operation has.
+    pub(crate) texts: Vec<(&'static str, &'a str)>,
+    pub(crate) numbers: Vec<(&'static str, u64)>,
+    /// Whether it is a tool call, which alone has a pin and a credential.
+    pub(crate) is_call: bool,
     /// Who approved, and the approval's id.
     pub(crate) approval: Option<(EntityUid, &'a str)>,
 }
@@ -53,6 +58,18 @@ pub(crate) fn build(
     });
     add(Looks::METHOD, "method", &mut || parts.method.map(text));
     add(Looks::TARGET, "target", &mut || parts.target.map(text));
+    add(Looks::LABELS, "labels", &mut || Some(set(&circumstances.past.labels)));
+    add(Looks::COUNTERS, "counters", &mut || counters(circumstances.past));
+    if parts.is_call {
+        add(Looks::PIN, "pin", &mut || Some(text(circumstances.pin)));
+        add(Looks::CREDENTIAL, "credential", &mut || credential(circumstances.credential_age));
+    }
+    for (name, value) in &parts.texts {
+        add(Looks::DETAIL, name, &mut || Some(text(value)));
+    }
+    for (name, value) in &parts.numbers {
+        add(Looks::DETAIL, name, &mut || long(*value));
+    }
     let mut arguments = parts.arguments;
     add(Looks::ARGUMENTS, "arguments", &mut || arguments.take());
     add(Looks::SQL, "sql", &mut || parts.sql.and_then(sql));
@@ -74,6 +91,36 @@ fn sign_in(caller: &Prepared, now: Timestamp) -> Option<RestrictedExpression> {
     RestrictedExpression::new_record(members).ok()
 }
 
+fn credential(age: Option<u64>) -> Option<RestrictedExpression> {
+    RestrictedExpression::new_record([("age_seconds".to_owned(), long(age?)?)]).ok()
+}
+
+fn counters(past: &Past) -> Option<RestrictedExpression> {
+    let of = [
+        ("user", &past.user),
+        ("client", &past.client),
+        ("tool", &past.tool),
+        ("user_tool", &past.user_tool),
+    ];
+    let members: Option<Vec<_>> =
+        of.into_iter().map(|(name, counts)| Some((name.to_owned(), counts_of(counts)?))).collect();
+    RestrictedExpression::new_record(members?).ok()
+}
+
+fn counts_of(counts: &Counts) -> Option<RestrictedExpression> {
+    let kinds = [
+        (["calls_per_minute", "calls_per_hour", "calls_per_day"], counts.calls),
+        (["rows_per_minute", "rows_per_hour", "rows_per_day"], counts.rows),
+        (["bytes_per_minute", "bytes_per_hour", "bytes_per_day"], counts.bytes),
+        (["refusals_per_minute", "refusals_per_hour", "refusals_per_day"], counts.refusals),
+    ];
+    let members = kinds.into_iter().flat_map(|(names, spans)| names.into_iter().zip(spans));
+    // What does not fit is as much as fits: a quota is passed long before.
+    let members = members.map(|(name, count)| (name.to_owned(), long(count.min(i64::MAX.unsigned_abs()))));
+    let members: Option<Vec<_>> = members.map(|(name, value)| Some((name, value?))).collect();
+    RestrictedExpression::new_record(members?).ok()
+}
+
 /// A certificate that only vouches for itself says nothing about anyone.
 fn certificate(shown: &ClientCertificate) -> Option<RestrictedExpression> {
     let verified_by = text(shown.verified_by.as_deref()?);
@@ -86,15 +133,33 @@ fn certificate(shown: &ClientCertificate) -> Option<RestrictedExpression> {
 }
 
 /// What is not known of SQL could be anything. Instead of a set that may lack something, a policy that looks at it finds
-/// no attribute, which is an error and refuses. `complete` can be asked first.
+/// no attribute, which is an error and refuses. `complete` and `read_only` can be asked first.
 fn sql(facts: &SqlFacts) -> Option<RestrictedExpression> {
-    let mut members = vec![("complete".to_owned(), RestrictedExpression::new_bool(facts.complete))];
+    let mut members = vec![
+        ("complete".to_owned(), RestrictedExpression::new_bool(facts.complete)),
+        ("read_only".to_owned(), RestrictedExpression::new_bool(facts.complete && facts.read_only)),
+    ];
     if facts.complete || !facts.kinds.contains("unknown") {
         members.push(("kinds".to_owned(), set(&facts.kinds)));
     }
     if facts.complete {
-        let sets = [("reads", &facts.reads), ("writes", &facts.writes), ("functions", &facts.functions)];
+        let sets = [
+            ("reads", &facts.reads),
+            ("writes", &facts.writes),
+            ("functions", &facts.functions),
+            ("columns_read", &facts.columns_read),
+            ("columns_written", &facts.columns_written),
+        ];
         members.extend(sets.map(|(name, names)| (name.to_owned(), set(names))));
+        let count = |count: usize| u64::try_from(count).ok();
+        let counts = [
+            ("statements", count(facts.statements)),
+            ("joins", count(facts.joins)),
+            ("limit", facts.limited),
+        ];
+        for (name, count) in counts {
+            members.extend(count.and_then(long).map(|count| (name.to_owned(), count)));
+        }
     }
     RestrictedExpression::new_record(members).ok()
 }

@@ -1,27 +1,123 @@
-//! Which columns of a server a caller may be shown.
+//! What of a server's data a caller may be shown and may change: columns, tables, data classes, rows and bytes.
 
 use crate::context::{self, Parts};
 use crate::engine::{Asked, Engine, failures};
 use crate::model::Context;
 use crate::principal::{Prepared, Principal};
-use cedar_policy::EntityUid;
+use crate::sql::SqlFacts;
+use cedar_policy::{EntityUid, Response};
 use portunus_core::id::ServerName;
+use portunus_core::treatment::Treatment;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Which columns of a server may be shown to a caller.
+/// What of a server's data may be shown to a caller, and changed by them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure {
-    /// Whether a column is shown that is not among the exceptions.
+    /// Columns: `table.column`, or `table.*` for all columns of a table; lower-case.
+    pub columns: Choice,
+    /// Columns that are hidden, but of which a treated value may be shown where it is only shown.
+    pub treated: BTreeMap<String, Treatment>,
+    /// Tables whose rows may be changed.
+    pub changes: Choice,
+    /// Data classes whose values are not shown as they are.
+    pub classes: BTreeMap<String, Treatment>,
+}
+
+/// All but some, or none but some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Whether it is yes for what is not among the exceptions.
     pub default: bool,
-    /// The columns for which it is the other way round: `table.column`, lower-case, sorted.
+    /// For which it is the other way round, sorted.
     pub exceptions: Vec<String>,
 }
 
-/// Nothing at all.
-const NOTHING: Disclosure = Disclosure { default: false, exceptions: Vec::new() };
+impl Choice {
+    /// No, for everything.
+    pub const NONE: Self = Self { default: false, exceptions: Vec::new() };
+
+    /// Whether it is yes for everything.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.default && self.exceptions.is_empty()
+    }
+    /// Whether it is yes for a name that may be written with more or fewer parts than an exception is: what could be an
+    /// exception to yes is one; what could be an exception to no is one only if its last parts are exactly that.
+    fn holds(&self, name: &str) -> bool {
+        let could_be = |one: &&String| one.rsplit('.').zip(name.rsplit('.')).all(|(a, b)| a == b);
+        let ends_so = |one: &&String| could_be(one) && one.split('.').count() <= name.split('.').count();
+        if self.default {
+            !self.exceptions.iter().any(|one| could_be(&one))
+        } else {
+            self.exceptions.iter().any(|one| ends_so(&one))
+        }
+    }
+}
+
+impl Disclosure {
+    /// Nothing at all.
+    #[must_use]
+    pub fn nothing(classes: impl IntoIterator<Item = String>) -> Self {
+        let classes = classes.into_iter().map(|class| (class, Treatment::Drop)).collect();
+        Self { columns: Choice::NONE, treated: BTreeMap::new(), changes: Choice::NONE, classes }
+    }
+
+    /// Why a statement may not be run by a server that cannot hide columns itself: what is hidden or may not be changed and
+    /// is, or could be, among what it uses. What is not known of the statement could be anything.
+    #[must_use]
+    pub fn objection(&self, facts: &SqlFacts) -> Option<String> {
+        if !self.columns.is_all() {
+            if !facts.complete {
+                return Some("Some columns are hidden from you, and it cannot be told which ones this statement reads.".to_owned());
+            }
+            let used: BTreeSet<&String> = facts.columns_read.iter().chain(&facts.columns_written).collect();
+            if let Some(hidden) = used.into_iter().find(|column| !self.shows_to_others(column)) {
+                return Some(format!(
+                    "`{hidden}` is hidden from you: name the columns you need, without it."
+                ));
+            }
+        }
+        if !self.changes.is_all() {
+            if !facts.complete {
+                return Some("Some tables may not be changed, and it cannot be told which ones this statement changes.".to_owned());
+            }
+            if let Some(table) = facts.writes.iter().find(|table| !self.changes.holds(table)) {
+                return Some(format!("The rows of `{table}` may not be changed."));
+            }
+        }
+        None
+    }
+
+    /// Whether a column, or with `table.*` every column, is shown as it is.
+    fn shows_to_others(&self, column: &str) -> bool {
+        let Some((table, name)) = column.rsplit_once('.') else { return false };
+        let whole = format!("{table}.*");
+        if name != "*" {
+            let both = [column, &whole].map(|name| self.columns.holds(name));
+            return if self.columns.default { both == [true, true] } else { both != [false, false] };
+        }
+        // One exception of the table's columns is enough.
+        let of_table = |one: &String| {
+            one.rsplit_once('.')
+                .is_some_and(|(of, _)| of.rsplit('.').zip(table.rsplit('.')).all(|(a, b)| a == b))
+        };
+        if self.columns.default {
+            !self.columns.exceptions.iter().any(of_table)
+        } else {
+            self.columns.holds(&whole)
+        }
+    }
+}
+
+/// What the policies say of one thing that could be shown.
+enum Shown {
+    Yes,
+    No(Option<Treatment>),
+}
 
 impl Engine {
-    /// Asks the policies for `Action::"disclose"` about every column that a policy names, and about one that none names.
-    /// That is exact: policies can tell other columns apart neither by table (see `check`) nor by attributes.
+    /// Asks the policies for `Action::"disclose"` about every column, table and data class that a policy could tell from
+    /// others, and for `Action::"change"` about tables.
     #[must_use]
     pub fn disclosure(
         &self,
@@ -30,7 +126,10 @@ impl Engine {
         circumstances: &Context<'_>,
     ) -> Disclosure {
         let caller = &*principal.0;
-        self.ask_disclosure(caller, server.as_str(), circumstances).unwrap_or(NOTHING)
+        self.ask_disclosure(caller, server.as_str(), circumstances).unwrap_or_else(|| {
+            let served = self.served(server.as_str());
+            Disclosure::nothing(served.into_iter().flat_map(|served| served.data.classes.values().cloned()))
+        })
     }
 
     fn ask_disclosure(
@@ -39,23 +138,91 @@ impl Engine {
         server: &str,
         circumstances: &Context<'_>,
     ) -> Option<Disclosure> {
-        let served = self.served(server).filter(|_| caller.caller.server.as_str() == server)?;
-        let target = served.operation("disclose")?.clone();
-        let mut more = served.columns.entities.clone();
-        more.push(target.entity.clone());
-        let entities = self.entities(caller, served)?.add_entities(more, None).ok()?;
-        let context = context::build(target.slice.looks, caller, circumstances, Parts::default())?;
-        let asked = Asked::about(served, target, entities);
-        let shown = |column: &EntityUid| {
-            let policies = &asked.target.slice.policies;
-            self.respond(caller, &asked, column, policies, context.clone()).is_some_and(|response| {
-                response.decision() == cedar_policy::Decision::Allow && failures(&response).next().is_none()
-            })
-        };
-        let default = shown(&served.columns.unnamed);
-        let others = served.columns.named.iter().filter(|(column, _)| shown(column) != default);
+        let disclose = self.ask_about_data(caller, server, "disclose")?;
+        let context = context::build(disclose.target.slice.looks, caller, circumstances, Parts::default())?;
+        let shown = |thing: &EntityUid| self.shown(caller, &disclose, thing, &context);
+        let data = &self.served(server)?.data;
+        let (columns, treated) = columns(&data.columns, &data.unnamed_column, shown);
+        let mut classes = BTreeMap::new();
+        for (class, name) in &data.classes {
+            if let Shown::No(treatment) = shown(class) {
+                classes.insert(name.clone(), treatment.unwrap_or(Treatment::Mask));
+            }
+        }
+        let change = self.ask_about_data(caller, server, "change")?;
+        let context = context::build(change.target.slice.looks, caller, circumstances, Parts::default())?;
+        let may = |table: &EntityUid| matches!(self.shown(caller, &change, table, &context), Shown::Yes);
+        let default = may(&data.unnamed_table);
+        let others = data.tables.iter().filter(|(table, _)| may(table) != default);
         let mut exceptions: Vec<String> = others.map(|(_, name)| name.clone()).collect();
         exceptions.sort_unstable();
-        Some(Disclosure { default, exceptions })
+        Some(Disclosure { columns, treated, changes: Choice { default, exceptions }, classes })
     }
+
+    pub(crate) fn ask_about_data(&self, caller: &Prepared, server: &str, operation: &str) -> Option<Asked> {
+        let served = self.served(server).filter(|_| caller.caller.server.as_str() == server)?;
+        let target = served.operation(operation)?.clone();
+        let mut more = served.data.entities.clone();
+        more.push(target.entity.clone());
+        let entities = self.entities(caller, served)?.add_entities(more, None).ok()?;
+        Some(Asked::about(served, target, entities))
+    }
+
+    fn shown(
+        &self,
+        caller: &Prepared,
+        asked: &Asked,
+        thing: &EntityUid,
+        context: &cedar_policy::Context,
+    ) -> Shown {
+        let policies = &asked.target.slice.policies;
+        match self.respond(caller, asked, thing, policies, context.clone()) {
+            Some(response) if failures(&response).next().is_some() => Shown::No(None),
+            Some(response) if response.decision() == cedar_policy::Decision::Allow => Shown::Yes,
+            Some(response) => Shown::No(self.treatment(&response)),
+            None => Shown::No(None),
+        }
+    }
+
+    /// The strictest of the treatments; `None` when a policy has none, or nothing permits it at all.
+    fn treatment(&self, response: &Response) -> Option<Treatment> {
+        let mut strictest = None;
+        for policy in response.diagnostics().reason() {
+            let id: &str = policy.as_ref();
+            strictest = strictest.max(Some(self.known.get(id)?.treatment?));
+        }
+        strictest
+    }
+}
+
+/// The columns that are shown, and the treatments of those that are not.
+fn columns(
+    named: &BTreeMap<EntityUid, String>,
+    unnamed: &EntityUid,
+    shown: impl Fn(&EntityUid) -> Shown,
+) -> (Choice, BTreeMap<String, Treatment>) {
+    let default = matches!(shown(unnamed), Shown::Yes);
+    let mut treated = BTreeMap::new();
+    let mut exceptions = Vec::new();
+    let mut refused_tables = BTreeSet::new();
+    for (column, name) in named {
+        match shown(column) {
+            Shown::Yes if default => {}
+            Shown::Yes => exceptions.push(name.clone()),
+            Shown::No(treatment) => {
+                if default {
+                    exceptions.push(name.clone());
+                } else if let Some((table, _)) = name.rsplit_once('.') {
+                    refused_tables.insert(format!("{table}.*"));
+                }
+                if !name.ends_with(".*") {
+                    treated.extend(treatment.map(|treatment| (name.clone(), treatment)));
+                }
+            }
+        }
+    }
+    // Of a table that is shown among hidden ones, one hidden column cannot be taken out again: then only the named are shown.
+    exceptions.retain(|name| default || !refused_tables.contains(name));
+    exceptions.sort_unstable();
+    (Choice { default, exceptions }, treated)
 }

@@ -1,11 +1,12 @@
 //! Compiled policies and the decisions they make.
 
 use crate::approval::{Subject, binding, digest};
+use crate::approver::Approver;
 use crate::arguments;
 use crate::context::{self, Parts};
 use crate::decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
 use crate::looks::Looks;
-use crate::model::{Approved, Operation, Request, View};
+use crate::model::{Approved, Operation, Question, Request, View};
 use crate::names::{TYPES, uid, uid_within};
 use crate::principal::{self, Prepared, Principal};
 use crate::problem::Problem;
@@ -16,6 +17,8 @@ use cedar_policy::{
 };
 use portunus_core::caller::Caller;
 use portunus_core::digest::{Digest, equal};
+use portunus_core::id::{ServerName, UserName};
+use portunus_core::treatment::Treatment;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -29,6 +32,7 @@ pub struct Engine {
     pub(crate) known: HashMap<String, Known>,
     pub(crate) servers: HashMap<String, Served>,
     pub(crate) authorizer: Authorizer,
+    pub(crate) uses_counters: bool,
 }
 
 /// What is said about a policy.
@@ -40,6 +44,7 @@ pub(crate) struct Known {
     pub(crate) reason: Option<String>,
     pub(crate) approver: Option<String>,
     pub(crate) step_up: Option<StepUp>,
+    pub(crate) treatment: Option<Treatment>,
 }
 
 /// One request in Cedar's terms.
@@ -47,8 +52,8 @@ pub(crate) struct Asked {
     pub(crate) target: Target,
     pub(crate) resource: EntityUid,
     pub(crate) entities: Entities,
-    owner: EntityUid,
-    environment: String,
+    pub(crate) owner: EntityUid,
+    pub(crate) environment: String,
 }
 
 impl Asked {
@@ -57,10 +62,17 @@ impl Asked {
         let (owner, environment) = (served.owner.clone(), served.environment.clone());
         Self { target, resource: served.uid.clone(), entities, owner, environment }
     }
+
+    /// The same, decided by other policies.
+    pub(crate) fn with(&self, target: Target) -> Self {
+        let Self { resource, entities, owner, environment, .. } = self;
+        let (owner, environment) = (owner.clone(), environment.clone());
+        Self { target, resource: resource.clone(), entities: entities.clone(), owner, environment }
+    }
 }
 
 /// What the policies say.
-enum Verdict {
+pub(crate) enum Verdict {
     /// These permit it.
     Allow(Vec<String>),
     /// These forbid it; none when nothing permits it.
@@ -96,34 +108,74 @@ impl Engine {
         let Some(asked) = self.ask(caller, request.server.as_str(), request.operation) else {
             return Decision::Refused(self.refused(request, Vec::new(), DEFAULT_REASON));
         };
-        let denied = match self.evaluate(caller, request, &asked, None) {
-            Verdict::Allow(policies) => return permit(request, &asked, policies, None),
+        self.decide_asked(caller, request, &asked)
+    }
+
+    /// Decides what was asked, by the policies of its slice.
+    pub(crate) fn decide_asked(&self, caller: &Prepared, request: &Request<'_>, asked: &Asked) -> Decision {
+        let denied = match self.evaluate(caller, request, asked, None) {
+            Verdict::Allow(policies) => return permit(request, asked, policies, None),
             Verdict::Failed { policies, reason } => {
                 return Decision::Refused(self.refused(request, policies, reason));
             }
             Verdict::Deny(policies) => policies,
         };
-        if let Some(step_up) = self.step_up(caller, request, &asked, &denied) {
+        if let Some(step_up) = self.step_up(caller, request, asked, &denied) {
             let refused = self.refused(request, denied, DEFAULT_REASON);
             return Decision::Refused(Refused { step_up: Some(step_up), ..refused });
         }
-        match self.needed(caller, request, &asked, &denied) {
+        match self.needed(caller, request, asked, &denied) {
             Some((approver, binding)) => {
-                self.with_approval(caller, request, &asked, denied, approver, binding)
+                self.with_approval(caller, request, asked, denied, approver, binding)
             }
             None => Decision::Refused(self.refused(request, denied, DEFAULT_REASON)),
         }
     }
 
-    /// Whether a request of this kind could be permitted with some arguments, perhaps after an approval.
+    /// Whether the arguments of a call fit the tool's own input schema; those of a tool without a known one do. This comes
+    /// before [`Self::decide`], so that policies see what the tool declares.
+    ///
+    /// # Errors
+    /// What is wrong, in words for the client, without any of the arguments' values.
+    pub fn check_arguments(
+        &self,
+        server: &ServerName,
+        tool: &str,
+        arguments: Option<&[u8]>,
+    ) -> Result<(), String> {
+        match self.servers.get(server.as_str()) {
+            Some(served) => served.tool(tool).fit.check(arguments),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a tool is known: confirmed by an administrator, or seen and pinned.
     #[must_use]
-    pub fn visible(&self, principal: &Principal, view: &View<'_>) -> bool {
-        let caller = &*principal.0;
-        let Some(asked) = self.ask(caller, view.server.as_str(), view.operation) else { return false };
-        let parts = parts_of(view.operation);
-        let slice = &asked.target.slice;
-        let Some(context) = context::build(slice.looks, caller, &view.context, parts) else { return false };
-        matches!(self.verdict(caller, &asked, &slice.without_arguments, context), Verdict::Allow(_))
+    pub fn knows_tool(&self, server: &ServerName, tool: &str) -> bool {
+        self.servers.get(server.as_str()).is_some_and(|served| served.knows_tool(tool))
+    }
+
+    /// Whether what a caller sees of a server's lists stays the same until policies change.
+    #[must_use]
+    pub fn view_is_lasting(&self, server: &ServerName) -> bool {
+        self.servers.get(server.as_str()).is_some_and(|served| served.is_lasting)
+    }
+
+    /// Whether any policy at all looks at counts.
+    #[must_use]
+    pub const fn uses_counters(&self) -> bool {
+        self.uses_counters
+    }
+
+    /// Whether some policy that can apply looks at counts.
+    #[must_use]
+    pub fn looks_at_counters(&self, server: &ServerName, operation: Operation<'_>) -> bool {
+        let Some(served) = self.servers.get(server.as_str()) else { return false };
+        let Some(name) = operation_name(operation) else {
+            let Operation::CallTool(tool) = operation else { return false };
+            return served.slice_of_tool(tool).looks.contains(Looks::COUNTERS);
+        };
+        served.operation(name).is_some_and(|target| target.slice.looks.contains(Looks::COUNTERS))
     }
 
     pub(crate) fn served(&self, server: &str) -> Option<&Served> {
@@ -134,18 +186,17 @@ impl Engine {
     pub(crate) fn ask(&self, caller: &Prepared, server: &str, operation: Operation<'_>) -> Option<Asked> {
         let served = self.servers.get(server).filter(|_| caller.caller.server.as_str() == server)?;
         let within = |kind, id| Some(uid_within(kind, server, id));
-        let (target, inner) = match operation {
-            Operation::CallTool(tool) => (served.tool(tool), None),
-            Operation::List(_) => (served.operation("list")?.clone(), None),
-            Operation::Session(_) => (served.operation("session")?.clone(), None),
-            Operation::Complete(_) => (served.operation("complete")?.clone(), None),
-            Operation::Task(_) => (served.operation("task")?.clone(), None),
-            Operation::Answer => (served.operation("answer")?.clone(), None),
-            Operation::ReadResource(id) => {
-                (served.operation("read_resource")?.clone(), within(&TYPES.resource, id))
+        let target = match operation_name(operation) {
+            Some(name) => served.operation(name)?.clone(),
+            None => {
+                let Operation::CallTool(tool) = operation else { return None };
+                served.tool(tool)
             }
-            Operation::Subscribe(id) => (served.operation("subscribe")?.clone(), within(&TYPES.resource, id)),
-            Operation::GetPrompt(id) => (served.operation("get_prompt")?.clone(), within(&TYPES.prompt, id)),
+        };
+        let inner = match operation {
+            Operation::ReadResource(id) | Operation::Subscribe(id) => within(&TYPES.resource, id),
+            Operation::GetPrompt(id) => within(&TYPES.prompt, id),
+            _ => None,
         };
         let inside = |id: &EntityUid| Entity::new_no_attrs(id.clone(), [served.uid.clone()].into());
         let more = [Some(target.entity.clone()), inner.as_ref().map(inside)];
@@ -177,7 +228,13 @@ impl Engine {
         }
     }
 
-    fn verdict(&self, caller: &Prepared, asked: &Asked, policies: &PolicySet, context: Context) -> Verdict {
+    pub(crate) fn verdict(
+        &self,
+        caller: &Prepared,
+        asked: &Asked,
+        policies: &PolicySet,
+        context: Context,
+    ) -> Verdict {
         let Some(response) = self.respond(caller, asked, &asked.resource, policies, context) else {
             return Verdict::Failed { policies: Vec::new(), reason: DEFAULT_REASON };
         };
@@ -258,8 +315,12 @@ impl Engine {
         let by = match used {
             Some(Approved { by, .. }) => uid(&TYPES.user, by.as_str()),
             None if approver == "owner" => asked.owner.clone(),
-            // Somebody who is nobody else: no user's name has parentheses.
-            None => uid(&TYPES.user, "(approver)"),
+            None => {
+                let named = Approver::parse(&approver).ok();
+                // Somebody who is nobody else: no user's name has parentheses.
+                let by = named.as_ref().and_then(Approver::one_user).map_or("(approver)", UserName::as_str);
+                uid(&TYPES.user, by)
+            }
         };
         let id = used.map_or("(approval)", |approved| approved.id.as_str());
         match (self.evaluate(caller, request, asked, Some((by, id))), used) {
@@ -327,6 +388,13 @@ impl Engine {
             }
             Verdict::Deny(_) | Verdict::Failed { .. } => None,
         }
+    }
+
+    /// Whether some policy about a tool, whatever its arguments, is lifted by a step-up.
+    #[must_use]
+    pub fn has_step_ups(&self, server: &ServerName, tool: &str) -> bool {
+        let served = self.servers.get(server.as_str());
+        served.is_some_and(|served| !served.slice_of_tool(tool).step_ups.is_empty())
     }
 
     /// The scopes that every call of a tool needs besides those that all callers hold, for a caller without any: what
@@ -397,14 +465,40 @@ pub(crate) fn failures(response: &Response) -> impl Iterator<Item = (String, Str
     })
 }
 
+/// The action of what is not a tool call.
+const fn operation_name(operation: Operation<'_>) -> Option<&'static str> {
+    Some(match operation {
+        Operation::CallTool(_) => return None,
+        Operation::List(_) => "list",
+        Operation::Session(_) => "session",
+        Operation::Complete(_) => "complete",
+        Operation::Task(_) => "task",
+        Operation::Answer => "answer",
+        Operation::Estimate(_) => "estimate",
+        Operation::ReadResource(_) => "read_resource",
+        Operation::Subscribe(_) => "subscribe",
+        Operation::GetPrompt(_) => "get_prompt",
+        Operation::Ask(Question::Sampling) => "sample",
+        Operation::Ask(Question::Roots) => "roots",
+        Operation::Ask(Question::Form | Question::Page(_)) => "elicit",
+    })
+}
+
 /// The attributes that an operation brings along.
-fn parts_of(operation: Operation<'_>) -> Parts<'_> {
+pub(crate) fn parts_of(operation: Operation<'_>) -> Parts<'_> {
     match operation {
         Operation::List(method) | Operation::Session(method) => {
             Parts { method: Some(method), ..Parts::default() }
         }
-        Operation::Complete(target) | Operation::Task(target) => {
+        Operation::Complete(target) | Operation::Task(target) | Operation::Estimate(target) => {
             Parts { target: Some(target), ..Parts::default() }
+        }
+        Operation::CallTool(_) => Parts { is_call: true, ..Parts::default() },
+        Operation::Ask(Question::Form) => {
+            Parts { texts: vec![("mode", "form"), ("host", "")], ..Parts::default() }
+        }
+        Operation::Ask(Question::Page(host)) => {
+            Parts { texts: vec![("mode", "url"), ("host", host)], ..Parts::default() }
         }
         _ => Parts::default(),
     }

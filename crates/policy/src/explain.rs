@@ -1,13 +1,15 @@
 //! Why a request is decided as it is, for `portunus policy explain`. Nothing of this is for clients.
 
+use crate::context::{self, Parts};
 use crate::decision::Decision;
 use crate::engine::{Asked, Engine, context_of, failures};
-use crate::model::Request;
+use crate::model::{Context as Circumstances, Request};
 use crate::names::{TYPES, uid};
 use crate::principal::{Prepared, Principal};
-use cedar_policy::{Context, Effect, Policy, PolicySet};
+use cedar_policy::{Context, Effect, EntityUid, Policy, PolicySet};
+use portunus_core::id::ServerName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a request is decided as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,7 +29,7 @@ pub struct Explanation {
 }
 
 /// The result of a decision, as a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Permitted.
@@ -36,6 +38,27 @@ pub enum Outcome {
     Refuse,
     /// Refused until somebody approves it.
     Approval,
+}
+
+impl Outcome {
+    /// What a decision came to.
+    #[must_use]
+    pub fn of(decision: &Decision) -> Self {
+        match decision {
+            Decision::Permit(_) => Self::Permit,
+            Decision::Refused(_) => Self::Refuse,
+            Decision::ApprovalNeeded(_) => Self::Approval,
+        }
+    }
+    /// `permit`, `refuse` or `approval`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Refuse => "refuse",
+            Self::Approval => "approval",
+        }
+    }
 }
 
 /// A policy, and what it did.
@@ -71,8 +94,7 @@ pub fn explain(engine: &Engine, principal: &Principal, request: &Request<'_>) ->
             (Outcome::Approval, needed.refused.reasons, Some(needed.approver))
         }
     };
-    let (determining, errors, near_misses) = (Vec::new(), Vec::new(), Vec::new());
-    let mut explanation = Explanation { decision, reasons, approver, determining, errors, near_misses };
+    let mut explanation = Explanation::of(decision, reasons, approver);
     let caller = &*principal.0;
     let approval = approval.map(|used| (uid(&TYPES.user, used.by.as_str()), used.id.as_str()));
     if let Some(asked) = engine.ask(caller, request.server.as_str(), request.operation)
@@ -81,6 +103,64 @@ pub fn explain(engine: &Engine, principal: &Principal, request: &Request<'_>) ->
         attribute(&mut explanation, engine, caller, &asked, &context);
     }
     explanation
+}
+
+impl Explanation {
+    fn of(decision: Outcome, reasons: Vec<String>, approver: Option<String>) -> Self {
+        let (determining, errors, near_misses) = (Vec::new(), Vec::new(), Vec::new());
+        Self { decision, reasons, approver, determining, errors, near_misses }
+    }
+}
+
+/// Explains whether a caller may be shown a column (`table.column`), as it is; [`Engine::disclosure`] decides it.
+#[must_use]
+pub fn explain_column(
+    engine: &Engine,
+    principal: &Principal,
+    server: &ServerName,
+    column: &str,
+    circumstances: &Circumstances<'_>,
+) -> Explanation {
+    let mut explanation = Explanation::of(Outcome::Refuse, Vec::new(), None);
+    let caller = &*principal.0;
+    if let Some(asked) = engine.ask_data(caller, server.as_str(), "disclose", column)
+        && let Some(context) =
+            context::build(asked.target.slice.looks, caller, circumstances, Parts::default())
+    {
+        attribute(&mut explanation, engine, caller, &asked, &context);
+    }
+    let determining = &explanation.determining;
+    let permits = !determining.is_empty() && determining.iter().all(|one| one.effect == "permit");
+    if permits && explanation.errors.is_empty() {
+        explanation.decision = Outcome::Permit;
+    }
+    let forbids = explanation.determining.iter().filter(|one| one.effect == "forbid");
+    explanation.reasons = forbids.filter_map(|one| one.reason.clone()).collect();
+    explanation
+}
+
+impl Engine {
+    /// The question whether a column (`disclose`) or data class (`class`) may be shown, or the rows of a table changed
+    /// (`change`). What no policy names stands for all that none names.
+    pub(crate) fn ask_data(&self, caller: &Prepared, server: &str, kind: &str, name: &str) -> Option<Asked> {
+        let operation = if kind == "change" { "change" } else { "disclose" };
+        let asked = self.ask_about_data(caller, server, operation)?;
+        let data = &self.served(server)?.data;
+        let find = |all: &BTreeMap<EntityUid, String>, name: &str| {
+            all.iter().find(|(_, known)| *known == name).map(|(entity, _)| entity.clone())
+        };
+        let resource = match kind {
+            "class" => find(&data.classes, name)?,
+            "change" => find(&data.tables, name).unwrap_or_else(|| data.unnamed_table.clone()),
+            _ => {
+                let others = name.rsplit_once('.').map(|(table, _)| format!("{table}.*"));
+                let named = find(&data.columns, name);
+                let named = named.or_else(|| find(&data.columns, &others?));
+                named.unwrap_or_else(|| data.unnamed_column.clone())
+            }
+        };
+        Some(Asked { resource, ..asked })
+    }
 }
 
 /// Says of each policy that could apply what it did.

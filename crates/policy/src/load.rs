@@ -3,6 +3,7 @@
 use crate::approval::digest;
 use crate::check::{self, Checked};
 use crate::engine::{Engine, Known};
+use crate::looks::Looks;
 use crate::model::{ServerTools, Source};
 use crate::problem::{Problem, Severity};
 use crate::shape::Shape;
@@ -20,13 +21,7 @@ impl Engine {
     pub fn load(sources: &[Source], servers: &[ServerTools]) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let servers = check::normalised(servers, &mut problems);
-        let mut shapes = BTreeMap::new();
-        for server in &servers {
-            for tool in &server.tools {
-                let shape = tool.input_schema.as_deref().and_then(Shape::of_schema);
-                shapes.extend(shape.map(|shape| ((server.server.as_str(), tool.name.as_str()), shape)));
-            }
-        }
+        let shapes = shapes(&servers);
         let rules = source::parse(sources, &mut problems);
         let checked = check::check(sources, &rules, &servers, &shapes, &mut problems);
         problems.sort_by(|a, b| {
@@ -49,6 +44,17 @@ impl Engine {
                 });
                 return Err(problems);
             };
+            problems.extend(compiled.unusable().map(|(tool, why)| Problem {
+                severity: Severity::Warning,
+                path: "servers".to_owned(),
+                line: 1,
+                column: 1,
+                message: format!(
+                    "calls of `{}/{tool}` are refused: its input schema cannot be used: {why}",
+                    server.server
+                ),
+                hint: String::new(),
+            }));
             served.insert(server.server.to_string(), compiled);
         }
         let of_sources = digest_of_sources(sources);
@@ -56,6 +62,7 @@ impl Engine {
             version: digest_of_all(&of_sources, &servers, &checked),
             sources: of_sources,
             warnings: problems,
+            uses_counters: rules.iter().any(|rule| rule.looks.contains(Looks::COUNTERS)),
             known: rules.into_iter().map(|rule| known(sources, rule)).collect(),
             servers: served,
             authorizer: Authorizer::new(),
@@ -63,10 +70,29 @@ impl Engine {
     }
 }
 
+/// The Cedar schema (`.cedarschema`) of these servers' tools, as policies are checked against it: for editors and for other
+/// tools that read Cedar. A tool whose input schema is not known has an action that applies to nothing.
+#[must_use]
+pub fn schema_text(servers: &[ServerTools]) -> String {
+    let servers = check::normalised(servers, &mut Vec::new());
+    crate::schema::text(&servers, &shapes(&servers), &[])
+}
+
+fn shapes(servers: &[ServerTools]) -> BTreeMap<(&str, &str), Shape> {
+    let mut shapes = BTreeMap::new();
+    for server in servers {
+        for tool in &server.tools {
+            let shape = tool.input_schema.as_deref().and_then(Shape::of_schema);
+            shapes.extend(shape.map(|shape| ((server.server.as_str(), tool.name.as_str()), shape)));
+        }
+    }
+    shapes
+}
+
 fn known(sources: &[Source], rule: Rule) -> (String, Known) {
     let path = sources.get(rule.file).map_or_else(String::new, |source| source.path.clone());
-    let Rule { policy, id, line, reason, approver, step_up, .. } = rule;
-    (id, Known { policy, path, line, reason, approver, step_up })
+    let Rule { policy, id, line, reason, approver, step_up, treatment, .. } = rule;
+    (id, Known { policy, path, line, reason, approver, step_up, treatment })
 }
 
 fn digest_of_sources(sources: &[Source]) -> Digest {
@@ -85,6 +111,7 @@ fn digest_of_all(sources: &Digest, servers: &[ServerTools], checked: &Checked) -
             server.environment.as_bytes(),
             server.owner.as_bytes(),
         ]);
+        parts.extend(server.classes.iter().map(String::as_bytes));
         for tool in &server.tools {
             parts.extend([tool.name.as_bytes(), tool.input_schema.as_deref().unwrap_or_default().as_bytes()]);
         }

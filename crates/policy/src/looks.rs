@@ -26,7 +26,13 @@ impl Looks {
     pub(crate) const APPROVAL: Self = Self(1 << 14);
     pub(crate) const CLIENT_PROOF: Self = Self(1 << 15);
     pub(crate) const CLIENT_CERTIFICATE: Self = Self(1 << 16);
-    pub(crate) const EVERYTHING: Self = Self((1 << 17) - 1);
+    pub(crate) const LABELS: Self = Self(1 << 17);
+    pub(crate) const COUNTERS: Self = Self(1 << 18);
+    pub(crate) const PIN: Self = Self(1 << 19);
+    pub(crate) const CREDENTIAL: Self = Self(1 << 20);
+    /// What only some operations have: `tool`, `rows`, `bytes`, `mode`, `host`.
+    pub(crate) const DETAIL: Self = Self(1 << 21);
+    pub(crate) const EVERYTHING: Self = Self((1 << 22) - 1);
 
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -57,17 +63,54 @@ impl Looks {
             "approval" => Self::APPROVAL,
             "client_proof" => Self::CLIENT_PROOF,
             "client_certificate" => Self::CLIENT_CERTIFICATE,
+            "labels" => Self::LABELS,
+            "counters" => Self::COUNTERS,
+            "pin" => Self::PIN,
+            "credential" => Self::CREDENTIAL,
+            "tool" | "rows" | "bytes" | "mode" | "host" => Self::DETAIL,
             _ => Self::NOTHING,
         }
     }
 }
 
-/// What is not known before a call is made.
-pub(crate) const OF_THE_CALL: Looks = Looks(Looks::ARGUMENTS.0 | Looks::SQL.0);
+/// What is not known before a call is made: its arguments, and what will have happened by then.
+pub(crate) const OF_THE_CALL: Looks = Looks(
+    Looks::ARGUMENTS.0
+        | Looks::SQL.0
+        | Looks::LABELS.0
+        | Looks::COUNTERS.0
+        | Looks::PIN.0
+        | Looks::CREDENTIAL.0,
+);
+
+/// What changes by itself as time goes on, or from one connection of a caller to the next.
+pub(crate) const OF_THE_MOMENT: Looks = Looks(
+    Looks::NOW.0
+        | Looks::HOUR.0
+        | Looks::WEEKDAY.0
+        | Looks::SIGN_IN.0
+        | Looks::SOURCE.0
+        | Looks::ENVIRONMENT.0
+        | Looks::CLIENT_CERTIFICATE.0,
+);
 
 /// What a policy looks at.
 pub(crate) fn of(policy: &Value) -> Looks {
     policy.get("conditions").map_or(Looks::EVERYTHING, of_value)
+}
+
+/// Whether a condition of a policy mentions the action.
+pub(crate) fn mentions_action(policy: &Value) -> bool {
+    fn mentions(value: &Value) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(mentions),
+            Value::Object(members) => {
+                members.get("Var").and_then(Value::as_str) == Some("action") || members.values().any(mentions)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    policy.get("conditions").is_none_or(mentions)
 }
 
 fn of_value(value: &Value) -> Looks {

@@ -5,6 +5,7 @@ use portunus_core::digest::Digest;
 use portunus_core::id::{Id, ServerName, UserName};
 use portunus_core::peer::ClientCertificate;
 use portunus_core::time::Timestamp;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// One policy file.
@@ -27,6 +28,8 @@ pub struct ServerTools {
     pub owner: String,
     /// The tools that are known now; it may well have others.
     pub tools: Vec<Tool>,
+    /// The data classes that are looked for in its results.
+    pub classes: Vec<String>,
 }
 
 /// A known tool of a server.
@@ -114,6 +117,23 @@ pub enum Operation<'a> {
     Task(&'a str),
     /// The client's answer to a question of the server (sampling, elicitation, roots).
     Answer,
+    /// A trial run of a call of this tool, rolled back, to tell approvers what it would change.
+    Estimate(&'a str),
+    /// A question of the server to the client, which goes to whoever drives it.
+    Ask(Question<'a>),
+}
+
+/// What a server asks of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question<'a> {
+    /// `sampling/createMessage`: the client's model is to write something for the server.
+    Sampling,
+    /// `roots/list`: which directories the client works in.
+    Roots,
+    /// `elicitation/create` by a form that the client shows.
+    Form,
+    /// `elicitation/create` by a page at this host, in lower case, with port where it is not the scheme's own.
+    Page(&'a str),
 }
 
 /// The circumstances of a request.
@@ -129,7 +149,58 @@ pub struct Context<'a> {
     pub era: &'a str,
     /// The certificate of the client's connection. Policies see it only when its chain was verified.
     pub certificate: Option<&'a ClientCertificate>,
+    /// What was done before.
+    pub past: &'a Past,
+    /// Where the tool's pin stands: `pinned`, `new`, `changed` or `unseen`.
+    pub pin: &'a str,
+    /// Seconds since the credential version that the call will carry was made; `None` when it carries none.
+    pub credential_age: Option<u64>,
 }
+
+/// What is known of earlier calls: the labels that are on the caller's session, and what was counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Past {
+    /// Labels of the session, such as `private` and `untrusted`.
+    pub labels: BTreeSet<String>,
+    /// Of the user, over all servers and clients.
+    pub user: Counts,
+    /// Of the OAuth client, over all users.
+    pub client: Counts,
+    /// Of the tool, over all callers.
+    pub tool: Counts,
+    /// Of this tool by this user.
+    pub user_tool: Counts,
+}
+
+/// A caller of whom nothing is known.
+pub static NO_PAST: Past = Past {
+    labels: BTreeSet::new(),
+    user: Counts::NONE,
+    client: Counts::NONE,
+    tool: Counts::NONE,
+    user_tool: Counts::NONE,
+};
+
+/// What was counted within the last minute, hour and day, the present call not included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Calls that were permitted.
+    pub calls: Spans,
+    /// Rows in their results, as far as results have rows.
+    pub rows: Spans,
+    /// Bytes of their answers.
+    pub bytes: Spans,
+    /// Requests that were refused.
+    pub refusals: Spans,
+}
+
+impl Counts {
+    /// Nothing.
+    pub const NONE: Self = Self { calls: [0; 3], rows: [0; 3], bytes: [0; 3], refusals: [0; 3] };
+}
+
+/// Within the last minute, hour and day.
+pub type Spans = [u64; 3];
 
 /// Something whose place in a listing is to be decided.
 #[derive(Debug, Clone, Copy)]

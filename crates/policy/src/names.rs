@@ -15,6 +15,7 @@ pub(crate) struct Types {
     pub(crate) prompt: EntityTypeName,
     pub(crate) table: EntityTypeName,
     pub(crate) column: EntityTypeName,
+    pub(crate) data_class: EntityTypeName,
     pub(crate) action: EntityTypeName,
     /// Values that Cedar cannot hold. Not in the schema, so that no policy can name one: they are equal to nothing that a
     /// policy can write, and anything else done with them is an evaluation error, which refuses.
@@ -31,6 +32,7 @@ pub(crate) static TYPES: LazyLock<Types> = LazyLock::new(|| Types {
     prompt: type_name("Prompt"),
     table: type_name("Table"),
     column: type_name("Column"),
+    data_class: type_name("DataClass"),
     action: type_name("Action"),
     opaque: type_name("Opaque"),
 });
@@ -60,6 +62,8 @@ pub(crate) fn server_of(entity: &EntityUid) -> Option<&str> {
     let types = &*TYPES;
     if *kind == types.server {
         Some(id)
+    } else if *kind == types.data_class {
+        id.split_once('/').map(|(server, _)| server)
     } else if [&types.resource, &types.prompt, &types.table, &types.column].contains(&kind) {
         Some(id.split_once('/').map_or(id, |(server, _)| server))
     } else {

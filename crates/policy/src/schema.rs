@@ -6,16 +6,22 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Actions that are not tools, with the type of resource and the attributes they have besides the common ones.
-pub(crate) const OPERATIONS: [(&str, &str, &str); 9] = [
+pub(crate) const OPERATIONS: [(&str, &str, &str); 15] = [
     ("session", "Server", ", method: String"),
     ("list", "Server", ", method: String"),
     ("complete", "Server", ", target: String"),
     ("task", "Server", ", target: String"),
     ("answer", "Server", ""),
+    ("estimate", "Server", ", target: String"),
     ("read_resource", "Resource", ""),
     ("subscribe", "Resource", ""),
     ("get_prompt", "Prompt", ""),
-    ("disclose", "Column", ""),
+    ("disclose", "[Column, DataClass]", ""),
+    ("change", "Table", ""),
+    ("release", "Server", ", tool: String, rows: Long, bytes: Long"),
+    ("sample", "Server", ""),
+    ("roots", "Server", ""),
+    ("elicit", "Server", ", mode: String, host: String"),
 ];
 
 /// Groups of tools.
@@ -34,15 +40,24 @@ entity Resource in [Server];
 entity Prompt in [Server];
 entity Table in [Server];
 entity Column in [Table, Server];
+entity DataClass in [DataClass, Server];
+type Counts = {
+  calls_per_minute: Long, calls_per_hour: Long, calls_per_day: Long,
+  rows_per_minute: Long, rows_per_hour: Long, rows_per_day: Long,
+  bytes_per_minute: Long, bytes_per_hour: Long, bytes_per_day: Long,
+  refusals_per_minute: Long, refusals_per_hour: Long, refusals_per_day: Long,
+};
 ";
 
 const COMMON: &str = "client: String, actor: String, scopes: Set<String>, \
 sign_in: { method: String, age_seconds: Long, acr: String, amr: Set<String> }, source: ipaddr, now: datetime, hour: Long, weekday: String, \
 environment: String, era: String, client_proof: String, \
-client_certificate?: { dns_names: Set<String>, verified_by: String, thumbprint: String }";
+client_certificate?: { dns_names: Set<String>, verified_by: String, thumbprint: String }, labels: Set<String>, \
+counters: { user: Counts, client: Counts, tool: Counts, user_tool: Counts }";
 
-const OF_CALLS: &str = "approval?: { by: User, id: String }, sql?: { complete: Bool, kinds: Set<String>, \
-reads: Set<String>, writes: Set<String>, functions: Set<String> }";
+const OF_CALLS: &str = "pin: String, credential?: { age_seconds: Long }, approval?: { by: User, id: String }, \
+sql?: { complete: Bool, read_only: Bool, statements: Long, kinds: Set<String>, reads: Set<String>, writes: Set<String>, \
+functions: Set<String>, columns_read: Set<String>, columns_written: Set<String>, joins: Long, limit?: Long }";
 
 /// The names of the groups that a tool is in, its server's among them.
 pub(crate) fn groups_of(server: &str, trust: TrustGroups) -> Vec<&str> {

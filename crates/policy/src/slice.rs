@@ -1,5 +1,6 @@
 //! Policies sorted by where they can apply, so that a decision looks at few of them however many there are.
 
+use crate::fit::Fit;
 use crate::looks::{self, Looks};
 use crate::model::{ServerTools, Tool, TrustGroups};
 use crate::names::{TYPES, server_of, uid, uid_within};
@@ -20,6 +21,9 @@ pub(crate) struct Slice {
     pub(crate) without_arguments: PolicySet,
     /// Those that a step-up lifts and that no argument can settle.
     pub(crate) step_ups: PolicySet,
+    /// No policy looks at the action in its conditions: all actions of this slice are decided alike, as far as arguments do
+    /// not matter.
+    pub(crate) is_alike: bool,
 }
 
 /// One action on one server.
@@ -31,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) slice: Arc<Slice>,
     /// How to read its arguments.
     pub(crate) shape: Arc<Shape>,
+    /// Which arguments fit.
+    pub(crate) fit: Arc<Fit>,
     /// What the tool is known to be: its groups and its input schema.
     pub(crate) definition: Digest,
 }
@@ -42,19 +48,27 @@ pub(crate) struct Served {
     pub(crate) uid: EntityUid,
     pub(crate) owner: EntityUid,
     pub(crate) environment: String,
+    /// No policy that can concern it looks at what changes by itself, or from connection to connection.
+    pub(crate) is_lasting: bool,
     tools: HashMap<String, Target>,
     unknown: Arc<Slice>,
     operations: HashMap<&'static str, Target>,
-    pub(crate) columns: Columns,
+    pub(crate) data: Data,
 }
 
-/// The columns that policies name, and the entities to ask about them.
+/// What `disclose` and `change` are asked about: what policies name of a server's data, and what stands for the rest.
 #[derive(Debug)]
-pub(crate) struct Columns {
-    /// With their names, `table.column`.
-    pub(crate) named: BTreeMap<EntityUid, String>,
+pub(crate) struct Data {
+    /// Columns with their names, `table.column`; of each table that policies name, `table.*` stands for its other columns.
+    pub(crate) columns: BTreeMap<EntityUid, String>,
     /// Stands for every column that no policy names. No SQL name has this form.
-    pub(crate) unnamed: EntityUid,
+    pub(crate) unnamed_column: EntityUid,
+    /// Tables with their names.
+    pub(crate) tables: BTreeMap<EntityUid, String>,
+    /// Stands for every table that no policy names.
+    pub(crate) unnamed_table: EntityUid,
+    /// The data classes with their names.
+    pub(crate) classes: BTreeMap<EntityUid, String>,
     pub(crate) entities: Vec<Entity>,
 }
 
@@ -95,8 +109,9 @@ impl Served {
         }
         let unknown = slicer.slice(&groups(name, TrustGroups::CAUTIOUS))?;
         let environment = server.environment.clone();
-        let columns = Columns::of(name, rules);
-        Some(Self { entity, uid: server_uid, owner, environment, tools, unknown, operations, columns })
+        let data = Data::of(server, rules);
+        let is_lasting = slicer.rules.iter().all(|rule| !rule.looks.meets(looks::OF_THE_MOMENT));
+        Some(Self { entity, uid: server_uid, owner, environment, is_lasting, tools, unknown, operations, data })
     }
 
     /// The action of calling a tool; a tool that is not known is taken for the worst.
@@ -107,6 +122,27 @@ impl Served {
         })
     }
 
+    /// The tools whose input schemas cannot be used, and why.
+    pub(crate) fn unusable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.tools.iter().filter_map(|(name, target)| Some((name.as_str(), target.fit.problem()?)))
+    }
+
+    pub(crate) fn knows_tool(&self, name: &str) -> bool {
+        self.tools.contains_key(name)
+    }
+
+    /// The policies that can apply to a tool.
+    pub(crate) fn slice_of_tool(&self, name: &str) -> &Arc<Slice> {
+        self.tools.get(name).map_or(&self.unknown, |target| &target.slice)
+    }
+
+    /// The tools that are known, in order of name.
+    pub(crate) fn tools(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tools.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// An action that is not a tool.
     pub(crate) fn operation(&self, name: &str) -> Option<&Target> {
         self.operations.get(name)
@@ -114,10 +150,12 @@ impl Served {
 }
 
 fn tool_target(server: &str, tool: &Tool, shape: Shape, slice: Arc<Slice>) -> Target {
+    let fit = Fit::of_schema(tool.input_schema.as_deref());
     let action = uid_within(&TYPES.action, server, &tool.name);
     let schema = tool.input_schema.as_deref().unwrap_or_default();
     let definition = sha256(&[format!("{:?}", tool.groups).as_bytes(), b"\0", schema.as_bytes()]);
-    target(action, groups(server, tool.groups), slice, shape, definition)
+    let target = target(action, groups(server, tool.groups), slice, shape, definition);
+    Target { fit: Arc::new(fit), ..target }
 }
 
 /// A tool's action and the groups it is in.
@@ -135,7 +173,7 @@ fn target(
     definition: Digest,
 ) -> Target {
     let entity = Entity::new_no_attrs(action.clone(), parents.into_iter().collect());
-    Target { uid: action, entity, slice, shape: Arc::new(shape), definition }
+    Target { uid: action, entity, slice, shape: Arc::new(shape), fit: Arc::new(Fit::Anything), definition }
 }
 
 fn groups(server: &str, trust: TrustGroups) -> Vec<EntityUid> {
@@ -181,6 +219,7 @@ impl<'r> Slicer<'r> {
                     .map(|rule| rule.policy.clone()),
             )
             .ok()?,
+            is_alike: rules().all(|rule| !rule.asks_for_action),
         });
         self.made.insert(chosen, slice.clone());
         Some(slice)
@@ -197,22 +236,53 @@ fn may_concern(rule: &Rule, server: &str) -> bool {
     }
 }
 
-impl Columns {
-    fn of(server: &str, rules: &[Rule]) -> Self {
-        let mut named = BTreeMap::new();
+impl Data {
+    fn of(server: &ServerTools, rules: &[Rule]) -> Self {
+        let name = server.server.as_str();
+        let (mut columns, mut tables) = (BTreeMap::new(), BTreeMap::new());
         for literal in rules.iter().flat_map(|rule| rule.policy.entity_literals()) {
-            if *literal.type_name() == TYPES.column
-                && let Some((named_server, name)) = literal.id().unescaped().split_once('/')
-                && named_server == server
-            {
-                let name = name.to_owned();
-                named.insert(literal, name);
+            let Some((_, inner)) = literal.id().unescaped().split_once('/').filter(|(of, _)| *of == name)
+            else {
+                continue;
+            };
+            let inner = inner.to_owned();
+            if *literal.type_name() == TYPES.column {
+                columns.insert(literal, inner);
+            } else if *literal.type_name() == TYPES.table {
+                columns.insert(uid_within(&TYPES.column, name, &format!("{inner}.*")), format!("{inner}.*"));
+                tables.insert(literal, inner);
             }
         }
-        let unnamed = uid_within(&TYPES.column, server, "(any).(any)");
-        let parents: HashSet<EntityUid> = [uid(&TYPES.server, server)].into();
-        let entity = |column: &EntityUid| Entity::new_no_attrs(column.clone(), parents.clone());
-        let entities = named.keys().chain([&unnamed]).map(entity).collect();
-        Self { named, unnamed, entities }
+        let class = |class: &String| (uid_within(&TYPES.data_class, name, class), class.clone());
+        let classes: BTreeMap<EntityUid, String> = server.classes.iter().map(class).collect();
+        let unnamed_column = uid_within(&TYPES.column, name, "(any).(any)");
+        let unnamed_table = uid_within(&TYPES.table, name, "(any)");
+        let mut entities = Vec::new();
+        let server = uid(&TYPES.server, name);
+        let mut add = |entity: &EntityUid, parents: HashSet<EntityUid>| {
+            entities.push(Entity::new_no_attrs(entity.clone(), parents));
+        };
+        for (column, inner) in
+            columns.iter().map(|(c, n)| (c, n.as_str())).chain([(&unnamed_column, "(any).(any)")])
+        {
+            let table = inner.rsplit_once('.').map_or(inner, |(table, _)| table);
+            add(column, [server.clone(), uid_within(&TYPES.table, name, table)].into());
+        }
+        let of_columns: BTreeSet<String> = columns
+            .values()
+            .filter_map(|inner| inner.rsplit_once('.').map(|(table, _)| table.to_owned()))
+            .chain(["(any)".to_owned()])
+            .collect();
+        let all: BTreeSet<EntityUid> = of_columns
+            .iter()
+            .map(|table| uid_within(&TYPES.table, name, table))
+            .chain(tables.keys().cloned())
+            .collect();
+        all.iter().for_each(|table| add(table, [server.clone()].into()));
+        for (class, inner) in &classes {
+            add(class, [server.clone(), uid(&TYPES.data_class, inner)].into());
+            add(&uid(&TYPES.data_class, inner), HashSet::new());
+        }
+        Self { columns, unnamed_column, tables, unnamed_table, classes, entities }
     }
 }

@@ -1,5 +1,6 @@
 //! Policy files into single policies, each with its place, its words and what it looks at.
 
+use crate::approver::{self, Approver};
 use crate::looks::{self, Looks};
 use crate::model::Source;
 use crate::names::nearest;
@@ -8,6 +9,7 @@ use crate::step_up::StepUp;
 use cedar_policy::{Effect, Policy, PolicyId};
 use miette::Diagnostic;
 use portunus_core::limits;
+use portunus_core::treatment::Treatment;
 use std::collections::HashMap;
 
 /// One policy of a file.
@@ -25,13 +27,17 @@ pub(crate) struct Rule {
     pub(crate) approver: Option<String>,
     /// `@step_up`
     pub(crate) step_up: Option<StepUp>,
+    /// `@mask`
+    pub(crate) treatment: Option<Treatment>,
     pub(crate) looks: Looks,
+    /// Whether a condition mentions the action.
+    pub(crate) asks_for_action: bool,
     /// The policy as far as it can be decided without arguments; `None` when it then decides nothing.
     pub(crate) without_arguments: Option<Policy>,
 }
 
 /// Annotations that mean something.
-const ANNOTATIONS: [&str; 4] = ["id", "reason", "approvable", "step_up"];
+const ANNOTATIONS: [&str; 5] = ["id", "reason", "approvable", "step_up", "mask"];
 
 /// Parses all files; what cannot be parsed becomes a problem.
 pub(crate) fn parse(sources: &[Source], problems: &mut Vec<Problem>) -> Vec<Rule> {
@@ -84,7 +90,8 @@ fn parse_one(
     let before = problems.len();
     let id = annotation(source, offset, &policy, "id", problems).unwrap_or(own);
     let reason = annotation(source, offset, &policy, "reason", problems);
-    let approver = annotation(source, offset, &policy, "approvable", problems);
+    let approvable = annotation(source, offset, &policy, "approvable", problems);
+    let approver = approvable.and_then(|text| approver_of(source, offset, &text, problems));
     let lift = annotation(source, offset, &policy, "step_up", problems);
     for (name, _) in policy.annotations().filter(|(name, _)| !ANNOTATIONS.contains(name)) {
         if let Some(meant) = nearest(name, ANNOTATIONS) {
@@ -94,17 +101,19 @@ fn parse_one(
     }
     let parsed = policy.to_json().ok().and_then(|json| {
         let looks = looks::of(&json);
+        let asks_for_action = looks::mentions_action(&json);
         let without = looks::without_arguments(json, approver.is_some() || lift.is_some(), looks)?;
         let id = Some(PolicyId::new(&id));
         Some((
             looks,
+            asks_for_action,
             match without {
                 Some(json) => Some(Policy::from_json(id, json).ok()?),
                 None => None,
             },
         ))
     });
-    let Some((looks, without_arguments)) = parsed else {
+    let Some((looks, asks_for_action, without_arguments)) = parsed else {
         problems.push(error(
             source,
             offset,
@@ -118,6 +127,8 @@ fn parse_one(
     }
     let step_up =
         lift.and_then(|text| step_up(source, offset, &policy, &text, approver.is_some(), looks, problems));
+    let treatment = annotation(source, offset, &policy, "mask", problems)
+        .and_then(|word| treatment(source, offset, &policy, &word, problems));
     let fine = problems.iter().skip(before).all(|problem| problem.severity == Severity::Warning);
     let policy = policy.new_id(PolicyId::new(&id));
     fine.then_some(Rule {
@@ -129,9 +140,21 @@ fn parse_one(
         reason,
         approver,
         step_up,
+        treatment,
         looks,
+        asks_for_action,
         without_arguments,
     })
+}
+
+/// Whom an `@approvable` asks, in the one way it is written.
+fn approver_of(source: &Source, offset: usize, text: &str, problems: &mut Vec<Problem>) -> Option<String> {
+    let read = Approver::parse(text);
+    if let Err(why) = &read {
+        let message = format!("@approvable(\"{}\"): {why}", text.escape_debug());
+        problems.push(error(source, offset, message, approver::HINT));
+    }
+    read.ok().map(|approver| approver.to_string())
 }
 
 /// An approval must be able to lift what is `@approvable`.
@@ -193,6 +216,35 @@ fn step_up(
         return read.ok();
     };
     problems.push(error(source, offset, message, hint));
+    None
+}
+
+/// What a `@mask` says, if it makes sense there.
+fn treatment(
+    source: &Source,
+    offset: usize,
+    policy: &Policy,
+    word: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<Treatment> {
+    let read = Treatment::parse(word);
+    let words = Treatment::ALL.map(Treatment::as_str);
+    let (message, hint) = if read.is_none() {
+        let hint = match nearest(word, words) {
+            Some(meant) => format!("Did you mean `{meant}`?"),
+            None => format!("Write one of {}.", words.join(", ")),
+        };
+        (format!("there is no treatment `{}`", word.escape_debug()), hint)
+    } else if policy.effect() == Effect::Permit {
+        let hint = "Values are shown by default; forbid what may not be shown as it is.".to_owned();
+        ("only a forbid can have a @mask".to_owned(), hint)
+    } else if !crate::check::names_action(policy, "disclose") {
+        let hint = "Write: forbid (principal, action == Action::\"disclose\", resource == …)".to_owned();
+        ("a @mask belongs to a forbid of Action::\"disclose\"".to_owned(), hint)
+    } else {
+        return read;
+    };
+    problems.push(error(source, offset, message, &hint));
     None
 }
 

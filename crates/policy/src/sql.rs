@@ -1,25 +1,29 @@
-//! Facts about SQL text: what it does, which tables and functions it names. From the text alone, so views, triggers and
-//! functions of the database's own are not looked through. What is not understood with certainty makes the facts
-//! incomplete, and policies that look at incomplete facts refuse.
+//! Facts about SQL text: what it does, which tables, columns and functions it names. From the text alone, so views,
+//! triggers and functions of the database's own are not looked through. What is not understood with certainty makes the
+//! facts incomplete, and policies that look at incomplete facts refuse. `docs/sql-facts.md` is the manual.
 
+mod change;
+mod dialect;
+mod expression;
+mod from;
+mod functions;
 mod guard;
+mod harmless;
 mod kinds;
+mod limit;
+mod names;
+mod reserved;
+mod resolve;
+mod scope;
+mod tables;
 mod walk;
 
-use sqlparser::dialect::{PostgreSqlDialect, SQLiteDialect};
+pub use dialect::{Dialect, UnknownDialect};
+pub use tables::Tables;
+
 use sqlparser::parser::Parser;
 use std::collections::BTreeSet;
-
-/// Which SQL a text is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// SQLite's.
-    Sqlite,
-    /// PostgreSQL's.
-    Postgres,
-    /// Not known: the facts are those of both, and complete only if they are in both.
-    Generic,
-}
+use walk::Reading;
 
 /// What a text of SQL does, as far as the text itself can tell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,10 +37,22 @@ pub struct SqlFacts {
     pub reads: BTreeSet<String>,
     /// Tables written or changed, likewise.
     pub writes: BTreeSet<String>,
-    /// Columns as written in expressions and lists, lower-case: `email`, `c.email`, `*`, `c.*`.
-    pub columns: BTreeSet<String>,
+    /// Columns read, lower-case, as `table.column`, or `table.*` for all of a table's; of a table that is written with
+    /// its schema with and without it. A name that could belong to several tables counts for each of them.
+    pub columns_read: BTreeSet<String>,
+    /// Columns written, likewise; what removes or remakes rows writes all.
+    pub columns_written: BTreeSet<String>,
     /// Functions called, lower-case, likewise with and without a schema.
     pub functions: BTreeSet<String>,
+    /// How many statements the text has, nested ones not counted.
+    pub statements: usize,
+    /// How many joins, commas between tables among them, everywhere in the text.
+    pub joins: usize,
+    /// The most rows that any of the statements returns, where each has a constant `LIMIT` or `FETCH FIRST`.
+    pub limited: Option<u64>,
+    /// One statement, a query, that was understood and does nothing but read: see `docs/sql-facts.md` for what that
+    /// promises.
+    pub read_only: bool,
 }
 
 impl SqlFacts {
@@ -51,33 +67,44 @@ impl SqlFacts {
         self.kinds.extend(other.kinds);
         self.reads.extend(other.reads);
         self.writes.extend(other.writes);
-        self.columns.extend(other.columns);
+        self.columns_read.extend(other.columns_read);
+        self.columns_written.extend(other.columns_written);
         self.functions.extend(other.functions);
+        self.statements = self.statements.max(other.statements);
+        self.joins = self.joins.max(other.joins);
+        self.limited = self.limited.zip(other.limited).map(|(one, two)| one.max(two));
+        self.read_only &= other.read_only;
         self
     }
 }
 
 /// The facts about a text. Time and memory are bounded by [`portunus_core::limits::SQL_BYTES`],
-/// [`portunus_core::limits::SQL_NESTING_TOKENS`] and [`portunus_core::limits::SQL_DEPTH`].
+/// [`portunus_core::limits::SQL_NESTING_TOKENS`], [`portunus_core::limits::SQL_DEPTH`] and
+/// [`portunus_core::limits::SQL_STEPS`].
 #[must_use]
 pub fn facts(text: &str, dialect: Dialect) -> SqlFacts {
-    match dialect {
-        Dialect::Sqlite => of_dialect(text, false),
-        Dialect::Postgres => of_dialect(text, true),
-        Dialect::Generic => {
-            let mut facts = of_dialect(text, false).join(of_dialect(text, true));
-            facts.complete &= !guard::could_be_mysql(text);
-            facts
-        }
-    }
+    facts_with(text, dialect, None)
 }
 
-fn of_dialect(text: &str, postgres: bool) -> SqlFacts {
-    let dialect: &dyn sqlparser::dialect::Dialect =
-        if postgres { &PostgreSqlDialect {} } else { &SQLiteDialect {} };
+/// The facts about a text for a database with these tables: `*` is told apart into columns, and a name without a table
+/// counts only for the tables that have it. What reads a view is incomplete, unless views are taken for tables.
+#[must_use]
+pub fn facts_with(text: &str, dialect: Dialect, tables: Option<&Tables>) -> SqlFacts {
+    if dialect != Dialect::Generic {
+        return of_dialect(text, dialect, Reading { tables, of_any: false });
+    }
+    let reading = Reading { tables, of_any: true };
+    let sqlite = of_dialect(text, Dialect::Sqlite, reading);
+    let mut facts = sqlite.join(of_dialect(text, Dialect::Postgres, reading));
+    facts.complete &= !guard::could_be_mysql(text);
+    facts.read_only &= facts.complete;
+    facts
+}
+
+fn of_dialect(text: &str, dialect: Dialect, reading: Reading<'_>) -> SqlFacts {
     let Some(tokens) = guard::tokens(text, dialect) else { return SqlFacts::unknown() };
-    match Parser::new(dialect).with_tokens(tokens).parse_statements() {
-        Ok(statements) if !statements.is_empty() => walk::facts(&statements, postgres),
+    match Parser::new(dialect.parser()).with_tokens_with_locations(tokens).parse_statements() {
+        Ok(statements) if !statements.is_empty() => walk::facts(&statements, dialect, reading),
         Ok(_) | Err(_) => SqlFacts::unknown(),
     }
 }

@@ -1,15 +1,16 @@
 //! Tests of policies, for `portunus policy test`: who asks for what, and what must come of it.
 
-use crate::decision::{ApprovalNeeded, Decision, Refused};
+use crate::decision::Decision;
 use crate::engine::Engine;
-use crate::explain::Outcome;
-use crate::model::{Approved, Context, Operation, Request};
-use crate::sql::{self, Dialect};
+use crate::explain::{Explanation, Outcome, explain, explain_column};
+use crate::model::{Approved, Context, Operation, Past, Request};
+use crate::sql::{self, Dialect, SqlFacts};
 use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::id::{ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ pub struct Case {
     /// The edge's environment; `production` when not said.
     #[serde(default)]
     pub environment: Option<String>,
+    /// The labels on their session.
+    #[serde(default)]
+    pub labels: BTreeSet<String>,
+    /// Where the tool's pin stands; `pinned` when not said.
+    #[serde(default)]
+    pub pin: Option<String>,
     /// The server.
     pub server: ServerName,
     /// The tool to call; or else `method`.
@@ -59,6 +66,9 @@ pub struct Case {
     /// The resource, prompt or task that the method is about.
     #[serde(default)]
     pub target: Option<String>,
+    /// A column of the server, `table.column`, in place of `tool` and `method`: whether it is shown.
+    #[serde(default)]
+    pub column: Option<String>,
     /// The tool's arguments.
     #[serde(default)]
     pub arguments: Option<serde_json::Map<String, serde_json::Value>>,
@@ -92,18 +102,18 @@ pub fn run_cases(engine: &Engine, cases: &[Case], now: Timestamp) -> Vec<CaseRes
     cases.iter().map(|case| run(engine, case, now)).collect()
 }
 
+/// Runs one test and explains what it came to; [`crate::coverage`] counts these.
+pub(crate) fn run_explained(engine: &Engine, case: &Case, now: Timestamp) -> Result<Explanation, String> {
+    Prepared::of(case, now)?.explain(engine, case)
+}
+
 fn run(engine: &Engine, case: &Case, now: Timestamp) -> CaseResult {
-    let (failure, policies) = match decide(engine, case, now) {
+    let (failure, policies) = match run_explained(engine, case, now) {
         Err(why) => (Some(why), Vec::new()),
-        Ok(decision) => {
-            let (outcome, reasons, policies) = match decision {
-                Decision::Permit(permit) => (Outcome::Permit, Vec::new(), permit.policies().to_vec()),
-                Decision::Refused(Refused { reasons, policies, .. }) => (Outcome::Refuse, reasons, policies),
-                Decision::ApprovalNeeded(ApprovalNeeded { refused, .. }) => {
-                    (Outcome::Approval, refused.reasons, refused.policies)
-                }
-            };
-            (compare(case, outcome, &reasons), policies)
+        Ok(explained) => {
+            let because = explained.errors.iter().chain(&explained.determining);
+            let policies: BTreeSet<String> = because.map(|one| one.id.clone()).collect();
+            (compare(case, explained.decision, &explained.reasons), policies.into_iter().collect())
         }
     };
     CaseResult { name: case.name.clone(), failure, policies }
@@ -124,37 +134,75 @@ fn compare(case: &Case, outcome: Outcome, reasons: &[String]) -> Option<String> 
     (!found).then(|| format!("the reason should contain `{wanted}`, but is: {}", reasons.join(" ")))
 }
 
-fn decide(engine: &Engine, case: &Case, now: Timestamp) -> Result<Decision, String> {
-    let now = match &case.at {
-        Some(at) => Timestamp::parse(at)
-            .ok_or_else(|| format!("`{at}` is not a moment; write 2026-11-23T15:00:00Z"))?,
-        None => now,
-    };
-    let arguments = case.arguments.as_ref().map(serde_json::to_vec).transpose().map_err(|e| e.to_string())?;
-    let facts = case.sql.as_deref().map(|text| sql::facts(text, Dialect::Generic));
-    let request = Request {
-        decision: id("dec")?,
-        server: &case.server,
-        operation: operation(case)?,
-        arguments: arguments.as_deref(),
-        sql: facts.as_ref(),
-        approval: None,
-        context: Context {
-            now,
+/// A case as requests need it.
+struct Prepared {
+    now: Timestamp,
+    caller: Caller,
+    arguments: Option<Vec<u8>>,
+    sql: Option<SqlFacts>,
+    past: Past,
+}
+
+impl Prepared {
+    fn of(case: &Case, now: Timestamp) -> Result<Self, String> {
+        let now = match &case.at {
+            Some(at) => Timestamp::parse(at)
+                .ok_or_else(|| format!("`{at}` is not a moment; write 2026-11-23T15:00:00Z"))?,
+            None => now,
+        };
+        let arguments = case.arguments.as_ref().map(serde_json::to_vec).transpose();
+        let sql = case.sql.as_deref().map(|text| sql::facts(text, Dialect::Generic));
+        let arguments = arguments.map_err(|e| e.to_string())?;
+        let past = Past { labels: case.labels.clone(), ..Past::default() };
+        Ok(Self { now, caller: caller(case, now)?, arguments, sql, past })
+    }
+
+    fn explain(&self, engine: &Engine, case: &Case) -> Result<Explanation, String> {
+        let principal = engine.principal(&self.caller);
+        if let Some(column) = &case.column {
+            if case.tool.is_some() || case.method.is_some() || case.expect == Outcome::Approval {
+                return Err(
+                    "a test of a `column` has no `tool` or `method`, and is permitted or refused".to_owned()
+                );
+            }
+            let column = column.to_ascii_lowercase();
+            return Ok(explain_column(engine, &principal, &case.server, &column, &self.context(case)));
+        }
+        if let (Some(tool), Some(arguments)) = (&case.tool, &self.arguments) {
+            engine
+                .check_arguments(&case.server, tool, Some(arguments))
+                .map_err(|why| format!("cannot be called so: {why}"))?;
+        }
+        let request = Request {
+            decision: id("dec")?,
+            server: &case.server,
+            operation: operation(case.tool.as_deref(), case.method.as_deref(), case.target.as_deref())?,
+            arguments: self.arguments.as_deref(),
+            sql: self.sql.as_ref(),
+            approval: None,
+            context: self.context(case),
+        };
+        match engine.decide(&principal, &request) {
+            Decision::ApprovalNeeded(needed) if case.approval => {
+                let by = UserName::parse("approver").map_err(|e| e.to_string())?;
+                let approved = Approved { id: id("apr")?, by, binding: needed.binding };
+                Ok(explain(engine, &principal, &Request { approval: Some(&approved), ..request }))
+            }
+            _ => Ok(explain(engine, &principal, &request)),
+        }
+    }
+
+    fn context<'c>(&'c self, case: &'c Case) -> Context<'c> {
+        Context {
+            now: self.now,
             source: case.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             environment: case.environment.as_deref().unwrap_or("production"),
             era: "modern",
             certificate: None,
-        },
-    };
-    let principal = engine.principal(&caller(case, now)?);
-    match engine.decide(&principal, &request) {
-        Decision::ApprovalNeeded(needed) if case.approval => {
-            let by = UserName::parse("approver").map_err(|e| e.to_string())?;
-            let approved = Approved { id: id("apr")?, by, binding: needed.binding };
-            Ok(engine.decide(&principal, &Request { approval: Some(&approved), ..request }))
+            past: &self.past,
+            pin: case.pin.as_deref().unwrap_or("pinned"),
+            credential_age: None,
         }
-        decision => Ok(decision),
     }
 }
 
@@ -179,9 +227,14 @@ fn caller(case: &Case, now: Timestamp) -> Result<Caller, String> {
     })
 }
 
-fn operation(case: &Case) -> Result<Operation<'_>, String> {
-    let target = || case.target.as_deref().ok_or_else(|| "this method needs a `target`".to_owned());
-    match (case.tool.as_deref(), case.method.as_deref()) {
+/// What a request wants, from its method and what that is about.
+pub(crate) fn operation<'a>(
+    tool: Option<&'a str>,
+    method: Option<&'a str>,
+    target: Option<&'a str>,
+) -> Result<Operation<'a>, String> {
+    let target = || target.ok_or_else(|| "this method needs a `target`".to_owned());
+    match (tool, method) {
         (Some(tool), None | Some("tools/call")) => Ok(Operation::CallTool(tool)),
         (None, Some(method)) => Ok(match method {
             "tools/call" => return Err("a call needs a `tool`".to_owned()),
@@ -192,8 +245,9 @@ fn operation(case: &Case) -> Result<Operation<'_>, String> {
                 Operation::Subscribe(target()?)
             }
             "answer" => Operation::Answer,
-            method if method.ends_with("/list") => Operation::List(method),
+            "portunus/estimate" => Operation::Estimate(target()?),
             method if method.starts_with("tasks/") => Operation::Task(target()?),
+            method if method.ends_with("/list") => Operation::List(method),
             method => Operation::Session(method),
         }),
         _ => Err("a test has either a `tool` or a `method`".to_owned()),
@@ -201,6 +255,6 @@ fn operation(case: &Case) -> Result<Operation<'_>, String> {
 }
 
 /// An id that is the same in every test.
-fn id(prefix: &str) -> Result<Id, String> {
+pub(crate) fn id(prefix: &str) -> Result<Id, String> {
     Id::parse(&format!("{prefix}_00000000000000000000000000")).map_err(|e| e.to_string())
 }

@@ -1,9 +1,8 @@
-//! What a `Portunus-Assertion` tells this server: which tool was admitted, and which columns its caller may see.
+//! What a `Portunus-Assertion` tells this server: which tool was admitted, and what was decided about the call.
 
-use crate::mask::Mask;
+use crate::decision::{Claims, Decision};
 use http::HeaderMap;
 use portunus_core::assertion::{AssertionError, Verifier};
-use serde::Deserialize;
 use std::sync::Arc;
 
 pub use portunus_core::assertion::HEADER;
@@ -11,22 +10,15 @@ pub use portunus_core::assertion::HEADER;
 /// What a valid assertion says.
 #[derive(Debug, Clone)]
 pub(crate) struct Verified {
-    pub(crate) mask: Arc<Mask>,
+    pub(crate) decision: Arc<Decision>,
     /// The tool the call was admitted for.
     pub(crate) tool: Option<String>,
 }
 
-#[derive(Clone, Deserialize)]
-struct Claims {
-    #[serde(default)]
-    tool: Option<String>,
-    /// Without one, nothing is disclosed.
-    #[serde(default = "Mask::nothing")]
-    mask: Mask,
-}
-
-/// Checks the assertion of a request.
+/// Checks the assertion of a request. One that this server cannot keep is as invalid as a forged one.
 pub(crate) fn verify(verifier: &Verifier, headers: &HeaderMap) -> Result<Verified, AssertionError> {
-    let claims: Claims = verifier.verify(headers)?;
-    Ok(Verified { mask: Arc::new(claims.mask), tool: claims.tool })
+    let mut claims: Claims = verifier.verify(headers)?;
+    let tool = claims.tool.take();
+    let decision = Decision::from_claims(claims).ok_or(AssertionError::Invalid)?;
+    Ok(Verified { decision: Arc::new(decision), tool })
 }

@@ -1,10 +1,11 @@
 //! What SQLite may do on a caller's behalf: an allow-list of actions, asked for by SQLite itself while it compiles a
 //! statement (`sqlite3_set_authorizer`), so that nothing hangs on how the text looks.
 
-use crate::catalog::{Catalog, Kind};
+use crate::catalog::{Catalog, Kind, Relation};
+use crate::decision::Decision;
 use crate::mask::Mask;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a statement is for.
@@ -37,6 +38,13 @@ pub(crate) enum Denial {
     HiddenInWrite(String),
     #[error("`{0}` has columns that are hidden from you, so its rows may not be changed")]
     HiddenTable(String),
+    #[error("rows of `{0}` may not be changed by you, not by triggers or foreign keys either")]
+    Locked(String),
+    #[error(
+        "the gateway decided about other tables than this statement uses: `{0}` was not among them; write the statement \
+         plainly, with each table under its own name"
+    )]
+    Undecided(String),
 }
 
 /// What the authorizer saw while a statement was compiled.
@@ -48,6 +56,18 @@ pub(crate) struct Seen {
     pub(crate) writes: bool,
     /// Hidden columns that were asked for, as `table.column`.
     pub(crate) masked: BTreeSet<String>,
+    /// Treated columns that were asked for where they may be shown, as `table.column`.
+    pub(crate) treated: BTreeSet<String>,
+    /// Treated columns whose values may be read now: what becomes of them is checked in the program.
+    pub(crate) shown: BTreeSet<String>,
+    /// Tables that were not decided about and may be named only: a common table expression can have the same name.
+    pub(crate) unread: BTreeSet<String>,
+    /// The table that the statement changes, in ASCII lower case.
+    target: Option<String>,
+    /// In a trial, how many rows of each table were changed; as SQLite spells its name.
+    changed: BTreeMap<String, u64>,
+    /// The statement is compiled; what is asked from now on comes from inside SQLite.
+    compiled: bool,
     /// The first denial.
     pub(crate) denial: Option<Denial>,
 }
@@ -65,6 +85,45 @@ impl Witness {
         let mut seen = self.seen();
         seen.selects = false;
         seen.writes = false;
+        seen.compiled = false;
+        seen.target = None;
+        seen.unread.clear();
+    }
+    /// The statement is compiled. Virtual tables compile statements of their own while it runs.
+    pub(crate) fn compiled(&self) {
+        self.seen().compiled = true;
+    }
+    /// A row of a table was changed.
+    pub(crate) fn count(&self, table: &str) {
+        let mut seen = self.seen();
+        match seen.changed.get_mut(table) {
+            Some(count) => *count += 1,
+            None => {
+                seen.changed.insert(table.to_owned(), 1);
+            }
+        }
+    }
+    /// The table that the statement names, and how many rows of which tables were changed.
+    pub(crate) fn changed(&self) -> (Option<String>, BTreeMap<String, u64>) {
+        let seen = self.seen();
+        (seen.target.clone(), seen.changed.clone())
+    }
+    /// Which columns were hidden or treated so far.
+    pub(crate) fn columns(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let seen = self.seen();
+        (seen.masked.clone(), seen.treated.clone())
+    }
+    /// Starts another attempt at a statement, in which these treated columns may be read.
+    pub(crate) fn attempt(
+        &self,
+        before: &(BTreeSet<String>, BTreeSet<String>),
+        shown: impl Iterator<Item = String>,
+    ) {
+        let mut seen = self.seen();
+        seen.masked.clone_from(&before.0);
+        seen.treated.clone_from(&before.1);
+        seen.shown = shown.collect();
+        seen.denial = None;
     }
 }
 
@@ -72,7 +131,7 @@ impl Witness {
 pub(crate) struct Authorizer {
     pub(crate) access: Access,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) mask: Option<Arc<Mask>>,
+    pub(crate) decision: Arc<Decision>,
     pub(crate) witness: Witness,
 }
 
@@ -98,9 +157,17 @@ impl Authorizer {
             A::Recursive => Ok(Authorization::Allow),
             A::Function { function_name } if is_allowed_function(function_name) => Ok(Authorization::Allow),
             A::Function { function_name } => Err(Denial::Function(function_name.to_owned())),
-            A::Read { table_name, column_name } => self.read(context.database_name, table_name, column_name),
-            A::Insert { table_name } | A::Delete { table_name } | A::Update { table_name, .. } => {
+            A::Read { table_name, column_name } => {
+                self.decided(table_name, column_name, context.accessor)?;
+                self.read(context.database_name, table_name, column_name)
+            }
+            A::Insert { table_name } | A::Update { table_name, .. } => {
                 self.write(context.database_name, table_name)
+            }
+            A::Delete { table_name } => {
+                let authorization = self.write(context.database_name, table_name)?;
+                // The rows are deleted all the same, but one by one, so that they can be counted.
+                Ok(if self.decision.trial { Authorization::Ignore } else { authorization })
             }
             // Full-text tables ask for these two of themselves.
             A::Pragma { pragma_name: "data_version" | "page_size", pragma_value: None } => {
@@ -108,6 +175,38 @@ impl Authorizer {
             }
             other => Err(self.refuse(other)),
         }
+    }
+
+    /// Whether the gateway decided about a table that the statement reads: itself, or a view or a change that it comes
+    /// along with.
+    fn decided(&self, table: &str, column: &str, accessor: Option<&str>) -> Result<(), Denial> {
+        let Some(sql) = &self.decision.sql else { return Ok(()) };
+        if self.witness.seen().compiled || sql.name(table) {
+            return Ok(());
+        }
+        let Some(relation) = self.catalog.find(table) else {
+            let is_schema = |name: &str| name == "sqlite_master" || name == "sqlite_schema";
+            let lower = table.to_ascii_lowercase();
+            // What is neither in the schema nor SQLite's own is a common table expression or a table-valued function.
+            let known = !lower.starts_with("sqlite_") || is_schema(&lower) && sql.all().any(is_schema);
+            return if known { Ok(()) } else { Err(Denial::Undecided(table.to_owned())) };
+        };
+        let lower = relation.name.to_ascii_lowercase();
+        let reads = |name: &str| self.catalog.reach(name).is_some_and(|reach| reach.reads.contains(&lower));
+        let in_view =
+            accessor.and_then(|name| self.catalog.find(name)).is_some_and(|found| found.kind == Kind::View);
+        let by_view = in_view && sql.all().any(reads);
+        let by_change = self.access == Access::Write && sql.writes.iter().any(|name| reads(name));
+        let is_shadow = relation.kind == Kind::Shadow
+            && sql.all().any(|name| lower.strip_prefix(name).is_some_and(|rest| rest.starts_with('_')));
+        if by_view || by_change || is_shadow {
+            return Ok(());
+        }
+        if column.is_empty() {
+            self.witness.seen().unread.insert(lower);
+            return Ok(());
+        }
+        Err(Denial::Undecided(relation.name.clone()))
     }
 
     fn read(&self, database: Option<&str>, table: &str, column: &str) -> Result<Authorization, Denial> {
@@ -118,7 +217,7 @@ impl Authorizer {
         let Some(relation) = self.catalog.find(table) else {
             return self.read_other(table, column);
         };
-        let Some(mask) = self.mask.as_deref() else {
+        let Some(mask) = self.decision.mask.as_ref() else {
             return Ok(Authorization::Allow);
         };
         if matches!(relation.kind, Kind::Virtual | Kind::Shadow) {
@@ -131,11 +230,17 @@ impl Authorizer {
         if column.is_empty() || !mask.hides(relation, column) {
             return Ok(Authorization::Allow);
         }
-        let name = format!("{}.{column}", relation.name);
+        let spelt = relation.column(column).map_or(column, |found| found.name.as_str());
+        let name = format!("{}.{spelt}", relation.name);
         if self.access == Access::Write {
             return Err(Denial::HiddenInWrite(name));
         }
-        self.witness.seen().masked.insert(name);
+        let mut seen = self.witness.seen();
+        if seen.shown.contains(&name) {
+            seen.treated.insert(name);
+            return Ok(Authorization::Allow);
+        }
+        seen.masked.insert(name);
         Ok(Authorization::Ignore)
     }
 
@@ -143,7 +248,7 @@ impl Authorizer {
     /// which show here without a column.
     fn read_other(&self, table: &str, column: &str) -> Result<Authorization, Denial> {
         let lower = table.to_ascii_lowercase();
-        let hides_by_default = self.mask.as_deref().is_some_and(Mask::hides_by_default);
+        let hides_by_default = self.decision.mask.as_ref().is_some_and(Mask::hides_by_default);
         match lower.as_str() {
             "json_each" | "json_tree" | "jsonb_each" | "jsonb_tree" => Ok(Authorization::Allow),
             "sqlite_master" | "sqlite_schema" | "sqlite_sequence" if !hides_by_default => {
@@ -166,11 +271,30 @@ impl Authorizer {
         };
         // A constraint that fails says something about values that are there: of a table with hidden columns, no row
         // may be changed at all.
-        if self.mask.as_deref().is_some_and(|mask| mask.hides_some(relation)) {
+        if self.decision.mask.as_ref().is_some_and(|mask| mask.hides_some(relation)) {
             return Err(Denial::HiddenTable(relation.name.clone()));
         }
+        if !self.decision.changes.allow(&relation.name) {
+            return Err(Denial::Locked(relation.name.clone()));
+        }
+        self.decided_change(relation)?;
         self.witness.seen().writes = true;
         Ok(Authorization::Allow)
+    }
+
+    /// Whether the gateway decided about a table that the statement changes. What SQLite asks about first is the table
+    /// that the statement itself names; others are changed by triggers and foreign keys.
+    fn decided_change(&self, relation: &Relation) -> Result<(), Denial> {
+        let lower = relation.name.to_ascii_lowercase();
+        let mut seen = self.witness.seen();
+        let target = seen.target.get_or_insert_with(|| lower.clone());
+        let Some(sql) = &self.decision.sql else { return Ok(()) };
+        let is_known = if *target == lower {
+            sql.writes.contains(&lower)
+        } else {
+            self.catalog.reach(target).is_some_and(|reach| reach.writes.contains(&lower))
+        };
+        if is_known { Ok(()) } else { Err(Denial::Undecided(relation.name.clone())) }
     }
 
     fn refuse(&self, action: AuthAction<'_>) -> Denial {

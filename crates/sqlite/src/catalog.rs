@@ -1,5 +1,6 @@
 //! What the database is made of: tables, columns, keys, indexes, and the B-trees they are stored in.
 
+use crate::reach::Reach;
 use rusqlite::{Connection, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,8 @@ pub(crate) struct Catalog {
     relations: BTreeMap<String, Relation>,
     /// Names of virtual-table modules, in ASCII lower case.
     modules: BTreeSet<String>,
+    /// What views read, and what changing a table entails, by its name in ASCII lower case.
+    pub(crate) reach: BTreeMap<String, Reach>,
 }
 
 /// A table, view or virtual table.
@@ -119,6 +122,10 @@ impl Catalog {
     /// Finds a relation without regard to ASCII case.
     pub(crate) fn find(&self, name: &str) -> Option<&Relation> {
         self.relations.get(&name.to_ascii_lowercase())
+    }
+    /// What comes along with a view or with changing a table; nothing for others.
+    pub(crate) fn reach(&self, name: &str) -> Option<&Reach> {
+        self.reach.get(&name.to_ascii_lowercase())
     }
     /// All relations, in order of name.
     pub(crate) fn relations(&self) -> impl Iterator<Item = &Relation> {

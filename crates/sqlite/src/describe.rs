@@ -2,14 +2,14 @@
 //! about a statement.
 
 use crate::advice;
-use crate::authorizer::Access;
 use crate::catalog::{Column, Kind, Relation, quote};
 use crate::failure::Failure;
 use crate::limits;
-use crate::program;
+use crate::prepare;
 use crate::rows::{Window, collect, select};
 use crate::session::Frame;
 use crate::statement;
+use crate::treat::Treatment;
 use rusqlite::types::Value;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -77,6 +77,10 @@ pub(crate) struct ColumnDescription {
     pub(crate) generated: bool,
     /// The values are hidden from the caller and read as NULL.
     pub(crate) masked: bool,
+    /// The values are shown in another form only: `hash`, `token`, `partial` or `mask`. In conditions, functions, groups
+    /// and orders they read as NULL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) treated: Option<&'static str>,
     /// Values from the first rows.
     #[schemars(schema_with = "crate::tools::cells_schema")]
     pub(crate) samples: Vec<Json>,
@@ -142,7 +146,12 @@ pub(crate) fn describe_table(frame: &Frame<'_>, name: &str) -> Result<TableDescr
         })?;
     let rows = count(frame, relation)?;
     let samples = samples(frame, relation)?;
-    let is_masked = |column: &Column| frame.mask.is_some_and(|mask| mask.hides(relation, &column.name));
+    let treatment = |column: &Column| {
+        frame.mask.and_then(|mask| mask.treatment(relation, &column.name)).map(Treatment::name)
+    };
+    let is_masked = |column: &Column| {
+        treatment(column).is_none() && frame.mask.is_some_and(|mask| mask.hides(relation, &column.name))
+    };
     let shown = relation.columns.iter().filter(|column| !column.is_hidden());
     let columns: Vec<ColumnDescription> = shown
         .zip(samples.into_iter().chain(std::iter::repeat_with(Vec::new)))
@@ -154,6 +163,7 @@ pub(crate) fn describe_table(frame: &Frame<'_>, name: &str) -> Result<TableDescr
             default: column.default.clone(),
             generated: column.is_generated(),
             masked: is_masked(column),
+            treated: treatment(column),
             samples: if is_masked(column) { Vec::new() } else { samples },
         })
         .collect();
@@ -164,6 +174,9 @@ pub(crate) fn describe_table(frame: &Frame<'_>, name: &str) -> Result<TableDescr
     });
     let mut masked: Vec<String> = frame.witness.seen().masked.iter().cloned().collect();
     masked.extend(columns.iter().filter(|c| c.masked).map(|c| format!("{}.{}", relation.name, c.name)));
+    masked.retain(|name| {
+        !columns.iter().any(|c| c.treated.is_some() && *name == format!("{}.{}", relation.name, c.name))
+    });
     masked.sort_unstable();
     masked.dedup();
     Ok(TableDescription {
@@ -180,11 +193,8 @@ pub(crate) fn describe_table(frame: &Frame<'_>, name: &str) -> Result<TableDescr
 /// The query plan of a statement that read_query would run.
 pub(crate) fn explain_query(frame: &Frame<'_>, sql: &str, parameters: &[Value]) -> Result<Plan, Failure> {
     let run = || {
-        let mut checked = statement::shaped(frame.connection, sql, Access::Read, &frame.witness)?;
-        statement::bind(&mut checked, parameters)?;
-        if let Some(mask) = frame.mask {
-            program::check(frame.connection, sql, parameters, frame.catalog, mask)?;
-        }
+        // The plan of what would run: with the same columns hidden.
+        drop(prepare::read(frame, sql, parameters)?);
         let mut statement = statement::only(frame.connection, &format!("EXPLAIN QUERY PLAN {sql}"))?;
         statement::bind(&mut statement, parameters)?;
         collect(&mut statement, Window { offset: 0, rows: 500, bytes: limits::VALUE_BYTES })
@@ -265,10 +275,18 @@ fn samples(frame: &Frame<'_>, relation: &Relation) -> Result<Vec<Vec<Json>>, Fai
     // A table is read by itself, not by an index whose order could tell of a hidden column.
     let hint = if relation.kind == Kind::Table { " NOT INDEXED" } else { "" };
     let columns = relation.columns.iter().filter(|column| !column.is_hidden());
-    let list: Vec<String> = columns.map(|column| sample_expression(&column.name)).collect();
+    let is_treated =
+        |column: &Column| frame.mask.is_some_and(|mask| mask.treatment(relation, &column.name).is_some());
+    let list: Vec<String> = columns
+        .map(|column| match is_treated(column) {
+            true => quote(&column.name),
+            false => sample_expression(&column.name),
+        })
+        .collect();
     let table = quote(&relation.name);
     let sql = format!("SELECT {} FROM main.{table}{hint} LIMIT {}", list.join(", "), limits::SAMPLE_ROWS);
-    let window = Window { offset: 0, rows: limits::SAMPLE_ROWS, bytes: limits::VALUE_BYTES };
+    let window =
+        Window { offset: 0, rows: limits::SAMPLE_ROWS, bytes: limits::VALUE_BYTES }.within(frame.decision);
     let page = match frame.budget.within(limits::COUNT_TIMEOUT, || select(frame, &sql, &[], window)) {
         Ok(page) => page,
         Err(Failure::Cancelled) => return Err(Failure::Cancelled),

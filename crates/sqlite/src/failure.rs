@@ -29,6 +29,10 @@ pub(crate) enum Failure {
     NotASelect,
     #[error("this tool runs a single INSERT, UPDATE or DELETE and nothing else; use read_query to read")]
     NotAWrite,
+    #[error(
+        "a trial run and a call are not the same: only the gateway asks for trials, and only of write_query"
+    )]
+    NoTrial,
     #[error("EXPLAIN is not run here; give the plain statement to explain_query")]
     Explain,
     #[error("{0}")]

@@ -2,13 +2,13 @@
 
 use crate::assertion::Verified;
 use crate::authorizer::Access;
+use crate::decision::Decision;
 use crate::describe::{self, Plan, TableDescription, TableList};
 use crate::failure::Failure;
-use crate::mask::Mask;
 use crate::pool::Pool;
 use crate::rows::{Page, Window, markdown, select};
 use crate::tools::{self, QueryResult, WriteResult};
-use crate::{Options, cursor, statement, widget, write};
+use crate::{Options, cursor, statement, trial, widget, write};
 use rmcp::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
@@ -19,6 +19,7 @@ use rmcp::service::{RequestContext, RoleServer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -31,15 +32,16 @@ pub(crate) struct Handler {
     demands_assertions: bool,
 }
 
-/// Who asks: what they may see, and whether they still wait.
+/// Who asks: what was decided about the call, and whether they still wait.
 struct Asker {
-    mask: Option<Arc<Mask>>,
+    decision: Arc<Decision>,
     cancelled: CancellationToken,
 }
 
 const INSTRUCTIONS: &str = "A SQLite database. Call list_tables, then describe_table for the tables you need, then \
                             read_query. Errors say what to change. Columns reported as `masked` are hidden from you and \
-                            read as NULL.";
+                            read as NULL; values of `treated` ones are shown in another form, and only where they are \
+                            selected plainly.";
 
 impl Handler {
     pub(crate) fn new(pool: Arc<Pool>, options: &Options) -> Self {
@@ -53,16 +55,19 @@ impl Handler {
     }
 
     async fn call(&self, name: &str, arguments: JsonObject, asker: Asker) -> Result<CallToolResult, Failure> {
+        if asker.decision.trial != (name == tools::TRIAL) {
+            return Err(Failure::NoTrial);
+        }
         match name {
             tools::LIST_TABLES => {
                 let tools::NoArguments {} = parse(arguments)?;
-                let list = self.read(asker, describe::list_tables).await?;
+                let list = self.read(asker.looking(), describe::list_tables).await?;
                 Ok(answer(list_text(&list), &list))
             }
             tools::DESCRIBE_TABLE => {
                 let tools::TableArguments { table } = parse(arguments)?;
                 let description =
-                    self.read(asker, move |frame| describe::describe_table(frame, &table)).await?;
+                    self.read(asker.looking(), move |frame| describe::describe_table(frame, &table)).await?;
                 Ok(answer(description_text(&description), &description))
             }
             tools::READ_QUERY => self.read_query(parse(arguments)?, asker).await,
@@ -83,16 +88,20 @@ impl Handler {
         asker: Asker,
     ) -> Result<CallToolResult, Failure> {
         let tools::ReadArguments { sql, params, cursor } = arguments;
-        let binding = binding(&sql, &params, asker.mask.as_deref());
+        let binding = binding(&sql, &params, &asker.decision);
         let params = statement::parameters(&params)?;
         let offset = cursor.map_or(Ok(0), |cursor| cursor::read(&cursor, &binding))?;
-        let window = Window { offset, ..self.window };
+        let window = Window { offset, ..self.window }.within(&asker.decision);
         let work = move |frame: &crate::session::Frame<'_>| {
             let page = select(frame, &sql, &params, window)?;
-            let masked = frame.witness.seen().masked.iter().cloned().collect();
-            Ok((page, masked))
+            let (masked, treated) = frame.witness.columns();
+            let treatment =
+                |name: &String| frame.mask.and_then(|mask| mask.treatment_of(frame.catalog, name));
+            let treated = treated.iter().filter_map(|name| Some((name.clone(), treatment(name)?.name())));
+            Ok((page, masked.into_iter().collect(), treated.collect()))
         };
-        let (page, masked): (Page, Vec<String>) = self.read(asker, work).await?;
+        let (page, masked, treated): (Page, Vec<String>, BTreeMap<String, &'static str>) =
+            self.read(asker, work).await?;
         let row_count = page.rows.len();
         let next = page.more.then(|| cursor::make(offset.saturating_add(row_count as u64), &binding));
         let result = QueryResult {
@@ -102,6 +111,7 @@ impl Handler {
             truncated: page.more,
             next_cursor: next,
             masked,
+            treated,
         };
         Ok(answer(result_text(&result), &result))
     }
@@ -113,14 +123,27 @@ impl Handler {
     ) -> Result<CallToolResult, Failure> {
         let tools::StatementArguments { sql, params } = arguments;
         let params = statement::parameters(&params)?;
-        let window = self.window;
-        let work = move |frame: &crate::session::Frame<'_>| write::write(frame, &sql, &params, window);
-        let changes = self.pool.run(Access::Write, asker.mask, &asker.cancelled, work).await?;
-        let result = WriteResult {
-            rows_changed: changes.rows_changed,
-            columns: changes.returned.columns,
-            rows: changes.returned.rows,
-            truncated: changes.returned.more,
+        let Asker { decision, cancelled } = asker;
+        let result = if decision.trial {
+            let work = move |frame: &crate::session::Frame<'_>| trial::trial(frame, &sql, &params);
+            let estimate = self.pool.run(Access::Write, decision, &cancelled, work).await?;
+            WriteResult {
+                rows_changed: estimate.rows_changed,
+                trial: true,
+                tables: Some(estimate.tables),
+                ..WriteResult::default()
+            }
+        } else {
+            let window = self.window.within(&decision);
+            let work = move |frame: &crate::session::Frame<'_>| write::write(frame, &sql, &params, window);
+            let changes = self.pool.run(Access::Write, decision, &cancelled, work).await?;
+            WriteResult {
+                rows_changed: changes.rows_changed,
+                columns: changes.returned.columns,
+                rows: changes.returned.rows,
+                truncated: changes.returned.more,
+                ..WriteResult::default()
+            }
         };
         Ok(answer(changes_text(&result), &result))
     }
@@ -130,24 +153,31 @@ impl Handler {
         asker: Asker,
         work: impl FnOnce(&crate::session::Frame<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        self.pool.run(Access::Read, asker.mask, &asker.cancelled, work).await
+        self.pool.run(Access::Read, asker.decision, &asker.cancelled, work).await
     }
 
     /// What the assertion of this request says, which the HTTP side has verified; nobody else can put one there.
     fn asker(&self, tool: &str, context: &RequestContext<RoleServer>) -> Result<Asker, ErrorData> {
         let parts = context.extensions.get::<::http::request::Parts>();
         let verified = parts.and_then(|parts| parts.extensions.get::<Verified>());
-        let mask = match verified {
-            Some(verified) if verified.tool.as_deref() == Some(tool) => Some(Arc::clone(&verified.mask)),
+        let decision = match verified {
+            Some(verified) if verified.tool.as_deref() == Some(tool) => Arc::clone(&verified.decision),
             Some(_) => {
                 return Err(ErrorData::invalid_request("the Portunus-Assertion is for another tool", None));
             }
             None if self.demands_assertions => {
                 return Err(ErrorData::invalid_request("the request carries no Portunus-Assertion", None));
             }
-            None => None,
+            None => Arc::default(),
         };
-        Ok(Asker { mask: mask.filter(|mask| !mask.is_open()), cancelled: context.ct.clone() })
+        Ok(Asker { decision, cancelled: context.ct.clone() })
+    }
+}
+
+impl Asker {
+    /// For a tool that makes its own statements.
+    fn looking(self) -> Self {
+        Self { decision: Arc::new(self.decision.without_sql()), ..self }
     }
 }
 
@@ -176,7 +206,9 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        if !self.tools.iter().any(|tool| tool.name == request.name) {
+        // Trials are not listed, and only the gateway's assertion opens them.
+        let listed = if request.name == tools::TRIAL { tools::WRITE_QUERY } else { &*request.name };
+        if !self.tools.iter().any(|tool| tool.name == listed) {
             return Err(ErrorData::invalid_params(format!("there is no tool `{}`", request.name), None));
         }
         let asker = self.asker(&request.name, &context)?;
@@ -216,8 +248,8 @@ fn parse<T: DeserializeOwned>(arguments: JsonObject) -> Result<T, Failure> {
 }
 
 /// What a cursor is bound to, unambiguously.
-fn binding(sql: &str, params: &[Json], mask: Option<&Mask>) -> Vec<u8> {
-    format!("{}:{sql}{}{mask:?}", sql.len(), Json::from(params)).into_bytes()
+fn binding(sql: &str, params: &[Json], decision: &Decision) -> Vec<u8> {
+    format!("{}:{sql}{}{:?}", sql.len(), Json::from(params), decision.mask).into_bytes()
 }
 
 fn answer(text: String, structured: &impl Serialize) -> CallToolResult {
@@ -262,7 +294,10 @@ fn column_row(column: &describe::ColumnDescription) -> Vec<Json> {
         (column.generated, "generated"),
         (column.masked, "masked"),
     ];
-    let notes: Vec<&str> = notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note).collect();
+    let mut notes: Vec<&str> = notes.into_iter().filter(|(holds, _)| *holds).map(|(_, note)| note).collect();
+    if let Some(treatment) = column.treated {
+        notes.push(treatment);
+    }
     let samples: Vec<String> = column.samples.iter().map(plain_text).collect();
     vec![
         column.name.as_str().into(),
@@ -296,10 +331,19 @@ fn result_text(result: &QueryResult) -> String {
         (None, count) => text.push_str(&format!("\n\n{count} rows.")),
     }
     text.push_str(&masked_note(&result.masked));
+    if !result.treated.is_empty() {
+        let named: Vec<String> = result.treated.iter().map(|(name, how)| format!("{name} ({how})")).collect();
+        text.push_str(&format!("\n\nShown in another form: {}.", named.join(", ")));
+    }
     text
 }
 
 fn changes_text(result: &WriteResult) -> String {
+    if result.trial {
+        let tables = result.tables.iter().flatten().map(|(name, count)| format!("\n- `{name}`: {count}"));
+        let tables: String = tables.collect();
+        return format!("Only tried, nothing is changed: {} rows would change.{tables}", result.rows_changed);
+    }
     let mut text = format!("{} rows changed.", result.rows_changed);
     if !result.columns.is_empty() {
         text.push_str("\n\n");

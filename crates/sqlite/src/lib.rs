@@ -10,8 +10,11 @@
 //! | [`http`], [`assertion`] | the HTTP endpoint, and who may use it |
 //! | `pool`, `session` | connections: hardened, bounded in number and time |
 //! | `authorizer` | what SQLite may do for a caller, action by action |
+//! | `decision` | what the gateway decided about a call: columns, tables, bounds |
 //! | `mask`, `program` | columns hidden from a caller, and the check that the compiled statement keeps them so |
-//! | `statement`, `rows`, `write`, `cursor` | from text to one statement to a page of rows |
+//! | `treat`, `flow`, `blocks`, `opcodes` | columns shown in another form, and the proof that a statement only shows them |
+//! | `reach` | what views, triggers and foreign keys bring along |
+//! | `statement`, `prepare`, `rows`, `write`, `trial`, `cursor` | from text to one statement to a page of rows |
 //! | `catalog`, `describe`, `advice` | the schema, told to models; errors that help to correct a statement |
 //! | `text_functions` | replacements of SQLite functions whose time could not be bounded |
 //! | [`sample`] | the demo database |
@@ -24,20 +27,28 @@ pub mod sample;
 
 mod advice;
 mod authorizer;
+mod blocks;
 mod catalog;
 mod cursor;
+mod decision;
 mod describe;
 mod failure;
+mod flow;
 mod handler;
 mod limits;
 mod mask;
+mod opcodes;
 mod pool;
+mod prepare;
 mod program;
+mod reach;
 mod rows;
 mod session;
 mod statement;
 mod text_functions;
 mod tools;
+mod treat;
+mod trial;
 mod widget;
 mod write;
 

@@ -25,6 +25,15 @@ pub(crate) const LISTED_TABLES: usize = 500;
 pub(crate) const SAMPLE_ROWS: usize = 3;
 /// Characters of a sample value.
 pub(crate) const SAMPLE_CHARS: usize = 80;
+/// Arguments of one function.
+pub(crate) const FUNCTION_ARGUMENTS: i64 = 64;
+/// Instructions, and registers handed on, that are looked at to see where treated values go. A statement that needs more
+/// gets NULL.
+pub(crate) const FLOW_STEPS: usize = 2_000_000;
+/// Attempts at a statement with ever fewer treated columns, until all of them are hidden.
+pub(crate) const FLOW_ATTEMPTS: usize = 4;
+/// Bytes of a text in a statement that may be carried along with a treated value.
+pub(crate) const NARROW_BYTES: usize = 256;
 
 /// SQLite's own limits for every connection.
 pub(crate) const SQLITE: &[(rusqlite::limits::Limit, i32)] = {
@@ -35,7 +44,7 @@ pub(crate) const SQLITE: &[(rusqlite::limits::Limit, i32)] = {
         (SQLITE_LIMIT_EXPR_DEPTH, 500),
         (SQLITE_LIMIT_COMPOUND_SELECT, 100),
         (SQLITE_LIMIT_VDBE_OP, 25_000),
-        (SQLITE_LIMIT_FUNCTION_ARG, 64),
+        (SQLITE_LIMIT_FUNCTION_ARG, FUNCTION_ARGUMENTS as i32),
         (SQLITE_LIMIT_ATTACHED, 0),
         (SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 500),
         (SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS as i32),

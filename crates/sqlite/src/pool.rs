@@ -2,8 +2,8 @@
 //! goes away stops its statement.
 
 use crate::authorizer::Access;
+use crate::decision::Decision;
 use crate::failure::Failure;
-use crate::mask::Mask;
 use crate::session::{Budget, Frame, Session};
 use crate::{Options, limits};
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ impl Pool {
     pub(crate) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         access: Access,
-        mask: Option<Arc<Mask>>,
+        decision: Arc<Decision>,
         cancelled: &CancellationToken,
         work: impl FnOnce(&Frame<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
@@ -73,7 +73,7 @@ impl Pool {
         let job = tokio::task::spawn_blocking(move || {
             // Held until the statement has really ended, whether or not somebody still waits.
             let _permit = permit;
-            pool.run_here(access, mask.as_ref(), &budget, work)
+            pool.run_here(access, &decision, &budget, work)
         });
         let longest = self.options.timeout.saturating_add(limits::ANSWER_GRACE);
         let outcome = tokio::select! {
@@ -87,7 +87,8 @@ impl Pool {
 
     /// Reads the schema once, which fails when the file is no database.
     pub(crate) fn probe(&self) -> Result<(), Failure> {
-        self.run_here(Access::Read, None, &Arc::new(Budget::new(self.options.timeout)), |_| Ok(()))
+        let budget = Arc::new(Budget::new(self.options.timeout));
+        self.run_here(Access::Read, &Arc::default(), &budget, |_| Ok(()))
     }
 
     fn lane(&self, access: Access) -> &Lane {
@@ -100,7 +101,7 @@ impl Pool {
     fn run_here<T>(
         &self,
         access: Access,
-        mask: Option<&Arc<Mask>>,
+        decision: &Arc<Decision>,
         budget: &Arc<Budget>,
         work: impl FnOnce(&Frame<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -110,7 +111,7 @@ impl Pool {
             None => Session::open(&self.path, access, &self.options)
                 .map_err(|error| Failure::from_code(&error).unwrap_or(Failure::Sqlite(error)))?,
         };
-        let outcome = session.run(mask, budget, work);
+        let outcome = session.run(decision, budget, work);
         if !session.broken {
             lane.put(session);
         }

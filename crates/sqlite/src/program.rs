@@ -9,9 +9,10 @@
 
 use crate::catalog::{Catalog, Index, Kind, Relation};
 use crate::failure::Failure;
-use crate::mask::Mask;
+use crate::mask::{Mask, Treated};
+use crate::session::Frame;
 use crate::statement;
-use rusqlite::{Connection, types::Value};
+use rusqlite::types::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a program would reveal.
@@ -29,6 +30,16 @@ pub(crate) enum Leak {
     Index { index: String, table: String },
 }
 
+impl Leak {
+    /// The table that it is about.
+    pub(crate) fn table(&self) -> &str {
+        match self {
+            Self::Column(name) => name.rsplit_once('.').map_or(name, |(table, _)| table),
+            Self::Index { table, .. } => table,
+        }
+    }
+}
+
 /// A B-tree that holds hidden columns.
 struct Tree {
     table: String,
@@ -43,47 +54,92 @@ struct Tree {
 }
 
 /// One instruction.
-struct Step {
+#[derive(Debug)]
+pub(crate) struct Step {
     address: i64,
-    opcode: String,
-    p1: i64,
-    p2: i64,
-    p3: i64,
-    p4: String,
+    pub(crate) opcode: String,
+    pub(crate) p1: i64,
+    pub(crate) p2: i64,
+    pub(crate) p3: i64,
+    pub(crate) p4: String,
+    pub(crate) p5: i64,
 }
 
-/// Compiles `sql` once more, as `EXPLAIN`, with the same parameters, and looks for leaks.
-pub(crate) fn check(
-    connection: &Connection,
-    sql: &str,
-    parameters: &[Value],
-    catalog: &Catalog,
-    mask: &Mask,
-) -> Result<(), Failure> {
-    let trees = trees(catalog, mask);
-    if trees.is_empty() {
-        return Ok(());
-    }
-    let steps = explain(connection, sql, parameters)?;
-    let mut frames: Vec<Vec<&Step>> = Vec::new();
-    for step in &steps {
-        // Programs of triggers follow the main one; each counts from 0 and has its own cursors.
-        if step.address == 0 {
-            frames.push(Vec::new());
-        }
-        if let Some(frame) = frames.last_mut() {
-            frame.push(step);
+impl Step {
+    /// P1, P2 or P3.
+    pub(crate) fn operand(&self, number: u8) -> i64 {
+        match number {
+            1 => self.p1,
+            2 => self.p2,
+            _ => self.p3,
         }
     }
-    frames.iter().try_for_each(|frame| check_frame(frame, &trees)).map_err(Failure::Leak)
+    /// The root page of the B-tree of the database that it opens.
+    pub(crate) fn opens(&self) -> Option<i64> {
+        let opens = matches!(self.opcode.as_str(), "OpenRead" | "OpenWrite" | "ReopenIdx");
+        (opens && self.p3 == 0).then_some(self.p2)
+    }
 }
 
-fn check_frame(frame: &[&Step], trees: &BTreeMap<i64, Tree>) -> Result<(), Leak> {
+/// What SQLite compiled a statement to.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// The main program and those of triggers; each counts from 0 and has its own cursors.
+    pub(crate) frames: Vec<Vec<Step>>,
+}
+
+impl Program {
+    /// Compiles `sql` once more, as `EXPLAIN`, with the same parameters.
+    pub(crate) fn of(frame: &Frame<'_>, sql: &str, parameters: &[Value]) -> Result<Self, Failure> {
+        let text = format!("EXPLAIN {sql}");
+        let mut statement = statement::only(frame.connection, &text)?;
+        statement::bind(&mut statement, parameters)?;
+        let mut rows = statement.raw_query();
+        let mut frames: Vec<Vec<Step>> = Vec::new();
+        while let Some(row) = rows.next().map_err(Failure::Sqlite)? {
+            let read = || -> rusqlite::Result<Step> {
+                Ok(Step {
+                    address: row.get(0)?,
+                    opcode: row.get(1)?,
+                    p1: row.get(2)?,
+                    p2: row.get(3)?,
+                    p3: row.get(4)?,
+                    p4: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+                    p5: row.get(6)?,
+                })
+            };
+            let step = read().map_err(Failure::Sqlite)?;
+            // Programs of triggers follow the main one.
+            match frames.last_mut().filter(|_| step.address != 0) {
+                Some(frame) => frame.push(step),
+                None => frames.push(vec![step]),
+            }
+        }
+        Ok(Self { frames })
+    }
+
+    /// Looks for leaks of what is hidden. Columns that are `shown` are read, but not through an index that holds them.
+    pub(crate) fn check(&self, catalog: &Catalog, mask: &Mask, shown: &[Treated]) -> Result<(), Leak> {
+        let trees = trees(catalog, mask, shown);
+        if trees.is_empty() {
+            return Ok(());
+        }
+        self.frames.iter().try_for_each(|frame| check_frame(frame, &trees))
+    }
+
+    /// Whether it reads a table itself, or one of its indexes.
+    pub(crate) fn reads(&self, relation: &Relation) -> bool {
+        let indexes = relation.indexes.iter().filter_map(|index| index.root);
+        let roots: BTreeSet<i64> = indexes.chain(relation.root).collect();
+        self.frames.iter().flatten().filter_map(Step::opens).any(|root| roots.contains(&root))
+    }
+}
+
+fn check_frame(frame: &[Step], trees: &BTreeMap<i64, Tree>) -> Result<(), Leak> {
     let mut cursors: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
     for step in frame {
-        let opens = matches!(step.opcode.as_str(), "OpenRead" | "OpenWrite" | "ReopenIdx");
-        if opens && step.p3 == 0 && trees.contains_key(&step.p2) {
-            cursors.entry(step.p1).or_default().insert(step.p2);
+        if let Some(root) = step.opens().filter(|root| trees.contains_key(root)) {
+            cursors.entry(step.p1).or_default().insert(root);
         }
     }
     for (cursor, roots) in &cursors {
@@ -94,7 +150,7 @@ fn check_frame(frame: &[&Step], trees: &BTreeMap<i64, Tree>) -> Result<(), Leak>
     Ok(())
 }
 
-fn check_cursor(frame: &[&Step], cursor: i64, tree: &Tree) -> Result<(), Leak> {
+fn check_cursor(frame: &[Step], cursor: i64, tree: &Tree) -> Result<(), Leak> {
     let mine = || frame.iter().filter(|step| step.p1 == cursor);
     if tree.ordered_by_hidden {
         let only_counted =
@@ -160,30 +216,8 @@ impl Tree {
     }
 }
 
-fn explain(connection: &Connection, sql: &str, parameters: &[Value]) -> Result<Vec<Step>, Failure> {
-    let text = format!("EXPLAIN {sql}");
-    let mut statement = statement::only(connection, &text)?;
-    statement::bind(&mut statement, parameters)?;
-    let mut rows = statement.raw_query();
-    let mut steps = Vec::new();
-    while let Some(row) = rows.next().map_err(Failure::Sqlite)? {
-        let read = || -> rusqlite::Result<Step> {
-            Ok(Step {
-                address: row.get(0)?,
-                opcode: row.get(1)?,
-                p1: row.get(2)?,
-                p2: row.get(3)?,
-                p3: row.get(4)?,
-                p4: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
-            })
-        };
-        steps.push(read().map_err(Failure::Sqlite)?);
-    }
-    Ok(steps)
-}
-
 /// The B-trees with something to hide, by root page.
-fn trees(catalog: &Catalog, mask: &Mask) -> BTreeMap<i64, Tree> {
+fn trees(catalog: &Catalog, mask: &Mask, shown: &[Treated]) -> BTreeMap<i64, Tree> {
     let mut trees = BTreeMap::new();
     for table in
         catalog.relations().filter(|relation| relation.kind == Kind::Table && mask.hides_some(relation))
@@ -192,7 +226,7 @@ fn trees(catalog: &Catalog, mask: &Mask) -> BTreeMap<i64, Tree> {
         let tree = match primary.filter(|_| table.without_rowid) {
             // Such a table is its own primary-key index.
             Some(index) => Tree { index: None, ..index_tree(table, index, mask) },
-            None => table_tree(table, mask),
+            None => table_tree(table, mask, shown),
         };
         trees.extend(table.root.map(|root| (root, tree)));
         for index in &table.indexes {
@@ -202,8 +236,10 @@ fn trees(catalog: &Catalog, mask: &Mask) -> BTreeMap<i64, Tree> {
     trees
 }
 
-fn table_tree(table: &Relation, mask: &Mask) -> Tree {
-    let hidden = (0_i64..).zip(table.stored()).filter(|(_, column)| mask.hides(table, &column.name));
+fn table_tree(table: &Relation, mask: &Mask, shown: &[Treated]) -> Tree {
+    let is_shown = |name: &str| shown.iter().any(|one| one.table == table.name && one.column == name);
+    let is_hidden = |name: &str| mask.hides(table, name) && !is_shown(name);
+    let hidden = (0_i64..).zip(table.stored()).filter(|(_, column)| is_hidden(&column.name));
     Tree {
         table: table.name.clone(),
         index: None,

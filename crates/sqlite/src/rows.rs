@@ -1,10 +1,11 @@
 //! Running a statement and keeping a bounded page of its rows, as JSON and as a table in text.
 
-use crate::authorizer::Access;
+use crate::decision::Decision;
 use crate::failure::Failure;
-use crate::program;
+use crate::flow::Shown;
+use crate::prepare;
 use crate::session::Frame;
-use crate::statement;
+use crate::treat::{Key, treat};
 use rusqlite::types::{Value, ValueRef};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -37,6 +38,16 @@ pub(crate) struct Window {
     pub(crate) bytes: usize,
 }
 
+impl Window {
+    /// As large as the server gives and the gateway decided, whichever is less.
+    pub(crate) fn within(self, decision: &Decision) -> Self {
+        let least = |own: usize, decided: Option<std::num::NonZeroUsize>| {
+            decided.map_or(own, |most| own.min(most.get()))
+        };
+        Self { rows: least(self.rows, decision.rows), bytes: least(self.bytes, decision.bytes), ..self }
+    }
+}
+
 /// Runs a SELECT in its frame.
 pub(crate) fn select(
     frame: &Frame<'_>,
@@ -45,18 +56,23 @@ pub(crate) fn select(
     window: Window,
 ) -> Result<Page, Failure> {
     let run = || {
-        let mut statement = statement::shaped(frame.connection, sql, Access::Read, &frame.witness)?;
-        statement::bind(&mut statement, parameters)?;
-        if let Some(mask) = frame.mask {
-            program::check(frame.connection, sql, parameters, frame.catalog, mask)?;
-        }
-        collect(&mut statement, window)
+        let mut ready = prepare::read(frame, sql, parameters)?;
+        collect_shown(&mut ready.statement, window, &ready.shown, frame.decision.key.as_ref())
     };
     run().map_err(|failure| frame.explain(failure, sql))
 }
 
 /// Steps through a statement whose parameters are bound.
 pub(crate) fn collect(statement: &mut rusqlite::Statement<'_>, window: Window) -> Result<Page, Failure> {
+    collect_shown(statement, window, &[], None)
+}
+
+fn collect_shown(
+    statement: &mut rusqlite::Statement<'_>,
+    window: Window,
+    shown: &[Option<Shown>],
+    key: Option<&Key>,
+) -> Result<Page, Failure> {
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut kinds: Vec<Option<&'static str>> = vec![None; names.len()];
     let mut page = Page::default();
@@ -75,8 +91,17 @@ pub(crate) fn collect(statement: &mut rusqlite::Statement<'_>, window: Window) -
         let mut cells = Vec::with_capacity(names.len());
         for (position, kind) in kinds.iter_mut().enumerate() {
             let value = row.get_ref(position).map_err(Failure::Sqlite)?;
-            *kind = merge(*kind, value);
-            cells.push(json(value));
+            match shown.get(position) {
+                Some(Some(shown)) => {
+                    let cell = treat(shown.treatment, &shown.column, value, key);
+                    *kind = if cell.is_null() { *kind } else { Some("text") };
+                    cells.push(cell);
+                }
+                _ => {
+                    *kind = merge(*kind, value);
+                    cells.push(json(value));
+                }
+            }
         }
         let row_bytes: usize = cells.iter().map(size).sum();
         if bytes + row_bytes > window.bytes {

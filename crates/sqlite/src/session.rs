@@ -4,11 +4,12 @@
 use crate::advice;
 use crate::authorizer::{Access, Authorizer, Witness};
 use crate::catalog::Catalog;
+use crate::decision::Decision;
 use crate::failure::Failure;
 use crate::mask::Mask;
-use crate::{Options, limits, text_functions};
+use crate::{Options, limits, reach, text_functions};
 use rusqlite::config::DbConfig;
-use rusqlite::hooks::{AuthContext, Authorization};
+use rusqlite::hooks::{Action, AuthContext, Authorization};
 use rusqlite::{Connection, OpenFlags, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) catalog: &'a Catalog,
     pub(crate) mask: Option<&'a Mask>,
+    pub(crate) decision: &'a Decision,
     pub(crate) witness: Witness,
     pub(crate) budget: &'a Budget,
 }
@@ -55,11 +57,11 @@ impl Session {
         Ok(Self { connection, access, catalog: Arc::default(), broken: false })
     }
 
-    /// Runs `work` inside a transaction, under an authorizer and a clock. A write is committed when `work` succeeds;
-    /// everything else is rolled back.
+    /// Runs `work` inside a transaction, under an authorizer and a clock. A write is committed when `work` succeeds and
+    /// it is no trial; everything else is rolled back.
     pub(crate) fn run<T>(
         &mut self,
-        mask: Option<&Arc<Mask>>,
+        decision: &Arc<Decision>,
         budget: &Arc<Budget>,
         work: impl FnOnce(&Frame<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -67,19 +69,31 @@ impl Session {
         let prepared = self
             .connection
             .progress_handler(limits::STEPS_BETWEEN_CHECKS, Some(move || clock.is_over()))
-            .and_then(|()| self.begin());
+            .and_then(|()| self.begin(decision.trial));
         if let Err(error) = prepared {
             self.broken = true;
             return Err(plain(error, budget));
         }
         let witness = Witness::default();
-        let outcome = self.authorized(mask, budget, &witness, work);
-        let ended = self.end(outcome.is_ok(), budget);
+        if decision.trial {
+            let counter = witness.clone();
+            let count = move |_: Action, _: &str, table: &str, _: i64| counter.count(table);
+            self.broken |= self.connection.update_hook(Some(count)).is_err();
+        }
+        let outcome = self.authorized(decision, budget, &witness, work);
+        if decision.trial {
+            self.broken |= self.connection.update_hook(None::<fn(Action, &str, &str, i64)>).is_err();
+        }
+        let ended = self.end(outcome.is_ok() && !decision.trial, budget);
         let outcome = outcome?;
         ended.map(|()| outcome)
     }
 
-    fn begin(&mut self) -> Result<()> {
+    fn begin(&mut self, trial: bool) -> Result<()> {
+        if self.access == Access::Write {
+            // What is tried stays in memory: the file is never touched, not even when this process is killed.
+            self.connection.pragma_update(None, "cache_spill", if trial { "off" } else { "on" })?;
+        }
         let begin = match self.access {
             Access::Read => "BEGIN",
             Access::Write => "BEGIN IMMEDIATE",
@@ -91,14 +105,16 @@ impl Session {
             self.connection.query_row("SELECT count(*) FROM main.sqlite_schema", [], |row| row.get(0));
         let _: i64 = pinned?;
         if version != self.catalog.version || version == 0 {
-            self.catalog = Arc::new(Catalog::load(&self.connection, version)?);
+            let mut catalog = Catalog::load(&self.connection, version)?;
+            catalog.reach = reach::load(&mut self.connection, &catalog, self.access)?;
+            self.catalog = Arc::new(catalog);
         }
         Ok(())
     }
 
     fn authorized<T>(
         &mut self,
-        mask: Option<&Arc<Mask>>,
+        decision: &Arc<Decision>,
         budget: &Budget,
         witness: &Witness,
         work: impl FnOnce(&Frame<'_>) -> Result<T, Failure>,
@@ -106,7 +122,7 @@ impl Session {
         let authorizer = Authorizer {
             access: self.access,
             catalog: Arc::clone(&self.catalog),
-            mask: mask.cloned(),
+            decision: Arc::clone(decision),
             witness: witness.clone(),
         };
         // Setting an authorizer also expires every compiled statement, those that full-text tables keep included: none
@@ -119,7 +135,8 @@ impl Session {
         let frame = Frame {
             connection: &self.connection,
             catalog: &self.catalog,
-            mask: mask.map(Arc::as_ref),
+            mask: decision.mask.as_ref(),
+            decision,
             witness: witness.clone(),
             budget,
         };
@@ -185,7 +202,7 @@ impl Budget {
         outcome
     }
     /// Why it must stop.
-    fn failure(&self) -> Failure {
+    pub(crate) fn failure(&self) -> Failure {
         if self.cancelled.load(Ordering::Relaxed) {
             Failure::Cancelled
         } else {

@@ -33,6 +33,7 @@ pub(crate) fn shaped<'c>(
 ) -> Result<Statement<'c>, Failure> {
     witness.forget_shape();
     let statement = only(connection, sql)?;
+    witness.compiled();
     if statement.is_explain() != 0 {
         return Err(Failure::Explain);
     }

@@ -8,6 +8,7 @@ use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) const LIST_TABLES: &str = "list_tables";
@@ -15,6 +16,8 @@ pub(crate) const DESCRIBE_TABLE: &str = "describe_table";
 pub(crate) const READ_QUERY: &str = "read_query";
 pub(crate) const EXPLAIN_QUERY: &str = "explain_query";
 pub(crate) const WRITE_QUERY: &str = "write_query";
+/// A trial of [`WRITE_QUERY`]: by a name of its own, so that a server which does not know of trials runs nothing.
+pub(crate) const TRIAL: &str = "write_query.trial";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,10 +65,14 @@ pub(crate) struct QueryResult {
     /// Columns that are hidden from the caller: their values read as NULL, in conditions and aggregates too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) masked: Vec<String>,
+    /// Columns whose values are shown in another form: `hash` (equal values of the column have equal digests), `token`
+    /// (equal values have equal tokens), `partial` (the last characters), `mask` (a word).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) treated: BTreeMap<String, &'static str>,
 }
 
 /// What a statement changed.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct WriteResult {
     /// Rows inserted, updated or deleted by the statement itself.
     pub(crate) rows_changed: u64,
@@ -76,6 +83,12 @@ pub(crate) struct WriteResult {
     pub(crate) rows: Vec<Vec<Json>>,
     /// RETURNING gave more rows than fit.
     pub(crate) truncated: bool,
+    /// The statement was only tried, and everything rolled back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) trial: bool,
+    /// In a trial: rows that would change by table, those of triggers and foreign keys included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tables: Option<BTreeMap<String, u64>>,
 }
 
 pub(crate) fn cells_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

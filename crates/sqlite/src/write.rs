@@ -1,11 +1,9 @@
 //! One INSERT, UPDATE or DELETE: all of it or nothing.
 
-use crate::authorizer::Access;
 use crate::failure::Failure;
-use crate::program;
+use crate::prepare;
 use crate::rows::{Page, Window, collect};
 use crate::session::Frame;
-use crate::statement;
 use rusqlite::types::Value;
 
 /// What a statement did.
@@ -25,11 +23,7 @@ pub(crate) fn write(
     window: Window,
 ) -> Result<Changes, Failure> {
     let run = || {
-        let mut statement = statement::shaped(frame.connection, sql, Access::Write, &frame.witness)?;
-        statement::bind(&mut statement, parameters)?;
-        if let Some(mask) = frame.mask {
-            program::check(frame.connection, sql, parameters, frame.catalog, mask)?;
-        }
+        let mut statement = prepare::write(frame, sql, parameters)?;
         // SQLite makes all changes before it gives the first row of RETURNING.
         let returned = collect(&mut statement, window)?;
         drop(statement);

@@ -184,6 +184,11 @@ impl Bound {
     pub fn host(&self) -> &str {
         &self.0.credential.host
     }
+    /// When this version of it was made.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.0.version.created_at
+    }
     /// The only server it is for.
     #[must_use]
     pub fn server(&self) -> &ServerName {

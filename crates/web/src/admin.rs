@@ -1,6 +1,7 @@
 //! The administrators' API: JSON over the Unix socket in the state directory. Whoever can open that socket is the
 //! administrator; every change is recorded as done by `admin`.
 
+use crate::approvals::Said;
 use crate::state::State;
 use crate::{answer, approvals, clients, input};
 use axum::Router;
@@ -8,14 +9,16 @@ use axum::extract::{Path, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
-use portunus_core::document::{Client, Grant, User};
+use portunus_core::document::{Approval, ApprovalState, Client, Grant, Through, User};
 use portunus_core::id::{ClientId, GroupName, Id, InvalidName, ServerName, UserName};
-use portunus_core::store::{Document, StoreError};
+use portunus_core::limits;
+use portunus_core::store::{Document, StoreError, load};
 use portunus_oauth::form::Form;
 use portunus_oauth::grants::{self, Selection};
 use portunus_oauth::issue::{self, IssueError, Order};
 use portunus_oauth::passkey;
 use portunus_oauth::ports::Trouble;
+use portunus_oauth::text;
 use portunus_oauth::users::{self, NewUser, UserError};
 use portunus_oauth::{password, password::PasswordError};
 use serde::Deserialize;
@@ -35,6 +38,7 @@ pub(crate) fn router(state: State) -> Router {
         .route("/grants/{id}/revoke", post(revoke_grant))
         .route("/tokens", post(issue_token))
         .route("/approvals", get(list_approvals))
+        .route("/approvals/{id}", get(show_approval))
         .route("/approvals/{id}/allow", post(allow))
         .route("/approvals/{id}/deny", post(deny))
         .route("/clients", get(clients::list).post(clients::add))
@@ -216,17 +220,42 @@ async fn list_approvals(Shared(state): Shared<State>) -> Response {
     told(listed.map(|approvals| json!({ "approvals": approvals })))
 }
 
-async fn allow(Shared(state): Shared<State>, Path(id): Path<String>) -> Response {
-    told(decide(&state, &id, true).await)
+async fn show_approval(Shared(state): Shared<State>, Path(id): Path<String>) -> Response {
+    told(read_approval(&state, &id).await)
 }
 
-async fn deny(Shared(state): Shared<State>, Path(id): Path<String>) -> Response {
-    told(decide(&state, &id, false).await)
+async fn read_approval(state: &State, id: &str) -> Told {
+    let found = load::<Approval>(state.store(), Id::parse(id)?.as_str()).await?;
+    let approval = found.ok_or(approvals::ApprovalError::Unknown)?.value;
+    let missing = approvals::missing(state.store(), &state.issuer(), &approval).await?;
+    Ok(json!({ "approval": approval, "missing": missing }))
 }
 
-async fn decide(state: &State, id: &str, allow: bool) -> Told {
-    let approval = approvals::decide(&state.ports(), &Id::parse(id)?, ADMIN, allow).await?;
-    Ok(json!({ "id": approval.id, "state": approval.state }))
+async fn allow(Shared(state): Shared<State>, Path(id): Path<String>, request: Request) -> Response {
+    told(decide(&state, &id, true, request).await)
+}
+
+async fn deny(Shared(state): Shared<State>, Path(id): Path<String>, request: Request) -> Response {
+    told(decide(&state, &id, false, request).await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Why {
+    reason: Option<String>,
+}
+
+async fn decide(state: &State, id: &str, allow: bool, request: Request) -> Told {
+    let id = Id::parse(id)?;
+    let Why { reason } = body(request).await?;
+    let reason = reason.and_then(|reason| text::clean(&reason, limits::APPROVAL_REASON_CHARS));
+    let said = Said { allow, reason: reason.as_deref(), through: Through::Socket };
+    let approval = approvals::decide(&state.ports(), &state.issuer(), &id, &approvals::LOCAL, &said).await?;
+    let missing = match approval.state {
+        ApprovalState::Pending => approvals::missing(state.store(), &state.issuer(), &approval).await?,
+        _ => Vec::new(),
+    };
+    Ok(json!({ "id": approval.id, "state": approval.state, "missing": missing }))
 }
 
 #[derive(Deserialize)]

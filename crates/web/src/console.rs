@@ -1,5 +1,5 @@
-//! The signed-in user's own page: what they allowed, what they can connect to; for administrators also what waits for a
-//! yes, and everyone's latest grants.
+//! The signed-in user's own page: what they allowed, what they can connect to, how many calls wait for their yes; for
+//! administrators also everyone's latest grants.
 
 use crate::answer::{self, Answer, moment, page as render, see_other};
 use crate::sign_in::{self, Visitor, Who};
@@ -9,13 +9,13 @@ use askama::Template;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 use http::StatusCode;
-use portunus_core::document::{Approval, Grant, GrantUse, Session};
+use portunus_core::document::{Grant, GrantUse, Session};
 use portunus_core::id::{Id, ServerName};
 use portunus_core::limits;
 use portunus_core::store::load;
 use portunus_core::time::Timestamp;
 use portunus_oauth::config::Issuer;
-use portunus_oauth::{grants, session, text};
+use portunus_oauth::{grants, session};
 
 /// Grants of everyone that an administrator sees.
 const RECENT: usize = 20;
@@ -32,7 +32,10 @@ struct ConsolePage<'a> {
     csrf: String,
     grants: Vec<GrantRow>,
     servers: Vec<ServerRow<'a>>,
-    approvals: Vec<ApprovalRow>,
+    /// Calls of others that wait for this user's yes.
+    waiting: usize,
+    /// The user's own calls that wait for somebody's.
+    own: usize,
     recent: Vec<GrantRow>,
     sessions: Vec<SessionRow>,
     /// Whether they sign in with a password of their own here.
@@ -62,17 +65,6 @@ struct ServerRow<'a> {
     purpose: &'a str,
     owner: &'a str,
     url: String,
-}
-
-struct ApprovalRow {
-    id: String,
-    user: String,
-    client: String,
-    server: String,
-    tool: String,
-    arguments: String,
-    reason: String,
-    until: String,
 }
 
 pub(crate) async fn elsewhere() -> Response {
@@ -126,28 +118,6 @@ pub(crate) async fn end_other_sessions(Shared(state): Shared<State>, request: Re
     show(&state, &visitor, Some(&notice)).await
 }
 
-/// `POST /console/approvals`: an administrator decides.
-pub(crate) async fn decide_approval(Shared(state): Shared<State>, request: Request) -> Answer {
-    let (head, form) = input::page_form(&state, request).await?;
-    let visitor = sign_in::admit(&state, &head.headers, HOME, None).await?;
-    visitor.check(&state, &form, "console")?;
-    if !visitor.signed_in.user.administrator {
-        let text = "Only administrators can decide about waiting calls.";
-        return Err(answer::message(&state, StatusCode::FORBIDDEN, "This is not for you", text, None));
-    }
-    let allow = form.get("decision") == Some("allow");
-    let notice = match form.get("approval").and_then(|id| Id::parse(id).ok()) {
-        None => approvals::ApprovalError::Unknown.to_string(),
-        Some(id) => match approvals::decide(&state.ports(), &id, visitor.name(), allow).await {
-            Ok(_approval) if allow => "Allowed, once.".to_owned(),
-            Ok(_approval) => "Denied.".to_owned(),
-            Err(approvals::ApprovalError::Trouble(trouble)) => return Err(answer::trouble(&state, &trouble)),
-            Err(error) => error.to_string(),
-        },
-    };
-    show(&state, &visitor, Some(&notice)).await
-}
-
 async fn show(state: &State, visitor: &Visitor, notice: Option<&str>) -> Answer {
     let issuer = state.issuer();
     let user = &visitor.signed_in.user;
@@ -161,10 +131,10 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<&str>) -> Answer 
     }
     let sessions = session::of_user(state.store(), state.now(), &user.name).await;
     let sessions = sessions.map_err(answer::store_trouble(state))?;
-    let (mut waiting, mut recent) = (Vec::new(), Vec::new());
+    let asked = approvals::pending(state.store(), state.now()).await.map_err(answer::store_trouble(state))?;
+    let person = approvals::person(user);
+    let mut recent = Vec::new();
     if user.administrator {
-        waiting =
-            approvals::pending(state.store(), state.now()).await.map_err(answer::store_trouble(state))?;
         recent = grants::latest(state.store(), RECENT).await.map_err(answer::store_trouble(state))?;
     }
     let template = ConsolePage {
@@ -176,7 +146,8 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<&str>) -> Answer 
         csrf: visitor.proof("console"),
         grants: rows,
         servers: servers(&issuer),
-        approvals: waiting.iter().map(|approval| approval_row(&issuer, approval)).collect(),
+        waiting: asked.iter().filter(|approval| approvals::awaits(approval, &issuer, &person)).count(),
+        own: asked.iter().filter(|approval| approvals::asked_by(approval, &person)).count(),
         recent: recent.iter().map(|grant| grant_row(&issuer, grant, None)).collect(),
         sessions: sessions.iter().map(|session| session_row(state, visitor, session)).collect(),
         local: user.issuer.is_none(),
@@ -221,20 +192,6 @@ fn grant_row(issuer: &Issuer, grant: &Grant, used: Option<Timestamp>) -> GrantRo
         since: moment(grant.created_at),
         used: used.map(moment),
         end: grant.revoked_at.map(moment),
-    }
-}
-
-fn approval_row(issuer: &Issuer, approval: &Approval) -> ApprovalRow {
-    ApprovalRow {
-        id: approval.id.to_string(),
-        user: approval.user.to_string(),
-        client: approval.client_id.to_string(),
-        server: title(issuer, &approval.server),
-        tool: text::reveal(&approval.tool),
-        // What is approved must be what is seen: invisible and reordering characters are written out.
-        arguments: text::reveal(&approval.arguments),
-        reason: approval.reason.clone(),
-        until: moment(approval.expires_at),
     }
 }
 

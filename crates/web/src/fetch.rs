@@ -1,12 +1,14 @@
-//! Fetching client metadata documents and key sets from the public internet, and from nowhere else: `https` only, the name resolved
+//! Fetching client metadata documents and key sets from the public internet, and from nowhere else (and, for hosts that the
+//! configuration names, posting webhooks): `https` only, the name resolved
 //! once and that address connected to, every address checked to be public, no redirects, no cookies, no compression,
 //! bounds on size, time and number, and failures remembered so that nobody can make us ask again and again.
 
+use crate::approvals::webhook::Courier;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper_util::rt::TokioIo;
 use portunus_core::limits;
 use portunus_core::time::{Clock, Timestamp};
@@ -121,6 +123,20 @@ impl PublicFetcher {
         ask(stream, url, &host, longest).await
     }
 
+    async fn post_once(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<StatusCode, FetchError> {
+        let (host, name, addresses) = self.addresses(url).await?;
+        let mut request = head(Request::post(target(url)), url, &host)
+            .body(Full::new(body))
+            .map_err(|_| FetchError::Unreachable)?;
+        request.headers_mut().extend(headers);
+        let stream = connect(&addresses).await.ok_or(FetchError::Unreachable)?;
+        if url.scheme() == "http" {
+            return Ok(exchange(stream, request).await?.status());
+        }
+        let stream = self.tls.connect(name, stream).await.map_err(|_| FetchError::Unreachable)?;
+        Ok(exchange(stream, request).await?.status())
+    }
+
     /// The host as it goes into the request, its name for TLS, and its addresses, all of them public. A name with one
     /// private address among its public ones is refused whole: such a name is set to deceive.
     async fn addresses(&self, url: &Url) -> Result<(String, TlsName<'static>, Vec<SocketAddr>), FetchError> {
@@ -170,6 +186,15 @@ impl PublicFetcher {
 
     fn failures(&self) -> MutexGuard<'_, HashMap<Url, (Timestamp, FetchError)>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Courier for PublicFetcher {
+    async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<StatusCode, FetchError> {
+        let _turn = self.turns.try_acquire().map_err(|_| FetchError::Busy)?;
+        let posted = tokio::time::timeout(self.timeout, self.post_once(url, headers, body)).await;
+        posted.map_err(|_| FetchError::TimedOut)?
     }
 }
 
@@ -243,15 +268,44 @@ async fn connect(addresses: &[SocketAddr]) -> Option<TcpStream> {
 }
 
 fn document_request(url: &Url, host: &str) -> Option<Request<Empty<Bytes>>> {
-    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-    Request::get(target)
-        .header(header::HOST, authority)
+    head(Request::get(target(url)), url, host)
         .header(header::ACCEPT, "application/json")
-        .header(header::USER_AGENT, concat!("Portunus/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close")
         .body(Empty::new())
         .ok()
+}
+
+/// One exchange whose answer's body nobody reads; it ends with the connection.
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<http::Response<hyper::body::Incoming>, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(limits::HEADER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| FetchError::Unreachable)?;
+    let answer = sender.send_request(request);
+    tokio::pin!(answer);
+    let answer = tokio::select! {
+        answer = &mut answer => answer,
+        _ended = connection => answer.await,
+    };
+    answer.map_err(|_| FetchError::Unreachable)
+}
+
+fn target(url: &Url) -> String {
+    url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
+}
+
+fn head(request: http::request::Builder, url: &Url, host: &str) -> http::request::Builder {
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    request
+        .header(header::HOST, authority)
+        .header(header::USER_AGENT, concat!("Portunus/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "close")
 }
 
 async fn read(answer: http::Response<hyper::body::Incoming>, longest: usize) -> Result<Fetched, FetchError> {

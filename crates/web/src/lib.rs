@@ -16,7 +16,7 @@
 //! | `console` | `/console/` |
 //! | `clients` | `/console/clients`, and the same over the admin socket |
 //! | `passkeys` | `/account/passkeys`, `/login/passkey` and the one script |
-//! | [`approvals`] | listing and deciding what waits for a human yes |
+//! | [`approvals`] | `/approvals`: listing and deciding what waits for a human yes, on pages and by webhook |
 //! | `admin` | the administrators' API |
 //! | [`federation`] | signing in at identity providers |
 //! | [`fetch`] | fetching client metadata documents without reaching into private networks |
@@ -88,7 +88,9 @@ pub fn router(state: State) -> Router {
         .route("/console/grants", post(console::revoke_grant))
         .route("/console/clients", get(clients::page).post(clients::decide_on_page))
         .route("/console/sessions", post(console::end_other_sessions))
-        .route("/console/approvals", post(console::decide_approval))
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{id}", get(approvals::show).post(approvals::decide_on_page))
+        .route("/approvals/{id}/decision", post(approvals::webhook::hear))
         .route("/assets/portunus.css", get(answer::style_sheet))
         .route("/assets/portunus.svg", get(answer::logo))
         .route("/favicon.ico", get(answer::logo))

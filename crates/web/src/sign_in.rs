@@ -12,6 +12,7 @@ use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 pub(crate) use form::SignInForm;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use portunus_core::id::Id;
 use portunus_core::limits;
 use portunus_core::secret::Secret;
 use portunus_oauth::csrf;
@@ -285,8 +286,9 @@ pub(crate) fn local_path(next: Option<&str>) -> &str {
         let visible =
             path.len() <= limits::TARGET_BYTES && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
         let asking = path.starts_with("/oauth/authorize?") || path.starts_with("/device?user_code=");
-        let ours = [HOME, "/console/clients", "/account/password", "/account/passkeys"].contains(path);
-        visible && (asking || ours)
+        let ours = [HOME, "/console/clients", "/account/password", "/account/passkeys", "/approvals"];
+        let call = path.strip_prefix("/approvals/").is_some_and(|id| Id::parse(id).is_ok());
+        visible && (asking || ours.contains(path) || call)
     };
     next.filter(known).unwrap_or(HOME)
 }
@@ -329,9 +331,14 @@ mod tests {
 
     #[test]
     fn a_sign_in_leads_to_our_own_pages_only() {
-        for good in
-            ["/oauth/authorize?client_id=x&y=%2F", "/console/", "/account/password", "/device?user_code=B"]
-        {
+        for good in [
+            "/oauth/authorize?client_id=x&y=%2F",
+            "/console/",
+            "/account/password",
+            "/device?user_code=B",
+            "/approvals",
+            "/approvals/apr_00000000000000000000000000",
+        ] {
             assert_eq!(local_path(Some(good)), good);
         }
         for bad in [
@@ -349,6 +356,9 @@ mod tests {
             "/logout",
             "/device/../logout",
             "/device?next=/x",
+            "/approvals/",
+            "/approvals/../logout",
+            "/approvals/apr_00000000000000000000000000/decision",
         ] {
             assert_eq!(local_path(Some(bad)), HOME, "{bad}");
         }

@@ -1,7 +1,8 @@
 //! What the handlers share.
 
+use crate::approvals::webhook::{Courier, Webhook};
 use crate::federation::Login;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portunus_core::record::Ledger;
 use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng, Timestamp};
@@ -32,6 +33,8 @@ pub struct Parts {
     pub fetcher: Arc<dyn DocumentFetcher>,
     /// Fetches from hosts that the configuration names; see [`crate::fetch::PublicFetcher::of_named_hosts`].
     pub trusted: Arc<dyn DocumentFetcher>,
+    /// Carries webhooks to hosts that the configuration names.
+    pub courier: Arc<dyn Courier>,
     /// Remembers which proofs of possession were used at the token endpoint.
     pub dpop: Guard,
     /// What the challenges of passkeys are made with.
@@ -49,6 +52,7 @@ pub struct State(Arc<Shared>);
 struct Shared {
     parts: Parts,
     login: ArcSwap<Login>,
+    webhook: ArcSwapOption<Webhook>,
     sign_ins: Mutex<Throttle>,
     registrations: Mutex<Throttle>,
     assertions: Mutex<Throttle>,
@@ -64,6 +68,7 @@ impl State {
         Self(Arc::new(Shared {
             parts,
             login: ArcSwap::from_pointee(login),
+            webhook: ArcSwapOption::empty(),
             sign_ins: Mutex::new(Throttle::sign_ins()),
             registrations: Mutex::new(Throttle::registrations()),
             assertions: Mutex::new(Throttle::assertions()),
@@ -77,6 +82,17 @@ impl State {
         self.0.login.store(Arc::new(login));
     }
 
+    /// From now on approvals are announced like this, and decided through it too.
+    pub fn replace_webhook(&self, webhook: Option<Webhook>) {
+        self.0.webhook.store(webhook.map(Arc::new));
+    }
+
+    pub(crate) fn webhook(&self) -> Option<Arc<Webhook>> {
+        self.0.webhook.load_full()
+    }
+    pub(crate) fn courier(&self) -> &dyn Courier {
+        &*self.0.parts.courier
+    }
     pub(crate) fn login(&self) -> Arc<Login> {
         self.0.login.load_full()
     }

@@ -1,8 +1,8 @@
-//! Commands that speak to the running edge: users, grants, tokens, join tokens, approvals, credentials, kill.
+//! Commands that speak to the running edge: users, grants, tokens, join tokens, credentials, kill.
 
 use super::{Failure, Outcome, printable, table};
 use crate::admin::AdminClient;
-use crate::args::{Admin, Approve, Cred, CredAdd, Grant, Join, Kill, Token, User};
+use crate::args::{Admin, Cred, CredAdd, Grant, Join, Kill, Token, User};
 use crate::config::duration;
 use portunus_core::secret::Secret;
 use portunus_core::time::{Clock, Timestamp};
@@ -75,25 +75,6 @@ pub(crate) async fn join(command: Join) -> Outcome {
     let answer = post(&admin, "/join-tokens", &json!({ "server": server })).await?;
     show(&admin, &answer, || text(&answer, "join_token"));
     Ok(())
-}
-
-pub(crate) async fn approve(command: Approve) -> Outcome {
-    match command {
-        Approve::List(admin) => {
-            let columns = [
-                ("id", "ID"),
-                ("user", "USER"),
-                ("client_id", "CLIENT"),
-                ("server", "SERVER"),
-                ("tool", "TOOL"),
-                ("arguments", "ARGUMENTS"),
-                ("state", "STATE"),
-            ];
-            listing(&admin, "/approvals", "approvals", &columns).await
-        }
-        Approve::Allow { id, admin } => done(&admin, &format!("/approvals/{id}/allow"), &json!({})).await,
-        Approve::Deny { id, admin } => done(&admin, &format!("/approvals/{id}/deny"), &json!({})).await,
-    }
 }
 
 pub(crate) async fn kill(kill: Kill) -> Outcome {
@@ -177,7 +158,7 @@ fn read_secret(add: &CredAdd) -> Result<Secret<Vec<u8>>, Failure> {
     Ok(secret)
 }
 
-fn client(admin: &Admin) -> AdminClient {
+pub(super) fn client(admin: &Admin) -> AdminClient {
     AdminClient::new(&admin.state)
 }
 

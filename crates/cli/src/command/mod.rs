@@ -2,6 +2,8 @@
 
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 pub(crate) mod admin;
+#[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
+pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod connect;

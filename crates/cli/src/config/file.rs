@@ -44,6 +44,12 @@ pub(crate) struct File {
     /// Clients that need not register.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<super::clients::ClientEntry>,
+    /// How long labels stay on sessions: `{ private: { lasts: 8h } }`; default: 8 hours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, super::data::LabelFile>,
+    /// Classes of data in results: your own by pattern, and the labels that values of any class put on sessions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data_classes: BTreeMap<String, super::data::DataClassFile>,
     /// The published servers.
     pub servers: Vec<Server>,
     /// Workloads that get tokens for a token of their own platform (RFC 7523).
@@ -58,6 +64,9 @@ pub(crate) struct File {
     /// Clients that may ask about the tokens for servers (RFC 7662).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resource_servers: Vec<ResourceServerFile>,
+    /// How calls that need a person's yes are asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<super::approvals::ApprovalsFile>,
     /// Proofs of possession (RFC 9449).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop: Option<DpopFile>,
@@ -273,9 +282,13 @@ pub(crate) struct Server {
     #[serde(default = "auto")]
     pub protocol: String,
     /// What its tools do, as you confirm it: `sql` for the built-in SQL server, or `{ TOOL: [read | write | destructive
-    /// | open_world, …] }`. Tools that are not confirmed count as all but `read`.
+    /// | open_world, …] }`, or `{ TOOL: { groups: […], sql: { argument: sql, dialect: postgres }, labels: […] } }`. Tools
+    /// that are not confirmed count as all but `read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Tools>,
+    /// Labels that every call, resource and prompt of it puts on the caller's session, such as `private`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// The name of the credential injected on the way up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
@@ -358,8 +371,8 @@ impl std::fmt::Debug for Upstream {
 pub(crate) enum Tools {
     /// The word `sql`: the tools of `portunus sqlite`.
     Word(String),
-    /// Groups by tool.
-    Confirmed(BTreeMap<String, Vec<String>>),
+    /// By tool: its groups, or more.
+    Confirmed(BTreeMap<String, super::data::ToolFile>),
 }
 
 /// Bounds of one server.

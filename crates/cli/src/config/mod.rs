@@ -1,6 +1,8 @@
 //! The one configuration parser: `portunus.yaml` → [`Config`], every value checked, every error with its place.
 
+pub(crate) mod approvals;
 pub(crate) mod clients;
+pub(crate) mod data;
 pub(crate) mod file;
 pub(crate) mod login;
 pub(crate) mod machines;
@@ -11,13 +13,15 @@ use crate::tls::UpstreamTls;
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::{self, ServerLimits};
 use portunus_core::server::{Actor, Server, Upstream};
+use portunus_edge::ToolLabels;
 use portunus_edge::bridge::Protocol;
+use portunus_edge::facts::Declared;
 use portunus_oauth::client_admin::NewClient;
 use portunus_oauth::config::{Lives, OFFLINE_SCOPE, SCOPE};
 use portunus_oauth::machines::Machines;
 use portunus_oauth::registration::Registration;
 use portunus_policy::TrustGroups;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +48,7 @@ pub(crate) struct Config {
     pub login: login::Login,
     pub policies: PathBuf,
     pub tokens: Lives,
+    pub classes: Vec<data::DataClass>,
     pub servers: Vec<ServerConfig>,
     pub registration: Registration,
     pub clients: Vec<NewClient>,
@@ -52,6 +57,7 @@ pub(crate) struct Config {
     pub machines: Machines,
     /// Whether each proof of possession must hold a nonce of ours.
     pub dpop_nonce: bool,
+    pub approvals: approvals::Approvals,
 }
 
 /// A published server, and what an administrator confirmed of its tools.
@@ -61,6 +67,9 @@ pub(crate) struct ServerConfig {
     /// The protocol era of its upstream.
     pub protocol: Protocol,
     pub tools: Tools,
+    /// Which arguments hold SQL, as far as that was said.
+    pub sql: HashMap<String, Declared>,
+    pub labels: ToolLabels,
     /// How its URL is reached.
     pub tls: UpstreamTls,
 }
@@ -102,7 +111,9 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     })?;
     let store = base.join(store);
     let state = store.parent().unwrap_or(base).to_owned();
-    let servers = servers(&file.servers, base, &at)?;
+    let label_lives = data::lives(&file.labels).map_err(|m| at("labels").error(&m))?;
+    let classes = label_lives.classes(&file.data_classes).map_err(|m| at("data_classes").error(&m))?;
+    let servers = servers(&file.servers, &label_lives, base, &at)?;
     let clients = configured_clients(&file.clients, base, &servers, &at)?;
     let client_files = file.clients.iter().flat_map(|c| [&c.jwks_file, &c.secret_file]).flatten();
     let names: Vec<ServerName> = servers.iter().map(|entry| entry.server.name.clone()).collect();
@@ -128,12 +139,14 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         admin_socket: file.admin_socket.as_ref().map_or_else(|| state.join("admin.sock"), |s| base.join(s)),
         ca_file: state.join("ca.pem"),
         login,
+        classes,
         policies: base.join(&file.policies),
         registration: clients::registration(file.client_registration.as_ref())
             .map_err(|m| at("client_registration").error(&m))?,
         client_files: client_files.map(|file| base.join(file)).collect(),
         clients,
         machines: machines::machines(&files, &names, base).map_err(|m| at("workloads").error(&m))?,
+        approvals: approvals::read(file.approvals.as_ref(), base).map_err(|m| at("approvals").error(&m))?,
         dpop_nonce: file.dpop.is_some_and(|dpop| dpop.nonce),
         tokens: lives(file.tokens.as_ref()).map_err(|m| at("tokens").error(&m))?,
         servers,
@@ -238,6 +251,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn servers<'a>(
     files: &[file::Server],
+    lives: &data::Lives,
     base: &Path,
     at: &impl Fn(&str) -> Place<'a>,
 ) -> Result<Vec<ServerConfig>, ConfigError> {
@@ -252,7 +266,9 @@ fn servers<'a>(
         }
         let tools = tools(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
         let protocol = protocol(&file.protocol).map_err(|message| at(&file.name).error(&message))?;
-        servers.push(ServerConfig { server, protocol, tools, tls });
+        let sql = data::sql(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
+        let labels = lives.of_server(file).map_err(|message| at(&file.name).error(&message))?;
+        servers.push(ServerConfig { server, protocol, tools, sql, labels, tls });
     }
     Ok(servers)
 }
@@ -302,7 +318,7 @@ fn tools(file: Option<&file::Tools>) -> Result<Tools, String> {
         Some(file::Tools::Word(word)) => Err(format!("tools `{word}` must be `sql` or {{ TOOL: [groups] }}")),
         Some(file::Tools::Confirmed(tools)) => {
             let confirmed =
-                tools.iter().map(|(tool, groups)| Ok((tool.clone(), trust_groups(tool, groups)?)));
+                tools.iter().map(|(tool, file)| Ok((tool.clone(), trust_groups(tool, file.groups())?)));
             Ok(Tools::Confirmed(confirmed.collect::<Result<_, String>>()?))
         }
     }

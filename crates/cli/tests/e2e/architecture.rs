@@ -9,21 +9,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcp", &["core"]),
     ("policy", &["core"]),
     ("oauth", &["core"]),
+    ("prove", &["policy"]),
     ("pins", &["core", "mcp"]),
     ("ledger", &["core"]),
+    ("disclose", &["core", "mcp"]),
     ("vault", &["core", "policy"]),
     ("store", &["core"]),
     ("tunnel", &["core", "mcp"]),
     ("sqlite", &["core", "mcp"]),
     ("stdio", &["core", "mcp"]),
     ("acme", &["core", "vault"]),
-    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault", "pins"]),
+    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault", "pins", "disclose"]),
     ("web", &["core", "oauth", "policy", "ledger", "vault"]),
     (
         "cli",
         &[
             "core", "mcp", "policy", "oauth", "ledger", "vault", "store", "tunnel", "sqlite", "stdio",
-            "edge", "web", "acme", "pins",
+            "edge", "web", "acme", "pins", "disclose", "prove",
         ],
     ),
 ];
@@ -60,7 +62,7 @@ fn crates_depend_only_where_an_arrow_is_drawn() {
 
 #[test]
 fn pure_crates_have_no_runtime_and_no_sockets() {
-    for name in ["core", "mcp", "policy", "oauth", "ledger", "pins"] {
+    for name in ["core", "mcp", "policy", "oauth", "ledger", "disclose", "pins"] {
         for dependency in dependencies(name) {
             assert!(!IMPURE.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
         }

@@ -54,6 +54,19 @@ pub enum News {
     },
 }
 
+impl PinState {
+    /// What policies call it (`context.pin`).
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pinned => "pinned",
+            Self::New => "new",
+            Self::Changed => "changed",
+            Self::Unseen => "unseen",
+        }
+    }
+}
+
 impl Sight {
     /// Whether an entry of the list may be shown.
     #[must_use]

@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
 use portunus_core::caller::{Holding, SignIn};
 use portunus_core::dialer::{Body, BodyError, DialError, Dialer};
-use portunus_core::document::{AccessToken, Approval, ApprovalState, Grant, User};
+use portunus_core::document::{AccessToken, Approval, ApprovalState, Grant, Ruling, Through, User};
 use portunus_core::id::{self, ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::limits::ServerLimits;
 use portunus_core::record::Record;
@@ -21,7 +21,6 @@ use portunus_edge::metrics::Metrics;
 use portunus_edge::ports::ControlPlane;
 use portunus_edge::{Edge, Published, Snapshot, assertion, caller, cors, handle, request, route};
 use portunus_ledger::redact::Redactor;
-use portunus_policy::sql::Dialect;
 use portunus_policy::{Engine, ServerTools, Source, Tool, TrustGroups, defaults};
 use portunus_vault::{SealingKey, Vault};
 use serde_json::{Value, json};
@@ -38,6 +37,9 @@ permit (principal, action == Action::"sales/change", resource);
 forbid (principal, action == Action::"sales/change", resource) when { context.arguments has careful } unless { context has approval };
 permit (principal, action in [Action::"subscribe", Action::"task"], resource);
 "#;
+
+/// How long a call that comes back waits for its approval.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// What the upstream does with a request.
 pub(crate) type Script = Box<dyn Fn(Request<Body>) -> Result<Response<Body>, DialError> + Send + Sync>;
@@ -88,15 +90,94 @@ impl World {
     /// With one more policy.
     pub(crate) async fn with_policy(more: &str) -> Self {
         let world = Self::new().await;
+        world.reload(more, false);
+        world
+    }
+
+    /// With one more policy, a label that every tool puts on for a long time and one of `look` that falls off after ten minutes.
+    pub(crate) async fn labelled(more: &str) -> Self {
+        let world = Self::with_policy(more).await;
         let snapshot = world.edge.snapshot.load_full();
+        let published = &snapshot.servers[&sales()];
+        let put = |label: &str, seconds| [(label.to_owned(), Duration::from_secs(seconds))].into();
+        let labels = portunus_edge::ToolLabels {
+            all: put("private", 86_400),
+            of_tool: [("look".to_owned(), put("untrusted", 600))].into(),
+        };
+        let published = Published {
+            server: published.server.clone(),
+            dialer: published.dialer.clone(),
+            read_only: published.read_only.clone(),
+            built_in_sql: false,
+            sql: HashMap::new(),
+            labels,
+            gives_tasks: Arc::default(),
+            mirrors: Arc::default(),
+            room: published.room.clone(),
+        };
         world.edge.snapshot.store(Arc::new(Snapshot {
             public_url: snapshot.public_url.clone(),
             hosts: snapshot.hosts.clone(),
             origins: snapshot.origins.clone(),
-            engine: Arc::new(engine_with(more)),
+            engine: snapshot.engine.clone(),
+            data: snapshot.data.clone(),
+            approval_ttl: snapshot.approval_ttl,
+            servers: HashMap::from([(sales(), Arc::new(published))]),
+        }));
+        world
+    }
+
+    /// With one more policy, and a class of data whose values put a label on for a day.
+    pub(crate) async fn with_class_label(class: &str, label: &str, more: &str) -> Self {
+        let world = Self::with_policy(more).await;
+        let snapshot = world.edge.snapshot.load_full();
+        let put = [(label.to_owned(), Duration::from_secs(86_400))].into();
+        world.edge.snapshot.store(Arc::new(Snapshot {
+            public_url: snapshot.public_url.clone(),
+            hosts: snapshot.hosts.clone(),
+            origins: snapshot.origins.clone(),
+            engine: snapshot.engine.clone(),
+            data: portunus_edge::shown::DataClasses {
+                labels: [(class.to_owned(), put)].into(),
+                ..snapshot.data.clone()
+            },
+            approval_ttl: snapshot.approval_ttl,
             servers: snapshot.servers.clone(),
         }));
         world
+    }
+
+    /// In front of the built-in SQL server.
+    pub(crate) async fn of_builtin_sql(more: &str) -> Self {
+        let world = Self::new().await;
+        world.reload(more, true);
+        world
+    }
+
+    /// What saving another policy file does.
+    pub(crate) fn reload(&self, more: &str, built_in_sql: bool) {
+        let before = self.edge.snapshot.load_full();
+        let old = &before.servers[&sales()];
+        let published = Published {
+            server: old.server.clone(),
+            dialer: old.dialer.clone(),
+            read_only: old.read_only.clone(),
+            built_in_sql,
+            sql: old.sql.clone(),
+            labels: old.labels.clone(),
+            gives_tasks: old.gives_tasks.clone(),
+            mirrors: old.mirrors.clone(),
+            room: old.room.clone(),
+        };
+        self.edge.snapshot.store(Arc::new(Snapshot {
+            public_url: before.public_url.clone(),
+            hosts: before.hosts.clone(),
+            origins: before.origins.clone(),
+            engine: Arc::new(engine_with(more)),
+            data: before.data.clone(),
+            approval_ttl: before.approval_ttl,
+            servers: HashMap::from([(sales(), Arc::new(published))]),
+        }));
     }
 
     pub(crate) async fn build(actors: Vec<Actor>, room: usize) -> Self {
@@ -119,7 +200,9 @@ impl World {
             scopes: std::collections::BTreeMap::new(),
         };
         let published = Published {
-            dialect: Dialect::Generic,
+            built_in_sql: false,
+            sql: HashMap::new(),
+            labels: portunus_edge::ToolLabels::default(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
             read_only: HashSet::from(["look".to_owned()]),
@@ -132,6 +215,8 @@ impl World {
             hosts: route::Hosts::new(&"https://edge.test".parse().unwrap()),
             origins: cors::Origins::new("https://edge.test", &["https://page.test".to_owned()]),
             engine: Arc::new(engine()),
+            data: portunus_edge::shown::DataClasses::default(),
+            approval_ttl: portunus_core::limits::APPROVAL_TTL,
             servers: HashMap::from([(sales(), Arc::new(published))]),
         };
         let shared: Arc<dyn Store> = store.clone();
@@ -142,6 +227,10 @@ impl World {
             store: shared.clone(),
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
+            counters: Arc::default(),
+            labels: Arc::new(portunus_edge::labels::Labels::new(shared.clone())),
+            mask_keys: portunus_edge::mask_key::MaskKeys::new(&[6; 32]),
+            approvals: portunus_edge::approval::Desk::new(&*store, PATIENCE),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
             handles: handle::Handles::new(&[5; 32]),
             signer: assertion::Signer::new(&[3; 32], "https://edge.test").unwrap(),
@@ -222,6 +311,24 @@ impl World {
             Approval { state: ApprovalState::Allowed, decided_by: Some("olga".into()), ..found.value };
         self.store.commit(Batch::new().update(&allowed, found.version)).await.unwrap();
     }
+    /// Somebody says no.
+    pub(crate) async fn deny(&self, id: &str, reason: &str) {
+        let found = store::load::<Approval>(&*self.store, id).await.unwrap().unwrap();
+        let ruling = Ruling {
+            by: "olga".into(),
+            allow: false,
+            through: Through::Page,
+            as_administrator: false,
+            reason: Some(reason.into()),
+            at: self.clock.now(),
+        };
+        let denied = Approval { state: ApprovalState::Denied, rulings: vec![ruling], ..found.value };
+        self.store.commit(Batch::new().update(&denied, found.version)).await.unwrap();
+    }
+    pub(crate) async fn approvals(&self) -> Vec<Approval> {
+        let all = store::list_all::<Approval>(&*self.store, None).await.unwrap();
+        all.into_iter().map(|entry| entry.value).collect()
+    }
     pub(crate) fn ends(&self) -> Vec<String> {
         let records = self.ledger.records();
         let ends = records.iter().filter_map(|record| match record {
@@ -238,11 +345,14 @@ fn engine() -> Engine {
 
 fn engine_with(more: &str) -> Engine {
     let tool = |name: &str, groups| Tool { name: name.into(), groups, input_schema: None };
+    let schema = r#"{"type":"object","required":["sql"],"properties":{"sql":{"type":"string"},"limit":{"type":"integer"}}}"#;
+    let query = Tool { input_schema: Some(schema.to_owned()), ..tool("query", TrustGroups::CAUTIOUS) };
     let tools = ServerTools {
+        classes: portunus_edge::shown::class_names([]),
         server: sales(),
         environment: "test".into(),
         owner: "olga".into(),
-        tools: vec![tool("look", TrustGroups::READ), tool("change", TrustGroups::CAUTIOUS)],
+        tools: vec![tool("look", TrustGroups::READ), tool("change", TrustGroups::CAUTIOUS), query],
     };
     let source = Source { path: "test.cedar".into(), text: format!("{POLICIES}{more}") };
     Engine::load(&[defaults::source(), source], &[tools]).unwrap()

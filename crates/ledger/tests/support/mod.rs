@@ -64,6 +64,7 @@ pub fn intent(number: u64, user: &str, server: &str, verdict: Verdict) -> Record
         approval: None,
         credential: None,
         trace: None,
+        circumstances: None,
     }))
 }
 

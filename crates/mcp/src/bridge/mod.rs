@@ -4,7 +4,7 @@
 //! a legacy client's calls to a stateless server. Values that mean the same in both eras are copied byte for byte, a call's
 //! arguments first of all, and unknown members stay; only what the eras say differently is written anew.
 
-mod object;
+pub(crate) mod object;
 mod server;
 pub mod to_legacy;
 pub mod to_modern;

@@ -1,14 +1,16 @@
-//! Collects facts from parsed statements.
+//! Collects facts from parsed statements: queries and what they select.
 
-use super::SqlFacts;
-use super::kinds::kind_of;
+use super::dialect::{Dialect, Match};
+use super::from::{constraint, factors};
+use super::resolve::Use;
+use super::scope::{Frame, Scope, Source, is_alias, outputs};
+use super::tables::Tables;
+use super::{SqlFacts, harmless, limit, names, reserved};
 use sqlparser::ast::{
-    AssignmentTarget, Expr, FromTable, Insert, ObjectName, OnConflictAction, OnInsert, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TableFactor, TableObject,
-    TableWithJoins, Visit, Visitor,
+    Distinct, Expr, GroupByExpr, GroupByWithModifier, Ident, LimitClause, NamedWindowExpr, ObjectName,
+    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Table,
+    TableAlias, TableFactor, WildcardAdditionalOptions,
 };
-use std::collections::HashMap;
-use std::ops::ControlFlow;
 
 /// Common table expressions in one text; resolving more names than these would take too long.
 const MOST_CTES: usize = 200;
@@ -26,77 +28,233 @@ const READS_ANYTHING: [&str; 9] = [
     "ts_stat",
 ];
 
-/// Table-valued functions that read nothing but their arguments.
-const READS_ARGUMENTS: [&str; 6] = [
-    "json_each",
-    "json_tree",
-    "jsonb_each",
-    "jsonb_array_elements",
-    "json_array_elements",
-    "generate_series",
-];
-
 /// The facts about statements that were parsed as one text.
-pub(super) fn facts(statements: &[Statement], postgres: bool) -> SqlFacts {
+pub(super) fn facts(statements: &[Statement], dialect: Dialect, reading: Reading<'_>) -> SqlFacts {
+    let Reading { tables, of_any } = reading;
     let mut walk = Walk {
-        facts: SqlFacts { complete: true, ..SqlFacts::default() },
-        postgres,
-        names: Vec::new(),
-        scope: vec![None],
-        bodies: HashMap::new(),
+        facts: SqlFacts { complete: true, statements: statements.len(), ..SqlFacts::default() },
+        pure: true,
+        dialect,
+        tables,
+        of_any,
+        ctes: Vec::new(),
+        open: Vec::new(),
+        frames: Vec::new(),
+        sources: Vec::new(),
+        waiting: Vec::new(),
+        buffer: String::new(),
+        identifiers: 0,
+        steps: 0,
     };
-    let _: ControlFlow<()> = statements.iter().try_for_each(|statement| statement.visit(&mut walk));
-    walk.facts
+    statements.iter().for_each(|statement| walk.statement(statement, Scope::default()));
+    let Walk { mut facts, pure, .. } = walk;
+    facts.complete &= dialect.is_known();
+    facts.limited = limit::of(statements);
+    let select = facts.kinds.len() == 1 && facts.kinds.contains("select");
+    facts.read_only = facts.complete && pure && select && statements.len() == 1 && facts.writes.is_empty();
+    facts
 }
 
-/// A name of a common table expression, and the name that was in scope before it.
-struct Name {
-    name: String,
-    outer: Scope,
+/// How a text is looked at besides its dialect.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) tables: Option<&'a Tables>,
+    /// Which database it is for is not known: what only reads in one of them is harmless, what is the system's in one of
+    /// them is not.
+    pub(super) of_any: bool,
 }
 
-/// The innermost name in scope.
-type Scope = Option<usize>;
-
-struct Walk {
-    facts: SqlFacts,
-    postgres: bool,
-    names: Vec<Name>,
-    /// Of each query being visited, outermost first.
-    scope: Vec<Scope>,
-    /// What the body of a common table expression sees, by the address of the body.
-    bodies: HashMap<usize, Scope>,
+/// A common table expression.
+pub(super) struct Cte<'a> {
+    pub(super) alias: &'a TableAlias,
+    pub(super) body: &'a Query,
+    /// The one that was in scope before it.
+    outer: Option<usize>,
 }
 
-impl Visitor for Walk {
-    type Break = ();
+pub(super) struct Walk<'a> {
+    pub(super) facts: SqlFacts,
+    /// Nothing was found that may do more than read.
+    pub(super) pure: bool,
+    pub(super) dialect: Dialect,
+    pub(super) tables: Option<&'a Tables>,
+    of_any: bool,
+    pub(super) ctes: Vec<Cte<'a>>,
+    /// Those whose bodies are being walked.
+    open: Vec<usize>,
+    pub(super) frames: Vec<Frame<'a>>,
+    pub(super) sources: Vec<Source<'a>>,
+    /// Expressions that are still to be looked at.
+    pub(super) waiting: Vec<&'a Expr>,
+    pub(super) buffer: String,
+    /// Names of columns seen so far.
+    pub(super) identifiers: usize,
+    /// Names compared so far.
+    pub(super) steps: usize,
+}
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let around = self.scope.last().copied().flatten();
-        let outer = self.bodies.remove(&address(query)).unwrap_or(around);
-        let inner = self.enter(query, outer);
-        self.scope.push(inner);
-        self.set_expression(&query.body);
+impl<'a> Walk<'a> {
+    pub(super) fn query(&mut self, query: &'a Query, around: Scope) {
+        let scope = self.with(query, around);
         if !query.locks.is_empty() {
             self.kind("lock");
         }
-        self.facts.complete &= query.pipe_operators.is_empty();
-        ControlFlow::Continue(())
+        self.facts.complete &= query.pipe_operators.is_empty()
+            && query.for_clause.is_none()
+            && query.settings.is_none()
+            && query.format_clause.is_none();
+        let frame = match &*query.body {
+            SetExpr::Select(select) => Some(self.select(select, scope)),
+            body => {
+                self.set(body, scope);
+                query.order_by.is_some().then(|| self.frame_of_all(body, scope))
+            }
+        };
+        self.tail(query, Scope { frame: frame.or(scope.frame), ..scope });
     }
 
-    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-        self.scope.pop();
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
-        for item in &select.projection {
-            match item {
-                SelectItem::Wildcard(_) => self.column("*"),
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
-                    self.column(&format!("{}.*", full(name)));
+    /// `ORDER BY`, `LIMIT` and `FETCH`. A name alone there is first of all one that is given with `AS`.
+    fn tail(&mut self, query: &'a Query, scope: Scope) {
+        if let Some(order_by) = &query.order_by {
+            self.facts.complete &= order_by.interpolate.is_none();
+            match &order_by.kind {
+                OrderByKind::Expressions(all) => {
+                    for by in all {
+                        if !self.is_output(&by.expr, &query.body) {
+                            self.order(std::slice::from_ref(by), scope);
+                        }
+                    }
                 }
-                _ => {}
+                OrderByKind::All(_) => self.facts.complete = false,
+            }
+        }
+        match &query.limit_clause {
+            Some(LimitClause::LimitOffset { limit, offset, limit_by }) => {
+                self.facts.complete &= limit_by.is_empty();
+                self.expressions(limit.iter().chain(offset.iter().map(|offset| &offset.value)), scope);
+            }
+            Some(LimitClause::OffsetCommaLimit { offset, limit }) => self.expressions([offset, limit], scope),
+            None => {}
+        }
+        self.expressions(query.fetch.iter().flat_map(|fetch| &fetch.quantity), scope);
+    }
+
+    fn is_output(&self, by: &Expr, body: &SetExpr) -> bool {
+        matches!(by, Expr::Identifier(name) if is_alias(outputs(body), name.into(), self.dialect))
+    }
+
+    /// Puts the names that a query's `WITH` makes in scope, and walks their bodies.
+    fn with(&mut self, query: &'a Query, around: Scope) -> Scope {
+        let Some(with) = &query.with else { return around };
+        if self.ctes.len() + with.cte_tables.len() > MOST_CTES {
+            self.facts.complete = false;
+            return around;
+        }
+        let first = self.ctes.len();
+        let mut inner = around;
+        for cte in &with.cte_tables {
+            self.facts.complete &= cte.from.is_none();
+            self.ctes.push(Cte { alias: &cte.alias, body: &cte.query, outer: inner.cte });
+            inner.cte = Some(self.ctes.len() - 1);
+        }
+        // In SQLite, and after RECURSIVE, every body sees every name; else only those before it, and the same name
+        // further in is a real table.
+        let all = with.recursive || self.dialect == Dialect::Sqlite;
+        for (index, cte) in (first..).zip(&with.cte_tables) {
+            let before = self.ctes.get(index).and_then(|cte| cte.outer);
+            self.open.push(index);
+            self.query(&cte.query, Scope { cte: if all { inner.cte } else { before }, ..around });
+            self.open.pop();
+        }
+        inner
+    }
+
+    /// The common table expression that a name means, if it may mean one.
+    pub(super) fn cte(&mut self, name: &ObjectName, scope: Scope) -> Option<(usize, Match)> {
+        let ([_], Some(name)) = (name.0.as_slice(), names::last(name)) else { return None };
+        let mut next = scope.cte;
+        while let Some((index, cte)) = next.and_then(|index| Some((index, self.ctes.get(index)?))) {
+            self.steps += 1;
+            let same = self.dialect.same(name.into(), (&cte.alias.name).into());
+            if same > Match::No {
+                return Some((index, same));
+            }
+            next = cte.outer;
+        }
+        None
+    }
+
+    /// Everything but a single `SELECT`, which its query looks at itself.
+    fn set(&mut self, body: &'a SetExpr, scope: Scope) {
+        let mut waiting = vec![body];
+        while let Some(body) = waiting.pop() {
+            match body {
+                SetExpr::Select(select) => {
+                    self.select(select, scope);
+                }
+                SetExpr::Query(query) => self.query(query, scope),
+                SetExpr::SetOperation { left, right, .. } => waiting.extend([&**right, &**left]),
+                SetExpr::Values(values) => {
+                    self.expressions(values.rows.iter().flat_map(|row| row.content.iter()), scope);
+                }
+                SetExpr::Insert(statement)
+                | SetExpr::Update(statement)
+                | SetExpr::Delete(statement)
+                | SetExpr::Merge(statement) => self.statement(statement, scope),
+                SetExpr::Table(table) => self.table(table, scope),
+            }
+        }
+    }
+
+    /// `TABLE staff`.
+    fn table(&mut self, table: &Table, scope: Scope) {
+        let Some(name) = &table.table_name else {
+            self.facts.complete = false;
+            return;
+        };
+        let names = table.schema_name.iter().chain([name]);
+        let name = ObjectName::from(names.map(|n| n.as_str().into()).collect::<Vec<Ident>>());
+        // Whether it was quoted is not told.
+        if self
+            .cte(&name, scope)
+            .is_none_or(|(_, same)| same != Match::Sure || self.dialect != Dialect::Sqlite)
+        {
+            self.read(&name);
+            self.add_column(&name, "*", Use::Read);
+        }
+    }
+
+    /// Looks at a `SELECT`; its frame is for what comes after it.
+    fn select(&mut self, select: &'a Select, scope: Scope) -> usize {
+        let frame = self.frame(&select.from, scope);
+        if let Some(frame) = self.frames.get_mut(frame) {
+            frame.outputs = &select.projection;
+        }
+        let own = Scope { frame: Some(frame), ..scope };
+        self.facts.complete &= is_common(select);
+        self.from(&select.from, own, scope);
+        if let Some(Distinct::On(all)) = &select.distinct {
+            self.expressions(all, own);
+        }
+        self.items(&select.projection, own);
+        let before = self.identifiers;
+        self.expressions(&select.selection, own);
+        let filters = self.identifiers > before;
+        match &select.group_by {
+            GroupByExpr::Expressions(all, modifiers) => {
+                self.expressions(all, own);
+                for modifier in modifiers {
+                    if let GroupByWithModifier::GroupingSets(sets) = modifier {
+                        self.expression(sets, own);
+                    }
+                }
+            }
+            GroupByExpr::All(_) => self.facts.complete = false,
+        }
+        self.expressions(&select.having, own);
+        for window in &select.named_window {
+            if let NamedWindowExpr::WindowSpec(window) = &window.1 {
+                self.window(window, own);
             }
         }
         if let Some(into) = &select.into {
@@ -109,260 +267,139 @@ impl Visitor for Walk {
                 }
             }
         }
-        ControlFlow::Continue(())
+        self.pure &= filters || !self.is_endless(select, scope);
+        frame
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-        match factor {
-            TableFactor::Table { name, args: None, .. } => self.read(name),
-            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
-                self.function(name);
-                // SQLite lets virtual tables be called like functions.
-                if !READS_ARGUMENTS.contains(&last(name).as_str()) {
-                    self.read(name);
+    /// Whether it is the recursive part of a common table expression that nothing is seen to end.
+    fn is_endless(&mut self, select: &'a Select, scope: Scope) -> bool {
+        let joins = select.from.iter().any(|table| table.joins.iter().any(|join| constraint(join).is_some()));
+        if joins || self.open.is_empty() {
+            return false;
+        }
+        let own = select.from.iter().flat_map(factors).any(|factor| {
+            let TableFactor::Table { name, .. } = factor else { return false };
+            self.cte(name, scope).is_some_and(|(index, _)| self.open.contains(&index))
+        });
+        let limited =
+            |index: &usize| self.ctes.get(*index).is_some_and(|cte| cte.body.limit_clause.is_some());
+        own && !self.open.last().is_some_and(limited)
+    }
+
+    pub(super) fn items(&mut self, items: &'a [SelectItem], scope: Scope) {
+        for item in items {
+            match item {
+                SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } => {
+                    self.expression(expression, scope);
                 }
-            }
-            TableFactor::Derived { .. }
-            | TableFactor::TableFunction { .. }
-            | TableFactor::UNNEST { .. }
-            | TableFactor::NestedJoin { .. } => {}
-            _ => self.facts.complete = false,
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
-        match expression {
-            Expr::Identifier(name) => self.column(&name.value),
-            Expr::CompoundIdentifier(names) => {
-                let names: Vec<&str> = names.iter().map(|name| name.value.as_str()).collect();
-                self.column(&names.join("."));
-            }
-            Expr::Function(function) => self.function(&function.name),
-            Expr::Cast { .. } => self.builtin("cast"),
-            Expr::Extract { .. } => self.builtin("extract"),
-            Expr::Ceil { .. } => self.builtin("ceil"),
-            Expr::Floor { .. } => self.builtin("floor"),
-            Expr::Position { .. } => self.builtin("position"),
-            Expr::Substring { .. } => self.builtin("substring"),
-            Expr::Trim { .. } => self.builtin("trim"),
-            Expr::Overlay { .. } => self.builtin("overlay"),
-            Expr::Convert { .. } => self.builtin("convert"),
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
-        match statement {
-            Statement::Query(query) => {
-                if !is_change(&query.body) {
-                    self.kind("select");
+                SelectItem::Wildcard(options) => {
+                    self.facts.complete &= is_plain(options);
+                    self.all(scope, Use::Read);
                 }
-            }
-            Statement::Insert(insert) => self.insert(insert),
-            Statement::Update(update) => {
-                self.kind("update");
-                self.changed(&update.table);
-                self.assigned(update.assignments.iter().map(|assignment| &assignment.target));
-            }
-            Statement::Delete(delete) => {
-                self.kind("delete");
-                let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = &delete.from;
-                tables.iter().for_each(|table| self.changed(table));
-                delete.tables.iter().for_each(|table| self.write(table));
-            }
-            Statement::Explain { .. } => self.kind("explain"),
-            other => self.definition(other),
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-impl Walk {
-    /// Puts the names that a query's `WITH` makes in scope, and notes what each of their bodies sees.
-    fn enter(&mut self, query: &Query, outer: Scope) -> Scope {
-        let Some(with) = &query.with else { return outer };
-        if self.names.len() + with.cte_tables.len() > MOST_CTES {
-            self.facts.complete = false;
-            return outer;
-        }
-        let mut inner = outer;
-        let mut before = Vec::new();
-        for cte in &with.cte_tables {
-            before.push(inner);
-            self.names.push(Name { name: cte.alias.name.value.to_ascii_lowercase(), outer: inner });
-            inner = Some(self.names.len() - 1);
-        }
-        // In SQLite, and after RECURSIVE, every body sees every name; else only those before it, and the same name
-        // further in is a real table.
-        let all = with.recursive || !self.postgres;
-        for (cte, before) in with.cte_tables.iter().zip(before) {
-            self.bodies.insert(address(&cte.query), if all { inner } else { before });
-        }
-        inner
-    }
-
-    fn is_cte(&self, name: &ObjectName) -> bool {
-        let [_] = name.0.as_slice() else { return false };
-        let wanted = last(name);
-        let mut scope = self.scope.last().copied().flatten();
-        while let Some(known) = scope.and_then(|index| self.names.get(index)) {
-            if known.name == wanted {
-                return true;
-            }
-            scope = known.outer;
-        }
-        false
-    }
-
-    /// `TABLE staff` is a query that the visitor does not see.
-    fn set_expression(&mut self, expression: &SetExpr) {
-        let mut waiting = vec![expression];
-        while let Some(expression) = waiting.pop() {
-            match expression {
-                SetExpr::SetOperation { left, right, .. } => waiting.extend([&**left, &**right]),
-                SetExpr::Table(table) => match &table.table_name {
-                    Some(name) => {
-                        let names = table.schema_name.iter().chain([name]);
-                        self.read(&ObjectName::from(names.map(|n| n.as_str().into()).collect::<Vec<_>>()));
-                    }
-                    None => self.facts.complete = false,
-                },
-                _ => {}
-            }
-        }
-    }
-
-    fn insert(&mut self, insert: &Insert) {
-        self.kind("insert");
-        match &insert.table {
-            TableObject::TableName(name) => self.write(name),
-            _ => self.facts.complete = false,
-        }
-        insert.columns.iter().for_each(|name| self.column(&full(name)));
-        if insert.replace_into || insert.or.is_some() {
-            self.kind("delete");
-        }
-        match &insert.on {
-            None => {}
-            Some(OnInsert::OnConflict(conflict)) => {
-                if let OnConflictAction::DoUpdate(update) = &conflict.action {
-                    self.kind("update");
-                    self.assigned(update.assignments.iter().map(|assignment| &assignment.target));
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+                    self.facts.complete &= is_plain(options);
+                    self.all_of(name, scope, Use::Read);
                 }
-            }
-            Some(_) => self.kind("update"),
-        }
-    }
-
-    fn assigned<'a>(&mut self, targets: impl Iterator<Item = &'a AssignmentTarget>) {
-        for target in targets {
-            match target {
-                AssignmentTarget::ColumnName(name) => self.column(&full(name)),
-                AssignmentTarget::Tuple(names) => names.iter().for_each(|name| self.column(&full(name))),
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expression), options) => {
+                    self.facts.complete &= is_plain(options);
+                    self.expression(expression, scope);
+                }
+                SelectItem::ExprWithAliases { .. } => self.facts.complete = false,
             }
         }
     }
 
-    fn changed(&mut self, table: &TableWithJoins) {
-        for factor in std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)) {
-            match factor {
-                TableFactor::Table { name, .. } => self.write(name),
-                _ => self.facts.complete = false,
-            }
-        }
+    pub(super) fn relation(&self, name: &ObjectName) -> Option<&'a super::tables::Relation> {
+        self.tables.and_then(|tables| tables.find(name, self.dialect))
     }
 
-    /// Statements that are not about rows. Those that are not looked into are incomplete.
-    fn definition(&mut self, statement: &Statement) {
-        match statement {
-            Statement::CreateTable(create) => {
-                self.kind("create");
-                self.write(&create.name);
-                self.facts.complete &= create.like.is_none() && create.clone.is_none();
-            }
-            Statement::CreateView(create) => {
-                self.kind("create");
-                self.write(&create.name);
-            }
-            Statement::CreateIndex(create) => {
-                self.kind("create");
-                self.write(&create.table_name);
-            }
-            Statement::AlterTable(alter) => {
-                self.kind("alter");
-                self.write(&alter.name);
-            }
-            Statement::Drop { names, table, .. } => {
-                self.kind("drop");
-                names.iter().chain(table).for_each(|name| self.write(name));
-            }
-            Statement::Truncate(truncate) => {
-                self.kind("truncate");
-                truncate.table_names.iter().for_each(|target| self.write(&target.name));
-            }
-            other => {
-                self.kind(kind_of(other));
-                self.facts.complete = false;
-            }
+    pub(super) fn read(&mut self, name: &ObjectName) {
+        if let (Some(tables), Some(relation)) = (self.tables, self.relation(name)) {
+            self.facts.complete &= !tables.is_opaque(relation);
         }
+        self.pure &= harmless::is_table(name, (!self.of_any).then_some(self.dialect));
+        add(&mut self.facts.reads, &mut self.buffer, name);
+        self.table_name(name);
     }
 
-    fn read(&mut self, name: &ObjectName) {
-        if !self.is_cte(name) {
-            self.facts.reads.extend([last(name), full(name)]);
-            self.plain(name);
-        }
+    pub(super) fn write(&mut self, name: &ObjectName) {
+        add(&mut self.facts.writes, &mut self.buffer, name);
+        self.table_name(name);
     }
 
-    fn write(&mut self, name: &ObjectName) {
-        self.facts.writes.extend([last(name), full(name)]);
+    pub(super) fn function(&mut self, name: &ObjectName) {
+        self.pure &= harmless::is_function(name, (!self.of_any).then_some(self.dialect));
+        let start = |prefix: &&str| {
+            let own = names::last(name).map(|own| own.value.as_bytes());
+            own.and_then(|own| own.get(..prefix.len()))
+                .is_some_and(|own| own.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        self.facts.complete &= !READS_ANYTHING.iter().any(|prefix| start(&prefix));
+        add(&mut self.facts.functions, &mut self.buffer, name);
         self.plain(name);
     }
 
-    fn function(&mut self, name: &ObjectName) {
-        let own = last(name);
-        self.facts.complete &= !READS_ANYTHING.iter().any(|prefix| own.starts_with(prefix));
-        self.facts.functions.extend([own, full(name)]);
-        self.plain(name);
+    pub(super) fn builtin(&mut self, name: &str) {
+        if !self.facts.functions.contains(name) {
+            self.facts.functions.insert(name.to_owned());
+        }
     }
 
-    fn builtin(&mut self, name: &str) {
-        self.facts.functions.insert(name.to_owned());
-    }
-
-    fn column(&mut self, name: &str) {
-        self.facts.columns.insert(name.to_ascii_lowercase());
-    }
-
-    fn kind(&mut self, kind: &str) {
-        self.facts.kinds.insert(kind.to_owned());
+    pub(super) fn kind(&mut self, kind: &str) {
+        if !self.facts.kinds.contains(kind) {
+            self.facts.kinds.insert(kind.to_owned());
+        }
     }
 
     /// A name that is computed could be any.
     fn plain(&mut self, name: &ObjectName) {
-        self.facts.complete &= name.0.iter().all(|part| part.as_ident().is_some());
+        self.facts.complete &= names::is_plain(name);
+    }
+
+    /// `ONLY staff` is read as a table with an alias.
+    fn table_name(&mut self, name: &ObjectName) {
+        let reserved = |name: &Ident| reserved::is_reserved(name.into(), self.dialect);
+        self.facts.complete &= names::is_plain(name) && !names::last(name).is_some_and(reserved);
     }
 }
 
-fn address(query: &Query) -> usize {
-    std::ptr::from_ref(query).addr()
+/// Adds a name with and without its schema.
+fn add(set: &mut std::collections::BTreeSet<String>, buffer: &mut String, name: &ObjectName) {
+    buffer.clear();
+    names::write_last(buffer, name);
+    if !set.contains(buffer.as_str()) {
+        set.insert(buffer.clone());
+    }
+    if names::is_qualified(name) {
+        buffer.clear();
+        names::write_full(buffer, name);
+        if !set.contains(buffer.as_str()) {
+            set.insert(buffer.clone());
+        }
+    }
 }
 
-fn is_change(body: &SetExpr) -> bool {
-    matches!(body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_))
+/// Nothing in it that only other dialects have.
+fn is_common(select: &Select) -> bool {
+    select.top.is_none()
+        && select.exclude.is_none()
+        && select.lateral_views.is_empty()
+        && select.prewhere.is_none()
+        && select.connect_by.is_empty()
+        && select.cluster_by.is_empty()
+        && select.distribute_by.is_empty()
+        && select.sort_by.is_empty()
+        && select.qualify.is_none()
+        && select.value_table_mode.is_none()
+        && select.optimizer_hints.is_empty()
+        && matches!(select.flavor, sqlparser::ast::SelectFlavor::Standard)
 }
 
-/// The last part of a name, lower-case.
-fn last(name: &ObjectName) -> String {
-    let part = name.0.last().and_then(|part| part.as_ident());
-    part.map_or_else(String::new, |ident| ident.value.to_ascii_lowercase())
-}
-
-/// A name as written, without quotes, lower-case.
-fn full(name: &ObjectName) -> String {
-    let parts: Vec<&str> =
-        name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect();
-    parts.join(".").to_ascii_lowercase()
+fn is_plain(options: &WildcardAdditionalOptions) -> bool {
+    options.opt_ilike.is_none()
+        && options.opt_exclude.is_none()
+        && options.opt_except.is_none()
+        && options.opt_replace.is_none()
+        && options.opt_rename.is_none()
+        && options.opt_alias.is_none()
 }

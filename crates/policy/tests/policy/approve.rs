@@ -104,7 +104,7 @@ fn an_approval_is_not_asked_for_when_it_would_not_help() {
 
 #[test]
 fn one_approver_cannot_stand_for_another() {
-    let late = "@id(\"late\") @approvable(\"security\") forbid (principal, action in Action::\"write\", resource) when { context.hour >= 18 } unless { context has approval };";
+    let late = "@id(\"late\") @approvable(\"group security\") forbid (principal, action in Action::\"write\", resource) when { context.hour >= 18 } unless { context has approval };";
     let engine = engine(&format!("{WRITES}{late}"));
     let approved = approved(&needed(&Call::of("write_query"), &engine));
     let hours = |n: u64| std::time::Duration::from_secs(3600 * n);
@@ -117,7 +117,7 @@ fn one_approver_cannot_stand_for_another() {
     let engine = crate::world::engine(&only_late);
     let call = Call { approval: Some(&approved), ..Call::of("write_query") }.later(hours(4));
     let Decision::ApprovalNeeded(needed) = call.decide(&engine) else { panic!() };
-    assert_eq!(needed.approver, "security");
+    assert_eq!(needed.approver, "group security");
 }
 
 #[test]
@@ -131,4 +131,27 @@ fn only_calls_can_be_approved() {
         Call { operation: Operation::Answer, ..Call::of("") }.decide(&engine),
         Decision::Refused(_)
     ));
+}
+
+#[test]
+fn a_condition_on_who_approves_is_asked_with_the_one_user_that_is_named() {
+    let named = |annotation: &str, by: &str| {
+        let text = format!(
+            "permit (principal, action, resource); @approvable(\"{annotation}\") forbid (principal, action == Action::\"sales/write_query\", resource) unless {{ context has approval && context.approval.by == User::\"{by}\" }};"
+        );
+        matches!(Call::of("write_query").decide(&engine(&text)), Decision::ApprovalNeeded(_))
+    };
+    assert!(named("user bo", "bo") && named("owner", "owen"));
+    // Nobody who could be asked would satisfy these.
+    assert!(!named("user bo", "cy") && !named("group dba", "bo") && !named("user bo and owner", "bo"));
+}
+
+#[test]
+fn a_trial_run_is_permitted_by_default_and_can_be_forbidden() {
+    let estimate = || Call { operation: Operation::Estimate("write_query"), ..Call::of("") };
+    assert!(estimate().permitted(&engine(WRITES)));
+    let forbidden = format!(
+        "{WRITES} forbid (principal, action == Action::\"estimate\", resource == Server::\"sales\") when {{ context.target == \"write_query\" }};"
+    );
+    assert!(!estimate().permitted(&engine(&forbidden)));
 }

@@ -148,3 +148,16 @@ fn huge_arguments_are_decided_too() {
     let deep = format!("{{\"other\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(!Call::of("read_query").with(&deep).permitted(&engine));
 }
+
+#[test]
+fn arguments_are_checked_by_the_tools_own_schema() {
+    let engine = engine("");
+    let sales = portunus_core::id::ServerName::parse("sales").unwrap();
+    let check = |tool: &str, arguments: Option<&str>| {
+        engine.check_arguments(&sales, tool, arguments.map(str::as_bytes))
+    };
+    assert_eq!(check("read_query", Some(r#"{"sql":"SELECT 1","limit":5}"#)), Ok(()));
+    assert!(check("read_query", Some(r#"{"sql":5}"#)).unwrap_err().contains("/sql"));
+    assert!(check("read_query", None).unwrap_err().contains("required"));
+    assert_eq!(check("unknown", Some("{}")), Ok(()));
+}

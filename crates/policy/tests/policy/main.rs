@@ -4,9 +4,11 @@
 mod approve;
 mod arguments;
 mod decide;
+mod fuzz;
 mod people;
 mod problems;
 mod property;
 mod see;
 mod step_up;
+mod tools;
 mod world;

@@ -81,7 +81,7 @@ fn the_templates_do_what_they_say() {
     let results = run_cases(&engine(&policies), &cases, now());
     let failures: Vec<_> = results.iter().filter(|result| result.failure.is_some()).collect();
     assert!(failures.is_empty(), "{failures:#?}");
-    assert_eq!(results[0].policies, ["sales-read-only", "sales-use-tools"]);
+    assert_eq!(results[0].policies, ["sales-business-hours-read", "sales-read-only", "sales-use-tools"]);
 }
 
 #[test]

@@ -83,19 +83,39 @@ const PROBLEMS: &[(&str, &str, &str)] = &[
         "no approval lifts it\n  Add: unless { context has approval }",
     ),
     (
+        "// ask\n@approvable(\"the owner, please\") forbid (principal, action, resource) unless { context has approval };",
+        "main.cedar:2:1",
+        "@approvable(\"the owner, please\"): it says nobody who could approve\n  Write `owner`, `user NAME`, `group NAME`",
+    ),
+    (
+        "@approvable(\"owner and owner\") forbid (principal, action, resource) unless { context has approval };",
+        "main.cedar:1:1",
+        "names the same approver twice",
+    ),
+    (
         "permit (principal == Group::\"a\", action, resource);",
         "main.cedar:1:",
         "warning: this policy can never apply",
     ),
     (
-        "forbid (principal, action == Action::\"disclose\", resource in Table::\"sales/staff\");",
-        "main.cedar:1:69",
-        "a table cannot be shown or hidden as a whole",
+        "forbid (principal, action == Action::\"disclose\", resource in DataClass::\"emial\");",
+        "main.cedar:1:",
+        "there is no data class `emial`\n  Did you mean `email`?",
     ),
     (
-        "forbid (principal, action, resource) when { resource in Table::\"sales/staff\" };",
-        "main.cedar:1:64",
-        "a table cannot be shown or hidden as a whole",
+        "@mask(\"tokn\") forbid (principal, action == Action::\"disclose\", resource in DataClass::\"email\");",
+        "main.cedar:1:1",
+        "there is no treatment `tokn`\n  Did you mean `token`?",
+    ),
+    (
+        "@mask(\"token\") forbid (principal, action in Action::\"read\", resource);",
+        "main.cedar:1:1",
+        "a @mask belongs to a forbid of Action::\"disclose\"",
+    ),
+    (
+        "@mask(\"token\") permit (principal, action == Action::\"disclose\", resource);",
+        "main.cedar:1:1",
+        "only a forbid can have a @mask",
     ),
 ];
 

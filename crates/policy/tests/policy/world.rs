@@ -5,8 +5,8 @@ use portunus_core::id::{ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
 use portunus_policy::{
-    Approved, Context, Decision, Engine, Operation, Principal, Problem, Refused, Request, ServerTools,
-    Source, Tool, TrustGroups, View, defaults, sql::SqlFacts,
+    Approved, Context, Decision, Engine, NO_PAST, Operation, Principal, Problem, Refused, Request,
+    ServerTools, Source, Tool, TrustGroups, View, defaults, sql::SqlFacts,
 };
 use std::time::Duration;
 
@@ -21,7 +21,13 @@ pub(crate) fn tool(name: &str, groups: TrustGroups, schema: Option<&str>) -> Too
 
 pub(crate) fn server(name: &str, tools: Vec<Tool>) -> ServerTools {
     let server = ServerName::parse(name).unwrap();
-    ServerTools { server, environment: "production".to_owned(), owner: "owen".to_owned(), tools }
+    ServerTools {
+        server,
+        environment: "production".to_owned(),
+        owner: "owen".to_owned(),
+        tools,
+        classes: vec!["email".to_owned(), "card".to_owned()],
+    }
 }
 
 pub(crate) fn servers() -> Vec<ServerTools> {
@@ -78,6 +84,9 @@ pub(crate) fn context() -> Context<'static> {
         environment: "production",
         era: "modern",
         certificate: None,
+        past: &NO_PAST,
+        pin: "pinned",
+        credential_age: None,
     }
 }
 

@@ -43,7 +43,7 @@ impl Shop {
         Options::new(&self.path)
     }
     pub fn serve(&self, options: Options) -> Caller {
-        Caller { service: SqlServer::open(options).unwrap().http_service(), mask: None }
+        Caller { service: SqlServer::open(options).unwrap().http_service(), mask: None, extra: json!({}) }
     }
     pub fn open(&self) -> Caller {
         self.serve(self.options())
@@ -57,7 +57,7 @@ impl Shop {
         let key = signer();
         let server = SqlServer::open(options).unwrap();
         let server = server.with_assertion_key(key.public_key().as_ref(), AUDIENCE, clock).unwrap();
-        Caller { service: server.http_service(), mask: Some(mask) }
+        Caller { service: server.http_service(), mask: Some(mask), extra: json!({}) }
     }
     /// Name and content of every file in the directory.
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
@@ -92,15 +92,30 @@ pub fn claims(tool: &str, mask: &Value) -> Value {
 pub struct Caller {
     pub service: HttpService,
     pub mask: Option<Value>,
+    /// Claims beside the mask.
+    pub extra: Value,
 }
 
 impl Caller {
+    /// The same caller, about whose calls this was decided, too.
+    pub fn decided(&self, extra: Value) -> Self {
+        Self { extra, ..self.clone() }
+    }
+    /// The same caller with another mask.
+    pub fn seeing(&self, mask: Value) -> Self {
+        Self { mask: Some(mask), ..self.clone() }
+    }
+    /// The assertion for a call.
+    pub fn assertion(&self, tool: &str) -> Option<String> {
+        self.mask.as_ref().map(|mask| {
+            let mut claims = claims(tool, mask);
+            claims.as_object_mut().unwrap().extend(self.extra.as_object().unwrap().clone());
+            sign(&signer(), &json!({ "alg": "EdDSA", "typ": "JWT" }), &claims)
+        })
+    }
     /// The result of a tool call.
     pub async fn call(&self, tool: &str, arguments: Value) -> Value {
-        let assertion = self
-            .mask
-            .as_ref()
-            .map(|mask| sign(&signer(), &json!({ "alg": "EdDSA", "typ": "JWT" }), &claims(tool, mask)));
+        let assertion = self.assertion(tool);
         let (status, answer) = post(&self.service, assertion.as_deref(), call_message(tool, arguments)).await;
         assert_eq!(status, 200, "{answer}");
         answer["result"].clone()

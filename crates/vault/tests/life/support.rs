@@ -8,7 +8,7 @@ use portunus_core::secret::Secret;
 use portunus_core::server::Actor;
 use portunus_core::store::Store;
 use portunus_core::time::{Rng, Timestamp};
-use portunus_policy::{Context, Decision, Engine, Operation, Permit, Request, ServerTools, Source};
+use portunus_policy::{Context, Decision, Engine, NO_PAST, Operation, Permit, Request, ServerTools, Source};
 use portunus_store::SqliteStore;
 use portunus_vault::SealingKey;
 use portunus_vault::credential::{self, New, Summary};
@@ -108,6 +108,7 @@ pub(crate) fn permit(of: &str) -> Permit {
         text: "@id(\"all\") permit (principal, action, resource);".to_owned(),
     };
     let tools = ServerTools {
+        classes: Vec::new(),
         server: server.clone(),
         environment: "test".to_owned(),
         owner: "ana".to_owned(),
@@ -139,6 +140,9 @@ pub(crate) fn permit(of: &str) -> Permit {
             environment: "test",
             era: "modern",
             certificate: None,
+            past: &NO_PAST,
+            pin: "pinned",
+            credential_age: None,
         },
     };
     match engine.decide(&engine.principal(&caller), &request) {

@@ -1,7 +1,7 @@
 //! The administrators' API.
 
 use crate::app::{App, Browser};
-use crate::console::{APPROVAL, ask_for_approval};
+use crate::approvals::{APPROVAL, ask_for_approval};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -108,6 +108,12 @@ async fn waiting_calls_are_listed_and_decided() {
     let (status, _) = app.tell("/approvals/apr_11111111111111111111111111/allow", json!({})).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(app.tell("/approvals/x/allow", json!({})).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        app.tell(&format!("/approvals/{APPROVAL}/allow"), json!({ "x": 1 })).await.0,
+        StatusCode::BAD_REQUEST
+    );
+    let shown = app.ask(&format!("/approvals/{APPROVAL}")).await;
+    assert_eq!((&shown["approval"]["approver"], &shown["missing"]), (&json!("owner"), &json!(["owner"])));
 }
 
 #[tokio::test]
@@ -125,7 +131,7 @@ async fn the_status_counts_what_there_is() {
 #[tokio::test]
 async fn the_administrators_api_is_not_on_the_public_side() {
     let app = App::new().await;
-    for path in ["/users", "/grants", "/tokens", "/approvals", "/kill", "/status"] {
+    for path in ["/users", "/grants", "/tokens", "/approvals/x/allow", "/kill", "/status"] {
         assert_eq!(app.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(app.post(path, &[]).await.status, StatusCode::NOT_FOUND, "{path}");
     }

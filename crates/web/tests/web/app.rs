@@ -4,6 +4,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use portunus_core::document::{Client, User};
 use portunus_core::id::{ServerName, UserName};
@@ -17,10 +18,11 @@ use portunus_oauth::config::Issuer;
 use portunus_oauth::dpop::Guard;
 use portunus_oauth::passkey::ceremony::ChallengeKey;
 use portunus_oauth::password;
+use portunus_web::approvals::webhook::Courier;
 use portunus_web::{Login, Parts, State, admin_router, jwks, router, serve};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use url::Url;
 
 pub(crate) const ISSUER: &str = "https://tools.example.com";
@@ -41,10 +43,32 @@ impl DocumentFetcher for Nowhere {
     }
 }
 
+/// Takes webhooks, and answers them as it is told.
+#[derive(Default)]
+pub(crate) struct Postbox {
+    pub(crate) taken: Mutex<Vec<(Url, HeaderMap, Bytes)>>,
+    pub(crate) failures: Mutex<usize>,
+}
+
+#[async_trait]
+impl Courier for Postbox {
+    async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<StatusCode, FetchError> {
+        self.taken.lock().unwrap().push((url.clone(), headers, body));
+        let mut failures = self.failures.lock().unwrap();
+        if *failures == 0 {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+        *failures -= 1;
+        Ok(StatusCode::BAD_GATEWAY)
+    }
+}
+
 pub(crate) struct App {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) ledger: Arc<MemoryLedger>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) state: State,
+    pub(crate) courier: Arc<Postbox>,
     public: Router,
     admin: Router,
     /// A public client that registered.
@@ -108,6 +132,7 @@ impl App {
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_795_000_000)));
         let (store, ledger) = (Arc::new(MemoryStore::default()), Arc::new(MemoryLedger::default()));
+        let courier = Arc::new(Postbox::default());
         let servers = vec![server("sales", "Sales database"), server("hr", "People <b>& more</b>")];
         let issuer = Issuer::new(&Url::parse(ISSUER).unwrap(), servers).unwrap();
         let state = State::new(Parts {
@@ -118,13 +143,15 @@ impl App {
             issuer: Arc::new(ArcSwap::from_pointee(issuer)),
             fetcher: Arc::new(Nowhere),
             trusted: Arc::new(Nowhere),
+            courier: courier.clone(),
             dpop: Guard::new(&[1; 32], false),
             challenges: ChallengeKey::new(&[1; 32]),
             login: Login::local(),
             jwks: jwks(&[7; 32]),
         });
-        let (public, admin) = (router(state.clone()), admin_router(state));
-        let mut app = Self { store, ledger, clock, public, admin, client: String::new() };
+        let (public, admin) = (router(state.clone()), admin_router(state.clone()));
+        let client = String::new();
+        let mut app = Self { store, ledger, clock, state, courier, public, admin, client };
         app.add_user("ana", false).await;
         app.add_user("olga", true).await;
         let grants = ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"];

@@ -9,6 +9,7 @@
 
 mod admin;
 mod app;
+mod approvals;
 mod authorize;
 mod clients;
 mod console;
@@ -16,3 +17,4 @@ mod device;
 mod flow;
 mod safety;
 mod sign_in;
+mod webhook;

@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode, header};
 use serde_json::json;
 
 /// Every address of the public side: method, path, and what a stranger without any cookie gets there.
-const ADDRESSES: [(&str, &str, u16); 29] = [
+const ADDRESSES: [(&str, &str, u16); 32] = [
     ("GET", "/.well-known/oauth-protected-resource/sales/mcp", 200),
     ("GET", "/.well-known/oauth-protected-resource/unknown/mcp", 404),
     ("GET", "/.well-known/oauth-protected-resource", 404),
@@ -32,7 +32,10 @@ const ADDRESSES: [(&str, &str, u16); 29] = [
     ("POST", "/account/password", 303),
     ("GET", "/console/", 200),
     ("POST", "/console/grants", 200),
-    ("POST", "/console/approvals", 200),
+    ("GET", "/approvals", 200),
+    ("GET", "/approvals/apr_00000000000000000000000000", 200),
+    ("POST", "/approvals/apr_00000000000000000000000000", 200),
+    ("POST", "/approvals/apr_00000000000000000000000000/decision", 404),
     ("GET", "/console/clients", 200),
     ("POST", "/console/clients", 200),
     ("GET", "/no/such/page", 404),
@@ -45,6 +48,7 @@ async fn a_stranger_gets_nothing_but_public_documents_and_the_sign_in_page() {
         let reply = stranger(&app, method, path).await;
         assert_eq!(reply.status.as_u16(), status, "{method} {path}: {}", reply.body);
         let is_console = path.starts_with("/console/")
+            || path.starts_with("/approvals") && status == 200
             || path == "/device"
             || path == "/account/password" && method == "GET";
         assert_eq!(
@@ -149,7 +153,7 @@ async fn a_form_without_its_proof_does_nothing() {
             vec![("current_password", PASSWORD), ("new_password", "x"), ("repeat_password", "x")],
         ),
         ("/console/grants", vec![("grant", &grant)]),
-        ("/console/approvals", vec![("approval", "apr_00000000000000000000000000"), ("decision", "allow")]),
+        ("/approvals/apr_00000000000000000000000000", vec![("decision", "allow")]),
         ("/console/clients", vec![("client", app.client.as_str()), ("decision", "block")]),
         ("/oauth/authorize", vec![("request", &query), ("decision", "allow")]),
     ];

@@ -1,0 +1,167 @@
+//! What a server asks of its client is decided like what a client asks of a server: sampling, elicitation, roots. Refused
+//! unless a policy allows it, and recorded either way.
+
+use crate::Edge;
+use crate::decide::{self, Case};
+use crate::screen::Barred;
+use portunus_core::caller::Caller;
+use portunus_core::id::{self, Id, ServerName};
+use portunus_core::peer::ClientCertificate;
+use portunus_core::record::{Intent, Ledger, Record, Verdict};
+use portunus_core::time::{Clock, Rng};
+use portunus_mcp::question::{self, Asks};
+use portunus_policy::{Context, Decision, Engine, Operation, Past, Principal, Question, Request};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Decides the questions in the messages of one answer.
+pub struct Interview {
+    engine: Arc<Engine>,
+    principal: Arc<Principal>,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    server: ServerName,
+    environment: String,
+    era: &'static str,
+    source: IpAddr,
+    certificate: Option<Arc<ClientCertificate>>,
+    past: Arc<Past>,
+    trace: String,
+}
+
+impl Interview {
+    /// For the answer to a request.
+    #[must_use]
+    pub fn new(edge: &Edge, case: &Case<'_>) -> Self {
+        Self {
+            engine: case.snapshot.engine.clone(),
+            principal: decide::principal(case),
+            ledger: edge.ledger.clone(),
+            clock: edge.clock.clone(),
+            rng: edge.rng.clone(),
+            server: case.published.server.name.clone(),
+            environment: case.published.server.environment.clone(),
+            era: crate::asked::era_word(case.asked.era()),
+            source: case.source,
+            certificate: case.certificate.cloned(),
+            past: case.past.clone(),
+            trace: case.trace.trace_hex(),
+        }
+    }
+
+    /// Whether the client may see what this message asks of it.
+    ///
+    /// # Errors
+    /// When it asks for something that no policy allows, or it cannot be told what it asks.
+    pub fn check(&self, message: &[u8]) -> Result<(), Barred> {
+        let questions = question::questions(message).map_err(|_| {
+            Barred::Question(
+                "The server asked the client for something in a way that cannot be read for certain",
+            )
+        })?;
+        for asked in questions {
+            let host;
+            let (question, method) = match &asked {
+                Asks::Sampling => (Some(Question::Sampling), "sampling/createMessage"),
+                Asks::Roots => (Some(Question::Roots), "roots/list"),
+                Asks::Form => (Some(Question::Form), "elicitation/create"),
+                Asks::Page(page) => {
+                    host = question::host(page);
+                    (host.as_deref().map(Question::Page), "elicitation/create")
+                }
+                Asks::Other(_) => (None, "request"),
+            };
+            let target = match (&asked, &question) {
+                (_, Some(Question::Page(host))) => Some((*host).to_owned()),
+                (Asks::Other(method), _) => Some(method.chars().take(64).collect()),
+                _ => None,
+            };
+            let (permitted, policies) = self.decide(question, method, target);
+            if !permitted {
+                tracing::debug!(server = %self.server, method, ?policies, "a server's question was refused");
+                return Err(Barred::Question(words(&asked)));
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(
+        &self,
+        question: Option<Question<'_>>,
+        method: &str,
+        target: Option<String>,
+    ) -> (bool, Vec<String>) {
+        let now = self.clock.now();
+        let decision = id::mint("dec", now, &*self.rng);
+        let context = Context {
+            now,
+            source: self.source,
+            environment: &self.environment,
+            era: self.era,
+            certificate: self.certificate.as_deref(),
+            past: &self.past,
+            pin: "pinned",
+            credential_age: None,
+        };
+        let made = question.map(|question| {
+            let operation = Operation::Ask(question);
+            let (server, decision) = (&self.server, decision.clone());
+            let request =
+                Request { decision, server, operation, arguments: None, sql: None, approval: None, context };
+            self.engine.decide(&self.principal, &request)
+        });
+        let (permitted, policies) = match made {
+            Some(Decision::Permit(permit)) => (true, permit.policies().to_vec()),
+            Some(Decision::Refused(refused)) => (false, refused.policies),
+            Some(Decision::ApprovalNeeded(needed)) => (false, needed.refused.policies),
+            None => (false, Vec::new()),
+        };
+        self.record(decision, permitted, policies.clone(), method, target);
+        (permitted, policies)
+    }
+
+    /// The call that it belongs to has been recorded before it was sent; nobody waits for this one.
+    fn record(
+        &self,
+        decision: Id,
+        permitted: bool,
+        policies: Vec<String>,
+        method: &str,
+        target: Option<String>,
+    ) {
+        let caller: &Caller = self.principal.caller();
+        self.ledger.append_later(Record::Intent(Box::new(Intent {
+            at: self.clock.now(),
+            decision,
+            verdict: if permitted { Verdict::Permit } else { Verdict::Refuse },
+            server: self.server.clone(),
+            method: method.to_owned(),
+            target,
+            user: caller.user.clone(),
+            client: caller.client.clone(),
+            grant: caller.grant.clone(),
+            arguments_digest: None,
+            arguments: None,
+            policies,
+            reason: (!permitted)
+                .then(|| String::from("No policy allows the server to ask the client for this.")),
+            approval: None,
+            credential: None,
+            trace: Some(self.trace.clone()),
+            circumstances: None,
+        })));
+    }
+}
+
+const fn words(asked: &Asks) -> &'static str {
+    match asked {
+        Asks::Sampling => {
+            "The server asked the client's model to write something (sampling), which no policy allows"
+        }
+        Asks::Roots => "The server asked for the client's directories (roots), which no policy allows",
+        Asks::Form => "The server asked the user to fill in a form (elicitation), which no policy allows",
+        Asks::Page(_) => "The server wanted to send the user to a page that no policy allows",
+        Asks::Other(_) => "The server asked the client for something that is not known here",
+    }
+}

@@ -1,0 +1,220 @@
+//! From names to columns of tables.
+
+use super::dialect::{Dialect, Match, Name};
+use super::scope::{Of, Scope, Source, is_alias, is_row_id, lower};
+use super::walk::Walk;
+use super::{harmless, names, reserved};
+use sqlparser::ast::{Ident, ObjectName};
+
+/// Whether columns are read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Read,
+    Write,
+}
+
+impl<'a> Walk<'a> {
+    /// `column`, wherever it can be found from the inside out.
+    pub(super) fn unqualified(&mut self, name: Name<'_>, scope: Scope, to: Use) {
+        self.identifiers += 1;
+        self.facts.complete &= !reserved::is_reserved(name, self.dialect);
+        let (mut next, mut found) = (scope.frame, false);
+        while let Some(frame) = next {
+            let Some(known) = self.frames.get(frame) else { return };
+            let (sources, merges, outputs) = (known.sources.clone(), known.merges, known.outputs);
+            next = known.parent;
+            if !self.may_step(sources.len() + 1) {
+                return;
+            }
+            let own = self.sources.get(sources.clone()).unwrap_or_default();
+            let steps: usize = own.iter().map(Source::steps).sum();
+            let sure = own.iter().any(|source| source.has(name, self.dialect) == Match::Sure);
+            if !self.may_step(steps) {
+                return;
+            }
+            for index in sources {
+                let Some(source) = self.sources.get(index) else { break };
+                let has = source.has(name, self.dialect);
+                if source.is_whole(name, self.dialect) {
+                    self.whole(index, to);
+                    found = true;
+                }
+                if has == Match::Sure || (has == Match::Maybe && (!sure || merges)) {
+                    self.column_of(index, name.value, to);
+                    found = true;
+                }
+            }
+            if sure || (!found && self.may_step(outputs.len()) && is_alias(outputs, name, self.dialect)) {
+                return;
+            }
+        }
+        if !found {
+            self.anywhere(name, scope, to);
+        }
+    }
+
+    /// A name that no known table has may still be a hidden column or one of the system's.
+    fn anywhere(&mut self, name: Name<'_>, scope: Scope, to: Use) {
+        let mut next = scope.frame;
+        while let Some(known) = next.and_then(|frame| self.frames.get(frame)) {
+            let sources = known.sources.clone();
+            next = known.parent;
+            if !self.may_step(sources.len() + 1) {
+                return;
+            }
+            sources.for_each(|source| self.column_of(source, name.value, to));
+        }
+    }
+
+    /// `q.column`, `schema.table.column`, `q.column.field` …: each part that is the name of something in scope, with the
+    /// part after it.
+    pub(super) fn qualified(&mut self, parts: &[Ident], scope: Scope, to: Use) {
+        self.identifiers += 1;
+        let mut found = Match::No;
+        for pair in parts.windows(2) {
+            let [qualifier, column] = pair else { continue };
+            found = found.max(self.of_qualifier(qualifier.into(), scope, |walk, source| {
+                walk.field(source, column, to);
+            }));
+        }
+        self.facts.complete &= found > Match::No;
+    }
+
+    /// `q.*`.
+    pub(super) fn all_of(&mut self, name: &ObjectName, scope: Scope, to: Use) {
+        let qualifier = names::last(name);
+        let found = qualifier.map_or(Match::No, |qualifier| {
+            self.of_qualifier(qualifier.into(), scope, |walk, source| walk.whole(source, to))
+        });
+        self.facts.complete &= found > Match::No;
+    }
+
+    /// `*`: all that the innermost frame has.
+    pub(super) fn all(&mut self, scope: Scope, to: Use) {
+        let Some(frame) = scope.frame.and_then(|frame| self.frames.get(frame)) else { return };
+        let sources = frame.sources.clone();
+        if self.may_step(sources.len()) {
+            sources.for_each(|source| self.whole(source, to));
+        }
+    }
+
+    /// Does something with everything that a qualifier can mean.
+    fn of_qualifier(
+        &mut self,
+        qualifier: Name<'_>,
+        scope: Scope,
+        mut each: impl FnMut(&mut Self, usize),
+    ) -> Match {
+        let (mut next, mut best) = (scope.frame, Match::No);
+        while let Some(known) = next.and_then(|frame| self.frames.get(frame)) {
+            let (sources, changes) = (known.sources.clone(), known.changes);
+            next = known.parent;
+            if !self.may_step(sources.len() + 1) {
+                return Match::No;
+            }
+            // The row that an insertion proposes is no row of the table.
+            if changes && qualifier.value.eq_ignore_ascii_case("excluded") {
+                best = Match::Sure;
+            }
+            let row = changes && ["old", "new"].iter().any(|row| qualifier.value.eq_ignore_ascii_case(row));
+            for index in sources {
+                let Some(source) = self.sources.get(index) else { break };
+                let called =
+                    source.is_called(qualifier, self.dialect).max(if row { Match::Maybe } else { Match::No });
+                if called > Match::No {
+                    best = best.max(called);
+                    each(self, index);
+                }
+            }
+            if best == Match::Sure {
+                break;
+            }
+        }
+        best
+    }
+
+    /// `source.column`. In PostgreSQL that can be a function of the whole row: `staff.to_json`.
+    fn field(&mut self, source: usize, column: &Ident, to: Use) {
+        let name = Name::from(column);
+        let Some(known) = self.sources.get(source) else { return };
+        let unknown = known.has(name, self.dialect) < Match::Sure;
+        let hidden = match known.of {
+            Of::Table(table, relation) => {
+                let own = names::last(table);
+                own.is_some_and(|own| self.dialect.same(name, own.into()) > Match::No)
+                    || (self.dialect != Dialect::Sqlite
+                        && unknown
+                        && (relation.is_some() || harmless::takes_rows(&lower(&column.value))))
+            }
+            _ => false,
+        };
+        if hidden {
+            self.whole(source, to);
+        }
+        self.column_of(source, &column.value, to);
+    }
+
+    /// All columns of a source, if it is a table.
+    pub(super) fn whole(&mut self, source: usize, to: Use) {
+        let Some(Of::Table(table, relation)) = self.sources.get(source).map(|source| source.of) else {
+            return;
+        };
+        match relation {
+            None => self.add_column(table, "*", to),
+            Some(relation) => {
+                if self.may_step(relation.columns.len()) {
+                    relation.columns.iter().for_each(|column| self.add_column(table, column, to));
+                }
+            }
+        }
+    }
+
+    fn column_of(&mut self, source: usize, column: &str, to: Use) {
+        let Some(Of::Table(table, relation)) = self.sources.get(source).map(|source| source.of) else {
+            return;
+        };
+        self.add_column(table, column, to);
+        if self.dialect == Dialect::Sqlite && is_row_id(column) {
+            match relation
+                .map(|relation| (relation.key.as_deref(), relation.columns.contains(&*lower(column))))
+            {
+                Some((_, true)) => {}
+                Some((Some(key), false)) => self.add_column(table, key, to),
+                Some((None, false)) | None => self.whole(source, to),
+            }
+        }
+    }
+
+    /// Adds `table.column`, and with the schema if that is written.
+    pub(super) fn add_column(&mut self, table: &ObjectName, column: &str, to: Use) {
+        let set = match to {
+            Use::Read => &mut self.facts.columns_read,
+            Use::Write => &mut self.facts.columns_written,
+        };
+        let buffer = &mut self.buffer;
+        for qualified in [false, true] {
+            if qualified && !names::is_qualified(table) {
+                break;
+            }
+            buffer.clear();
+            if qualified {
+                names::write_full(buffer, table)
+            } else {
+                names::write_last(buffer, table)
+            }
+            buffer.push('.');
+            names::write_lower(buffer, column);
+            if !set.contains(buffer.as_str()) {
+                set.insert(buffer.clone());
+            }
+        }
+    }
+
+    /// Whether there is time left for so many steps; else the facts are incomplete.
+    pub(super) fn may_step(&mut self, count: usize) -> bool {
+        self.steps += count;
+        let may = self.steps <= portunus_core::limits::SQL_STEPS;
+        self.facts.complete &= may;
+        may
+    }
+}
