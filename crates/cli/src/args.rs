@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Calls that wait for a human's yes.
     #[command(subcommand)]
     Approve(Approve),
+    /// Definitions of tools, prompts and widgets: what is accepted, what is new or has changed.
+    #[command(subcommand)]
+    Pin(Pin),
     /// What users have agreed to.
     #[command(subcommand)]
     Grant(Grant),
@@ -408,6 +411,65 @@ pub(crate) struct Explain {
     /// As if this person had approved it.
     #[arg(long)]
     pub approved_by: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Pin {
+    /// List what is accepted, and what is new or has changed and is therefore hidden.
+    #[command(
+        after_help = "Examples:\n  portunus pin list\n  portunus pin list sales --file portunus.lock    # without an edge"
+    )]
+    List {
+        /// Of this server only.
+        server: Option<String>,
+        /// Read this lockfile; no edge need run, and nothing that waits is known.
+        #[arg(long)]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Show what changed since it was accepted, what looks wrong about it, and its digest.
+    #[command(after_help = "Example:\n  portunus pin diff sales/read_query")]
+    Diff {
+        #[command(flatten)]
+        what: Pinned,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Accept what the server lists now: it is shown and may be called, as policy says.
+    #[command(after_help = "Examples:
+  portunus pin accept sales/read_query --digest 3f2a90c1
+  portunus pin accept sales --all                # all that waits but what has serious flags")]
+    Accept {
+        #[command(flatten)]
+        what: Pinned,
+        /// The digest that `pin diff` showed, or its first 8 digits or more.
+        #[arg(long, required_unless_present = "all")]
+        digest: Option<String>,
+        /// Everything of this server that waits and has no serious flag.
+        #[arg(long, conflicts_with_all = ["digest", "kind"])]
+        all: bool,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Take a pin back: it is hidden and refused until it is accepted again.
+    #[command(after_help = "Example:\n  portunus pin reject sales/read_query")]
+    Reject {
+        #[command(flatten)]
+        what: Pinned,
+        #[command(flatten)]
+        admin: Admin,
+    },
+}
+
+/// A definition.
+#[derive(Debug, Args)]
+pub(crate) struct Pinned {
+    /// SERVER/NAME; the name of a widget is its URI.
+    pub name: String,
+    /// What it is, where a server has more than one thing of this name.
+    #[arg(long, value_parser = ["tool", "prompt", "resource", "widget"])]
+    pub kind: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

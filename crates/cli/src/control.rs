@@ -2,6 +2,7 @@
 //! Unix socket.
 
 use crate::node::Parts;
+use crate::pins::{self, Book};
 use async_trait::async_trait;
 use axum::Json;
 use axum::Router;
@@ -84,6 +85,7 @@ pub(crate) fn bind_admin(path: &Path) -> io::Result<UnixListener> {
 pub(crate) async fn serve_admin(
     listener: UnixListener,
     web: Router,
+    book: Arc<Book>,
     parts: Arc<Parts>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -94,6 +96,7 @@ pub(crate) async fn serve_admin(
         .route("/join-tokens", post(join_token))
         .route("/links", get(links))
         .with_state(parts)
+        .merge(pins::desk::router(book))
         .merge(web);
     let stop = async move {
         let _ = stopped.wait_for(|stop| *stop).await;

@@ -14,6 +14,7 @@ mod doctor;
 mod health;
 mod login;
 mod node;
+mod pins;
 mod policies;
 mod reload;
 mod serving;
@@ -101,6 +102,7 @@ async fn run_async(command: Command) -> Outcome {
         Command::Doctor(asked) => doctor::run(asked).await,
         Command::Cred(command) => command::admin::cred(command).await,
         Command::Approve(command) => command::approve::approve(command).await,
+        Command::Pin(command) => command::pin::run(command).await,
         Command::Grant(command) => command::admin::grant(command).await,
         Command::Client(command) => command::client::run(command).await,
         Command::Token(command) => command::admin::token(command).await,

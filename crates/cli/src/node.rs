@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Tools};
 use crate::control::Control;
+use crate::pins::{self, Book};
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
 use crate::upstreams::Upstreams;
@@ -109,6 +110,7 @@ impl Node {
     pub(crate) async fn start(config: Config) -> Result<Self, StartError> {
         let loaded = reload::fingerprint(&config);
         let parts = open(&config).await?;
+        let book = open_pins(&config, &parts)?;
         configure_clients(&parts, &config).await?;
         let bind = |address: SocketAddr| async move {
             TcpListener::bind(address)
@@ -132,8 +134,15 @@ impl Node {
             }
         };
         let web_admin = portunus_web::admin_router(parts.web.clone());
-        tasks.push(tokio::spawn(control::serve_admin(socket, web_admin, parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(control::serve_admin(
+            socket,
+            web_admin,
+            book.clone(),
+            parts.clone(),
+            stopped.clone(),
+        )));
         tasks.push(tokio::spawn(reload::watch(config.clone(), loaded, parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(pins::watch(book, stopped.clone())));
         tasks.extend(tls::start(&config, &parts, &stopped).await?);
         let (reports, reported) = usage::channel();
         parts.edge.callers.report_to(Arc::new(reports));
@@ -252,6 +261,13 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         upstreams,
         web,
     }))
+}
+
+/// The lockfile beside the configuration.
+fn open_pins(config: &Config, parts: &Parts) -> Result<Arc<Book>, StartError> {
+    let path = pins::path_beside(&config.path);
+    let book = Book::open(path, parts.ledger.clone(), parts.clock.clone());
+    book.map(Arc::new).map_err(|e| StartError(e.to_string()))
 }
 
 /// Where connectors enrol.

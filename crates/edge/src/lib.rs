@@ -19,6 +19,7 @@
 //! | [`record`] | intent and outcome records |
 //! | [`send`], [`assertion`], [`mask_key`], [`upstream`] | credential, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
+//! | [`pin`] | what servers list is what was accepted |
 //! | [`interview`] | what the server asks of the client is decided too |
 //! | [`shown`] | data classes treated, rows cut, labels put on by what is shown |
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
@@ -51,6 +52,7 @@ pub mod mask_key;
 pub mod metrics;
 pub mod mirror;
 pub mod past;
+pub mod pin;
 pub mod plain;
 pub mod ports;
 pub mod record;

@@ -7,6 +7,8 @@ pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod connect;
+#[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
+pub(crate) mod pin;
 pub(crate) mod policy;
 pub(crate) mod sqlite;
 
