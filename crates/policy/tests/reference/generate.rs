@@ -165,7 +165,7 @@ fn condition(dice: &mut Dice, scope: Scope, depth: u64) -> String {
         4 => format!("context.hour {} {}", dice.pick(&["<", "<=", ">", ">=", "==", "!="]), dice.below(24)),
         5 => {
             // May overflow, which fails.
-            let big = dice.pick(&["1", "24", "9223372036854775800", "4611686018427387904"]);
+            let big = dice.pick(&["1", "9223372036854775800", "9223372036854775807", "4611686018427387904"]);
             format!("context.hour {} {big} > {}", dice.pick(&["+", "*", "-"]), dice.below(30))
         }
         6 => format!("context.source.isInRange(ip(\"{}\"))", dice.pick(&NETWORKS)),

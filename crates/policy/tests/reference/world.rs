@@ -359,7 +359,7 @@ fn arguments(dice: &mut Dice) -> Map<String, Value> {
 fn sql(dice: &mut Dice) -> SqlFacts {
     let some = |dice: &mut Dice, from: &[&str]| dice.some(from).into_iter().map(str::to_owned).collect();
     let mut kinds: std::collections::BTreeSet<String> = some(dice, &KINDS);
-    let complete = !dice.one_in(4);
+    let complete = dice.one_in(2);
     if kinds.is_empty() {
         kinds.insert(if complete { "select" } else { "unknown" }.to_owned());
     }
