@@ -121,7 +121,7 @@ fn configuration(command: ConfigCommand) -> Outcome {
     match command {
         ConfigCommand::Check(file) => {
             let config = config::load(&file.config).map_err(Failure::usage)?;
-            policies::load(&config).map_err(Failure::usage)?;
+            policies::load_beside(&config).map_err(Failure::usage)?;
             for entry in &config.servers {
                 entry.tls.load().map_err(|e| Failure::Usage(format!("{}: {e}", entry.server.name)))?;
             }

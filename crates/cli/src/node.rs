@@ -30,6 +30,7 @@ use portunus_oauth::config::Issuer;
 use portunus_oauth::dpop::Guard;
 use portunus_oauth::passkey::ceremony::ChallengeKey;
 use portunus_oauth::ports::Ports;
+use portunus_pins::Lock;
 use portunus_store::SqliteStore;
 use portunus_tunnel::authority::LinkAuthority;
 use portunus_tunnel::certificate::PeerCertificate;
@@ -88,6 +89,7 @@ pub(crate) struct Parts {
     pub tls: Arc<ArcSwap<portunus_edge::tls::TlsConfigs>>,
     pub upstreams: Upstreams,
     pub web: portunus_web::State,
+    pub book: Arc<Book>,
 }
 
 impl Parts {
@@ -110,7 +112,7 @@ impl Node {
     pub(crate) async fn start(config: Config) -> Result<Self, StartError> {
         let loaded = reload::fingerprint(&config);
         let parts = open(&config).await?;
-        let book = open_pins(&config, &parts)?;
+        let book = parts.book.clone();
         configure_clients(&parts, &config).await?;
         let bind = |address: SocketAddr| async move {
             TcpListener::bind(address)
@@ -206,7 +208,8 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let upstream_tls = tls::upstream_client()?;
     let upstreams =
         Upstreams::new(registry.clone(), upstream_tls.clone(), &signer, clock.clone(), rng.clone())?;
-    let snapshot = snapshot(config, None, &upstreams)?;
+    let book = open_pins(config, &ledger, &clock)?;
+    let snapshot = snapshot(config, &book.pins().lock(), None, &upstreams)?;
     let web = portunus_web::State::new(portunus_web::Parts {
         store: store.clone(),
         ledger: ledger.clone(),
@@ -233,6 +236,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         counters: Arc::new(
             Counters::load(&*store, clock.now()).await.map_err(|e| StartError::because("store", &e))?,
         ),
+        pins: book.pins().clone(),
         labels: Arc::new(Labels::new(store.clone())),
         mask_keys: MaskKeys::new(seed.expose()),
         approvals: approval::Desk::new(&*store, limits::APPROVAL_WAIT),
@@ -260,13 +264,18 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         tls,
         upstreams,
         web,
+        book,
     }))
 }
 
 /// The lockfile beside the configuration.
-fn open_pins(config: &Config, parts: &Parts) -> Result<Arc<Book>, StartError> {
+fn open_pins(
+    config: &Config,
+    ledger: &Arc<dyn Ledger>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Book>, StartError> {
     let path = pins::path_beside(&config.path);
-    let book = Book::open(path, parts.ledger.clone(), parts.clock.clone());
+    let book = Book::open(path, ledger.clone(), clock.clone());
     book.map(Arc::new).map_err(|e| StartError(e.to_string()))
 }
 
@@ -319,10 +328,11 @@ pub(crate) async fn configure_clients(parts: &Parts, config: &Config) -> Result<
 /// One immutable view of this configuration and its policies.
 pub(crate) fn snapshot(
     config: &Config,
+    lock: &Lock,
     before: Option<&Snapshot>,
     upstreams: &Upstreams,
 ) -> Result<Snapshot, StartError> {
-    let engine = policies::load(config).map_err(|e| StartError(e.to_string()))?;
+    let engine = policies::load(config, lock).map_err(|e| StartError(e.to_string()))?;
     for warning in engine.warnings() {
         tracing::warn!("{warning}");
     }
@@ -336,6 +346,7 @@ pub(crate) fn snapshot(
             labels: entry.labels.clone(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
+            pinned: entry.pinned,
             lists: Arc::default(),
             room: room(&entry.server, before),
             server: entry.server.clone(),

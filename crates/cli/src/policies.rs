@@ -2,9 +2,11 @@
 
 use crate::config::data::DataClass;
 use crate::config::{Config, ServerConfig, Tools};
+use portunus_core::id::ServerName;
 use portunus_edge::shown::class_names;
+use portunus_pins::Lock;
 use portunus_policy::{Engine, Problem, ServerTools, Source, Tool, TrustGroups, defaults};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,8 @@ pub(crate) enum PolicyError {
     Unreadable { path: PathBuf, error: std::io::Error },
     #[error("policy file {} is longer than {POLICY_BYTES} bytes", .0.display())]
     TooLong(PathBuf),
+    #[error(transparent)]
+    Pins(#[from] crate::pins::PinsError),
     #[error("{}", list(.0))]
     Problems(Vec<Problem>),
 }
@@ -31,13 +35,23 @@ fn list(problems: &[Problem]) -> String {
 }
 
 /// Reads, checks and compiles the policies of this configuration.
-pub(crate) fn load(config: &Config) -> Result<Engine, PolicyError> {
-    Engine::load(&sources(&config.policies)?, &servers(config)).map_err(PolicyError::Problems)
+pub(crate) fn load(config: &Config, lock: &Lock) -> Result<Engine, PolicyError> {
+    Engine::load(&sources(&config.policies)?, &servers(config, lock)).map_err(PolicyError::Problems)
 }
 
 /// The servers as policies see them.
-pub(crate) fn servers(config: &Config) -> Vec<ServerTools> {
-    config.servers.iter().map(|entry| server_tools(entry, &config.classes)).collect()
+pub(crate) fn servers(config: &Config, lock: &Lock) -> Vec<ServerTools> {
+    config.servers.iter().map(|entry| server_tools(entry, lock, &config.classes)).collect()
+}
+
+/// The same, with the lockfile that lies beside the configuration.
+pub(crate) fn load_beside(config: &Config) -> Result<Engine, PolicyError> {
+    load(config, &lock_beside(config)?)
+}
+
+/// The lockfile that lies beside a configuration; an empty one where there is none.
+pub(crate) fn lock_beside(config: &Config) -> Result<Lock, PolicyError> {
+    Ok(crate::pins::load(&crate::pins::path_beside(&config.path))?)
 }
 
 /// The default policies and every `*.cedar` file of the directory, in order of name.
@@ -68,7 +82,7 @@ pub(crate) fn files(directory: &Path, ending: &str) -> Result<Vec<PathBuf>, Poli
     Ok(found)
 }
 
-fn server_tools(config: &ServerConfig, classes: &[DataClass]) -> ServerTools {
+fn server_tools(config: &ServerConfig, lock: &Lock, classes: &[DataClass]) -> ServerTools {
     let tools = match &config.tools {
         Tools::Sql => portunus_sqlite::tool_schemas()
             .into_iter()
@@ -77,10 +91,7 @@ fn server_tools(config: &ServerConfig, classes: &[DataClass]) -> ServerTools {
                 Tool { name, groups, input_schema: Some(schema) }
             })
             .collect(),
-        Tools::Confirmed(tools) => tools
-            .iter()
-            .map(|(name, groups)| Tool { name: name.clone(), groups: *groups, input_schema: None })
-            .collect(),
+        Tools::Confirmed(confirmed) => tools_of(confirmed, lock, &config.server.name),
     };
     ServerTools {
         server: config.server.name.clone(),
@@ -91,8 +102,27 @@ fn server_tools(config: &ServerConfig, classes: &[DataClass]) -> ServerTools {
     }
 }
 
+/// The tools that were confirmed or are pinned: groups as confirmed, input schemas as pinned.
+fn tools_of(confirmed: &BTreeMap<String, TrustGroups>, lock: &Lock, server: &ServerName) -> Vec<Tool> {
+    let tool = |(name, groups): (&String, &TrustGroups)| {
+        (name.clone(), Tool { name: name.clone(), groups: *groups, input_schema: None })
+    };
+    let mut tools: BTreeMap<String, Tool> = confirmed.iter().map(tool).collect();
+    for pinned in lock.tools(server) {
+        let name = pinned.name.to_owned();
+        let known = Tool { name: name.clone(), groups: TrustGroups::CAUTIOUS, input_schema: None };
+        tools.entry(name).or_insert(known).input_schema = pinned.input_schema.map(str::to_owned);
+    }
+    tools.into_values().collect()
+}
+
 /// Tools of a server that are confirmed to change nothing.
 pub(crate) fn read_only(config: &ServerConfig) -> HashSet<String> {
     let reads = |tool: &Tool| tool.groups.read && !tool.groups.write && !tool.groups.destructive;
-    server_tools(config, &[]).tools.into_iter().filter(reads).map(|tool| tool.name).collect()
+    server_tools(config, &Lock::default(), &[])
+        .tools
+        .into_iter()
+        .filter(reads)
+        .map(|tool| tool.name)
+        .collect()
 }

@@ -4,6 +4,7 @@ use crate::config::{self, Config};
 use crate::login;
 use crate::node::{self, Parts};
 use notify::{RecursiveMode, Watcher};
+use portunus_pins::Lock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(crate) async fn watch(
         tracing::warn!(%error, "changes of files are seen only every {} s", LOOK.as_secs());
     }
     let mut seen = loaded;
+    let mut pins = parts.book.pins().changes();
+    let mut built_on = parts.book.pins().lock();
     loop {
         tokio::select! {
             () = stop(&mut stopped) => return,
@@ -38,18 +41,19 @@ pub(crate) async fn watch(
                 tokio::time::sleep(QUIET).await;
                 while changes.try_recv().is_ok() {}
             }
+            Ok(()) = pins.changed() => tokio::time::sleep(QUIET).await,
             () = tokio::time::sleep(LOOK) => {}
         }
-        let now = fingerprint(&config);
+        let (now, lock) = (fingerprint(&config), parts.book.pins().lock());
         // What could not be recorded is tried again at the next look.
-        if now != seen && apply(&config, &parts).await {
-            seen = now;
+        if (now != seen || !Arc::ptr_eq(&lock, &built_on)) && apply(&config, &lock, &parts).await {
+            (seen, built_on) = (now, lock);
         }
     }
 }
 
 /// Reads everything anew and replaces the snapshot, or says why not; false when it should be tried again.
-async fn apply(running: &Config, parts: &Parts) -> bool {
+async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
     let place = running.path.display().to_string();
     let loaded = config::load(&running.path).map_err(|e| e.to_string()).and_then(|config| {
         let text = |e: node::StartError| e.to_string();
@@ -58,7 +62,7 @@ async fn apply(running: &Config, parts: &Parts) -> bool {
         }
         let before = parts.edge.snapshot.load();
         let issuer = node::issuer(&config).map_err(text)?;
-        let snapshot = node::snapshot(&config, Some(&before), &parts.upstreams).map_err(text)?;
+        let snapshot = node::snapshot(&config, lock, Some(&before), &parts.upstreams).map_err(text)?;
         let system = crate::tls::upstream_client().map_err(text)?;
         let login = login::login(&config, &system).map_err(text)?;
         Ok((config, issuer, snapshot, login))

@@ -136,13 +136,13 @@ fn undecidable(message: &Message) -> Option<Reject> {
 }
 
 impl Asked {
-    /// A `tools/list` of the edge's own, asked in the place of a modern call; a refusal of it answers that call.
+    /// A list of the edge's own, such as `tools/list`, asked in the place of a call; a refusal of it answers that call.
     ///
     /// # Errors
     /// When it is not a message after all.
-    pub fn tools_list(call: &Self, cursor: Option<&str>) -> Result<Self, Refusal> {
+    pub fn list(call: &Self, method: &'static str, cursor: Option<&str>) -> Result<Self, Refusal> {
         let params = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":{}"#, json!(cursor)));
-        Self::own(&call.id(), "tools/list", None, &params)
+        Self::own(&call.id(), method, None, &params)
     }
     /// A `tools/call` of the edge's own, of another tool with the very arguments of this call.
     ///

@@ -46,6 +46,8 @@ pub struct Case<'a> {
     pub sql: Option<&'a SqlFacts>,
     /// Seconds since the credential version that it will carry was made.
     pub credential_age: Option<u64>,
+    /// Where what is called is pinned.
+    pub pin: &'static str,
     /// Under whose names it is counted.
     pub whose: &'a Whose,
     /// What was done before.
@@ -76,7 +78,7 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         approval: None,
         context: context(case),
     };
-    if let Some(why) = unfit(case, &request) {
+    if let Some(why) = unpinned(edge, case).or_else(|| unfit(case, &request)) {
         let refused =
             Refused { decision: request.decision, reasons: vec![why], policies: Vec::new(), step_up: None };
         return Err(refuse(edge, case, refused).await);
@@ -129,6 +131,12 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
 pub fn facts(case: &Case<'_>) -> Option<SqlFacts> {
     let declared = case.asked.tool().and_then(|tool| case.published.sql.get(tool));
     facts::facts(case.asked.call()?, declared)
+}
+
+/// Why something that is not pinned is refused.
+fn unpinned(edge: &Edge, case: &Case<'_>) -> Option<String> {
+    let name = &case.published.server.name;
+    edge.pins.refusal(name, &case.asked.operation()).filter(|_| case.published.pinned)
 }
 
 /// What is wrong with a call whatever policies say of it: its arguments do not fit the tool's schema, or its SQL would use
@@ -201,7 +209,7 @@ pub fn context<'a>(case: &Case<'a>) -> Context<'a> {
         era: asked::era_word(case.asked.era()),
         certificate: case.certificate.map(|certificate| &**certificate),
         past: case.past,
-        pin: "pinned",
+        pin: case.pin,
         credential_age: case.credential_age,
     }
 }

@@ -46,13 +46,14 @@ pub mod handle;
 pub mod inspect;
 pub mod interview;
 pub mod labels;
-pub mod lists;
 pub mod listener;
+pub mod lists;
 pub mod mask_key;
 pub mod metrics;
 pub mod mirror;
 pub mod past;
 pub mod pin;
+pub mod pinned;
 pub mod plain;
 pub mod ports;
 pub mod record;
@@ -106,6 +107,8 @@ pub struct Edge {
     pub redactor: Redactor,
     /// What was counted.
     pub counters: Arc<counters::Counters>,
+    /// Which definitions of tools, prompts and widgets are accepted.
+    pub pins: Arc<pin::Pins>,
     /// What is on sessions.
     pub labels: Arc<labels::Labels>,
     /// Upstream credentials.
@@ -166,6 +169,8 @@ pub struct Published {
     pub gives_tasks: Arc<AtomicBool>,
     /// Which arguments of its tools are mirrored into headers.
     pub mirrors: Arc<mirror::Mirrors>,
+    /// Whether its tools, prompts and widgets must be pinned.
+    pub pinned: bool,
     /// Lists that were filtered before.
     pub lists: Arc<lists::Lists>,
     /// Room for calls in flight.

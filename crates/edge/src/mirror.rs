@@ -76,7 +76,7 @@ pub async fn check(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
     };
     let mirrors = &case.published.mirrors;
     if sent && mirrors.of(tool).is_none() {
-        ask(edge, case).await?;
+        ask(edge, case, "tools/list").await?;
     }
     match mirrors.of(tool) {
         Some(Some(mirrors)) => {
@@ -90,11 +90,14 @@ pub async fn check(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Asks the server for its tools, page by page.
-async fn ask(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
+/// Asks the server for a list, page by page, so that what passes through is learnt from.
+///
+/// # Errors
+/// Whatever the edge's own question may be refused with.
+pub async fn ask(edge: &Arc<Edge>, case: &Case<'_>, method: &'static str) -> Result<(), Refusal> {
     let mut cursor = None;
     for _ in 0..limits::LIST_PAGES {
-        let list = Asked::tools_list(case.asked, cursor.as_deref())?;
+        let list = Asked::list(case.asked, method, cursor.as_deref())?;
         let answer = request::admit(edge, &Case { asked: &list, ..*case }).await?;
         cursor = list::next_cursor(&inspect::answer(case.asked.id(), answer).await?);
         if cursor.is_none() {

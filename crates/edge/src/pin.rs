@@ -62,6 +62,7 @@ impl Pins {
     /// From now on this is accepted: the lockfile was edited.
     pub fn replace(&self, lock: Arc<Lock>) {
         self.lock.store(lock);
+        self.changes.send_modify(|count| *count += 1);
     }
     /// Tells whenever the lock changed by itself, or news came up.
     #[must_use]
@@ -123,6 +124,8 @@ impl Pins {
             | Operation::List(_)
             | Operation::Session(_)
             | Operation::Task(_)
+            | Operation::Estimate(_)
+            | Operation::Ask(_)
             | Operation::Answer => PinState::Pinned,
         }
     }

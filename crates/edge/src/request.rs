@@ -13,7 +13,7 @@ use crate::seal::{Seal, how_it_ended};
 use crate::send;
 use crate::sender;
 use crate::stream::{Bounds, Sealed};
-use crate::{Edge, Snapshot, body, cors, guard, handle, mirror, past};
+use crate::{Edge, Snapshot, body, cors, guard, handle, mirror, past, pinned};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -104,10 +104,12 @@ where
         trace,
         sql: None,
         credential_age: None,
+        pin: "pinned",
         whose,
         past,
     };
     mirror::check(&edge, &case).await?;
+    pinned::settle(&edge, &case).await?;
     let sql = decide::facts(&case);
     admit(&edge, &Case { now: edge.clock.now(), sql: sql.as_ref(), ..case }).await
 }
@@ -118,7 +120,7 @@ pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<
     let room = Room::take(case.published, case.known).ok_or_else(|| Refusal::Busy { id: case.asked.id() })?;
     let credential = credential(edge, case).await?;
     let age = credential.as_ref().map(|bound| case.now.since(bound.created_at()).as_secs());
-    let case = &Case { credential_age: age, ..*case };
+    let case = &Case { credential_age: age, pin: pinned::word(edge, case), ..*case };
     let permit = decide::decide(edge, case).await?;
 
     let (name, label) = (case.published.server.name.as_str(), case.label());

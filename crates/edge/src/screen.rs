@@ -6,7 +6,9 @@ use crate::asked::{self, What};
 use crate::decide::{self, Case};
 use crate::handle::{Origin, Own};
 use crate::interview::Interview;
+use crate::lists::{Key, Lists};
 use crate::mirror::Mirrors;
+use crate::pin::{PinState, Pins};
 use crate::shown::Shown;
 use bytes::Bytes;
 use http::StatusCode;
@@ -43,6 +45,9 @@ pub enum Barred {
     /// Its data cannot be screened.
     #[error("the data in the answer cannot be screened: {0}")]
     Data(String),
+    /// A widget whose contents are new or have changed.
+    #[error("the widget is new or has changed, and waits for an administrator: portunus pin list")]
+    Widget,
     /// A list that cannot be filtered.
     #[error("a list could not be read: {0}")]
     List(String),
@@ -91,7 +96,7 @@ impl Screen {
             origin: call.map(Origin::of),
             clock: edge.clock.clone(),
             gives_tasks: case.published.gives_tasks.clone(),
-            filter: Filter::new(case),
+            filter: Filter::new(edge, case),
             interview: Interview::new(edge, case),
             shown: Shown::new(edge, case)?,
         })
@@ -183,12 +188,17 @@ struct Filter {
     certificate: Option<Arc<ClientCertificate>>,
     now: Timestamp,
     past: Arc<Past>,
+    /// `None` where nothing need be pinned.
+    pins: Option<Arc<Pins>>,
+    kept: Arc<Lists>,
+    /// The widget that is read.
+    widget: Option<String>,
     /// The lists that may come: the one that was asked for, or any on a stream that may be a resumed one.
     lists: Vec<List>,
 }
 
 impl Filter {
-    fn new(case: &Case<'_>) -> Self {
+    fn new(edge: &Edge, case: &Case<'_>) -> Self {
         let lists = match (&case.asked.what, case.asked.call().and_then(|call| call.method.list())) {
             (_, Some(list)) => vec![list],
             (What::Stream, None) => {
@@ -196,7 +206,14 @@ impl Filter {
             }
             (What::End | What::Message(_), None) => Vec::new(),
         };
+        let widget = match case.asked.operation() {
+            Operation::ReadResource(uri) => Some(uri.to_owned()),
+            _ => None,
+        };
         Self {
+            pins: case.published.pinned.then(|| edge.pins.clone()),
+            kept: case.published.lists.clone(),
+            widget,
             engine: case.snapshot.engine.clone(),
             principal: decide::principal(case),
             server: case.published.server.name.clone(),
@@ -216,19 +233,52 @@ impl Filter {
         if self.era == Era::Modern && self.lists.contains(&List::Tools) {
             self.mirrors.learn(body);
         }
+        self.check_contents(body)?;
+        let key = self.key();
+        if let Some(known) = key.as_ref().and_then(|key| self.kept.known(key, body)) {
+            return Ok(known);
+        }
+        let came = body;
         let mut body = body.clone();
         let unread = |error: list::ListError| Barred::List(error.to_string());
         let view = View { server: &self.server, operation: Operation::Session(""), context: self.context() };
         let mut viewer = self.engine.viewer(&self.principal, view);
         for list in &self.lists {
             let mut schemes = BTreeMap::new();
-            let mut keep = |target: &str| self.shows(&mut viewer, *list, target, &mut schemes);
+            // As the server sent it: what is hidden from this caller is seen too.
+            let sight = self.pins.as_ref().map(|pins| pins.see_list(&self.server, *list, came, self.now));
+            let pinned = |target: &str| sight.as_ref().is_none_or(|sight| sight.shows(target));
+            let mut keep =
+                |target: &str| pinned(target) && self.shows(&mut viewer, *list, target, &mut schemes);
             body = list::rewrite(*list, self.era, &body, &mut keep).map_err(unread)?.body;
             if !schemes.is_empty() {
                 body = security::with_schemes(&body, &schemes).map_err(unread)?;
             }
         }
+        // Under the pins as they are now that it was seen.
+        if let Some(key) = self.key() {
+            self.kept.keep(key, came, &body);
+        }
         Ok(body)
+    }
+
+    /// What the filtering of the one list that was asked for depends on, where that lasts.
+    fn key(&self) -> Option<Key> {
+        let [list] = self.lists.as_slice() else { return None };
+        let pins = self.pins.as_ref().filter(|_| self.engine.view_is_lasting(&self.server))?;
+        Some(Key { principal: self.principal.clone(), lock: pins.lock(), list: *list, era: self.era })
+    }
+
+    /// A widget's contents must be those that were accepted.
+    fn check_contents(&self, body: &Bytes) -> Result<(), Barred> {
+        let Some(pins) = &self.pins else { return Ok(()) };
+        let state = match &self.widget {
+            Some(uri) => pins.see_contents(&self.server, uri, body, self.now),
+            // On a stream that may be a resumed one.
+            None if self.lists.len() > 1 => pins.see_any_contents(&self.server, body, self.now),
+            None => PinState::Pinned,
+        };
+        if state == PinState::Pinned { Ok(()) } else { Err(Barred::Widget) }
     }
 
     fn context(&self) -> portunus_policy::Context<'_> {

@@ -111,7 +111,17 @@ impl Served {
         let environment = server.environment.clone();
         let data = Data::of(server, rules);
         let is_lasting = slicer.rules.iter().all(|rule| !rule.looks.meets(looks::OF_THE_MOMENT));
-        Some(Self { entity, uid: server_uid, owner, environment, is_lasting, tools, unknown, operations, data })
+        Some(Self {
+            entity,
+            uid: server_uid,
+            owner,
+            environment,
+            is_lasting,
+            tools,
+            unknown,
+            operations,
+            data,
+        })
     }
 
     /// The action of calling a tool; a tool that is not known is taken for the worst.

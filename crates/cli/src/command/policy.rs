@@ -41,7 +41,7 @@ fn load(files: &PolicyFiles) -> Result<(Config, Engine), Failure> {
 }
 
 fn engine(config: &Config) -> Result<Engine, Failure> {
-    policies::load(config).map_err(|error| match error {
+    policies::load_beside(config).map_err(|error| match error {
         PolicyError::Problems(_) => Failure::refused(error),
         _ => Failure::usage(error),
     })
@@ -61,7 +61,7 @@ fn check(files: &PolicyFiles) -> Outcome {
 
 fn schema(files: &PolicyFiles, server: Option<&str>) -> Outcome {
     let config = config::load(&files.config).map_err(Failure::usage)?;
-    let mut servers = policies::servers(&config);
+    let mut servers = policies::servers(&config, &policies::lock_beside(&config).map_err(Failure::usage)?);
     if let Some(wanted) = server {
         servers.retain(|known| known.server.as_str() == wanted);
         if servers.is_empty() {

@@ -286,6 +286,10 @@ pub(crate) struct Server {
     /// that are not confirmed count as all but `read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Tools>,
+    /// Whether what it lists must be as it was accepted in `portunus.lock`; default: yes. `false` is for servers under
+    /// development.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub pinned: bool,
     /// Labels that every call, resource and prompt of it puts on the caller's session, such as `private`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -301,6 +305,9 @@ pub(crate) struct Server {
     pub scopes: BTreeMap<String, String>,
 }
 
+const fn yes() -> bool {
+    true
+}
 fn production() -> String {
     String::from("production")
 }

@@ -70,6 +70,7 @@ pub(crate) struct ServerConfig {
     /// Which arguments hold SQL, as far as that was said.
     pub sql: HashMap<String, Declared>,
     pub labels: ToolLabels,
+    pub pinned: bool,
     /// How its URL is reached.
     pub tls: UpstreamTls,
 }
@@ -268,7 +269,8 @@ fn servers<'a>(
         let protocol = protocol(&file.protocol).map_err(|message| at(&file.name).error(&message))?;
         let sql = data::sql(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
         let labels = lives.of_server(file).map_err(|message| at(&file.name).error(&message))?;
-        servers.push(ServerConfig { server, protocol, tools, sql, labels, tls });
+        let pinned = file.pinned;
+        servers.push(ServerConfig { server, protocol, tools, sql, labels, pinned, tls });
     }
     Ok(servers)
 }

@@ -113,6 +113,7 @@ impl World {
             labels,
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
+            pinned: false,
             lists: Arc::default(),
             room: published.room.clone(),
         };
@@ -168,6 +169,7 @@ impl World {
             labels: old.labels.clone(),
             gives_tasks: old.gives_tasks.clone(),
             mirrors: old.mirrors.clone(),
+            pinned: false,
             lists: Arc::default(),
             room: old.room.clone(),
         };
@@ -207,6 +209,7 @@ impl World {
             labels: portunus_edge::ToolLabels::default(),
             gives_tasks: Arc::default(),
             mirrors: Arc::default(),
+            pinned: false,
             lists: Arc::default(),
             read_only: HashSet::from(["look".to_owned()]),
             dialer: upstream.clone(),
@@ -231,6 +234,7 @@ impl World {
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
             counters: Arc::default(),
+            pins: Arc::new(portunus_edge::pin::Pins::new(portunus_pins::Lock::default())),
             labels: Arc::new(portunus_edge::labels::Labels::new(shared.clone())),
             mask_keys: portunus_edge::mask_key::MaskKeys::new(&[6; 32]),
             approvals: portunus_edge::approval::Desk::new(&*store, PATIENCE),

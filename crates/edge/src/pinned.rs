@@ -1,0 +1,40 @@
+//! Whether what a call names is pinned. Of a server that was never listed, the list is asked for first, in the caller's name,
+//! so that this question is decided and recorded like any other.
+
+use crate::decide::Case;
+use crate::pin::PinState;
+use crate::refusal::Refusal;
+use crate::{Edge, mirror};
+use portunus_policy::Operation;
+use std::sync::Arc;
+
+/// Sees to it that the state of what is called is known.
+///
+/// # Errors
+/// Whatever the edge's own question for the list may be refused with.
+pub async fn settle(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
+    let operation = case.asked.operation();
+    if !case.published.pinned
+        || edge.pins.state_of(&case.published.server.name, &operation) != PinState::Unseen
+    {
+        return Ok(());
+    }
+    let method = match operation {
+        Operation::CallTool(_) => "tools/list",
+        Operation::GetPrompt(_) => "prompts/list",
+        _ => "resources/list",
+    };
+    // Boxed: the question goes the same way as the call.
+    Box::pin(mirror::ask(edge, case, method)).await
+}
+
+/// The word for policies: where what is called stands.
+#[must_use]
+pub fn word(edge: &Edge, case: &Case<'_>) -> &'static str {
+    match edge.pins.state_of(&case.published.server.name, &case.asked.operation()) {
+        PinState::Pinned => "pinned",
+        PinState::New => "new",
+        PinState::Changed => "changed",
+        PinState::Unseen => "unseen",
+    }
+}
