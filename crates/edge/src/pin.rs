@@ -117,16 +117,15 @@ impl Pins {
     #[must_use]
     pub fn state_of(&self, server: &ServerName, operation: &Operation<'_>) -> PinState {
         match operation {
-            Operation::CallTool(name) => self.state(server, Kind::Tool, name),
+            Operation::CallTool(name) | Operation::Estimate(name) => self.state(server, Kind::Tool, name),
             Operation::GetPrompt(name) => self.state(server, Kind::Prompt, name),
             Operation::ReadResource(uri) | Operation::Subscribe(uri) => self.widget_state(server, uri),
             Operation::Complete(_)
             | Operation::List(_)
             | Operation::Session(_)
             | Operation::Task(_)
-            | Operation::Estimate(_)
-            | Operation::Ask(_)
-            | Operation::Answer => PinState::Pinned,
+            | Operation::Answer
+            | Operation::Ask(_) => PinState::Pinned,
         }
     }
 

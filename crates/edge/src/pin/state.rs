@@ -82,7 +82,7 @@ impl Sight {
 #[must_use]
 pub fn reason(server: &ServerName, operation: &Operation<'_>, state: PinState) -> String {
     let (kind, name) = match operation {
-        Operation::CallTool(name) => (Kind::Tool, *name),
+        Operation::CallTool(name) | Operation::Estimate(name) => (Kind::Tool, *name),
         Operation::GetPrompt(name) => (Kind::Prompt, *name),
         Operation::ReadResource(name) | Operation::Subscribe(name) => (Kind::Resource, *name),
         _ => return String::from("This is not pinned."),
