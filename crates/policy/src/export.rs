@@ -1,8 +1,9 @@
 //! Compiled policies for other tools that reason about Cedar, such as the prover.
 
 use crate::engine::Engine;
-use crate::lookups::uses_of_arguments;
+use crate::lookups::{Lookups, uses_of_arguments};
 use cedar_policy::Policy;
+use std::collections::BTreeSet;
 
 /// One policy, as it is decided by.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Exported {
     pub policy: Policy,
     /// How it reads a call's arguments.
     pub arguments: Arguments,
+    /// The attributes of the context that it reads; `None`: it takes the context as a whole.
+    pub reads: Option<BTreeSet<String>>,
 }
 
 /// How a policy reads a call's arguments.
@@ -41,7 +44,9 @@ impl Engine {
                 None => (arguments.read, arguments.whole) = (true, true),
             }
             let (file, policy) = (known.path.clone(), known.policy.clone());
-            Exported { id: id.clone(), file, line: known.line, policy, arguments }
+            let lookups = Lookups::of(&policy);
+            let reads = (!lookups.everything).then_some(lookups.attributes);
+            Exported { id: id.clone(), file, line: known.line, policy, arguments, reads }
         };
         let mut all: Vec<Exported> = self.known.iter().map(export).collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));

@@ -191,7 +191,9 @@ fn columns(engine: &Engine) -> Vec<Column> {
         }
         let data = &served.data;
         data.columns.values().for_each(|column| add("disclose", column));
-        data.classes.values().for_each(|class| add("class", class));
+        if literals.iter().any(|one| *one.type_name() == TYPES.data_class) {
+            data.classes.values().for_each(|class| add("class", class));
+        }
         data.tables.values().for_each(|table| add("change", table));
         if acts("disclose") && !data.columns.is_empty() {
             add("disclose", "*");

@@ -3,7 +3,7 @@
 use cedar_policy::{Authorizer, Decision, PolicySet};
 use cedar_policy_symcc::Env;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A request that breaks a property.
@@ -19,6 +19,8 @@ pub struct Counterexample {
     pub resource: String,
     /// The context, attribute by attribute, as Cedar writes it.
     pub context: BTreeMap<String, String>,
+    /// Of these, the attributes at which nothing looks.
+    pub idle: BTreeSet<String>,
     /// The policies that decide it when it is evaluated.
     pub policies: Vec<String>,
 }
@@ -56,11 +58,13 @@ impl Counterexample {
             action: String::new(),
             resource: String::new(),
             context: BTreeMap::new(),
+            idle: BTreeSet::new(),
             policies: vec![policy.to_owned()],
         }
     }
 
-    pub(crate) fn of(found: &Env, policies: Vec<String>) -> Self {
+    /// `reads` says whether anything looks at an attribute.
+    pub(crate) fn of(found: &Env, policies: Vec<String>, reads: impl Fn(&str) -> bool) -> Self {
         let text =
             |uid: Option<&cedar_policy::EntityUid>| uid.map_or_else(|| "any".to_owned(), ToString::to_string);
         let request = &found.request;
@@ -82,6 +86,7 @@ impl Counterexample {
             groups,
             action: text(request.action()),
             resource: text(request.resource()),
+            idle: context.keys().filter(|name| !reads(name)).cloned().collect(),
             context,
             policies,
         }
@@ -97,7 +102,7 @@ impl fmt::Display for Counterexample {
         writeln!(f, "principal  {} in {groups}", self.principal)?;
         writeln!(f, "action     {}", self.action)?;
         writeln!(f, "resource   {}", self.resource)?;
-        for (name, value) in &self.context {
+        for (name, value) in self.context.iter().filter(|(name, _)| !self.idle.contains(*name)) {
             writeln!(f, "context    {name} = {value}")?;
         }
         let by = if self.policies.is_empty() { "none".to_owned() } else { self.policies.join(", ") };

@@ -190,7 +190,7 @@ impl Prover {
         Ok(match (answer, doubt) {
             (None, None) => Verdict::Proven,
             (None, Some(why)) => Verdict::Unknown(why),
-            (Some(env), _) => judge(&env, &seen, &question),
+            (Some(found), _) => judge(&found, &seen, &question, world),
         })
     }
 
@@ -292,7 +292,7 @@ fn said(error: impl std::fmt::Display) -> ProveError {
 }
 
 /// What a found request is worth: it is evaluated before it is told.
-fn judge(found: &Env, seen: &Seen<'_>, question: &Question) -> Verdict {
+fn judge(found: &Env, seen: &Seen<'_>, question: &Question, world: &World) -> Verdict {
     let policies = match seen {
         Seen::Permitted(these, others) => {
             let (one, other) = (found::again(found, these), found::again(found, others));
@@ -314,7 +314,12 @@ fn judge(found: &Env, seen: &Seen<'_>, question: &Question) -> Verdict {
             Question::Implies(..) => Vec::new(),
         },
     };
-    Verdict::Broken(Box::new(Counterexample::of(found, policies)))
+    let property = match seen {
+        Seen::Permitted(_, others) => others.to_string(),
+        Seen::Anything => String::new(),
+    };
+    let reads = |attribute: &str| world.reads(attribute, &property);
+    Verdict::Broken(Box::new(Counterexample::of(found, policies, reads)))
 }
 
 /// For "this policy is not dead", a request that it applies to is the proof, and one is enough.

@@ -139,6 +139,12 @@ impl World {
         parts.join(" && ")
     }
 
+    /// Whether a policy, or this text of a property, could look at an attribute of the context.
+    pub(crate) fn reads(&self, attribute: &str, property: &str) -> bool {
+        let by_policy = |one: &Exported| one.reads.as_ref().is_none_or(|reads| reads.contains(attribute));
+        property.contains(attribute) || self.policies.values().any(by_policy)
+    }
+
     /// Why what is proven of a request of this kind would not hold for every real one: a policy looks at arguments of which
     /// the schema says nothing, so that the solver takes them for absent.
     pub(crate) fn doubt(&self, env: &RequestEnv) -> Option<String> {
