@@ -40,14 +40,14 @@ fn state(pins: &Pins, name: &str) -> PinState {
 fn seen() -> Pins {
     let pins = Pins::new(Lock::default());
     assert_eq!(see(&pins, &[tool("find", "Finds rows."), tool("sum", "Adds.")]), hidden([]));
-    pins.take_news();
+    drop(pins.take_news());
     pins
 }
 
 #[test]
 fn the_first_listing_of_a_server_is_accepted_and_told() {
     let pins = Pins::new(Lock::default());
-    let mut changes = pins.changes();
+    let changes = pins.changes();
     assert_eq!(state(&pins, "find"), PinState::Unseen);
     let sight = see(&pins, &[tool("find", "Finds rows.")]);
     assert!(sight.shows("find"));

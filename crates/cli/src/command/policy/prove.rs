@@ -88,7 +88,11 @@ fn properties(asked: &PolicyProve, config: &Config) -> Result<Vec<Property>, Fai
 /// The policies of a directory, over the configuration's servers.
 fn world(config: &Config, directory: &Path) -> Result<World, Failure> {
     let config = Config { policies: directory.to_owned(), ..config.clone() };
-    World::new(&engine(&config)?, &policies::servers(&config, &policies::lock_beside(&config).map_err(Failure::usage)?)).map_err(Failure::refused)
+    World::new(
+        &engine(&config)?,
+        &policies::servers(&config, &policies::lock_beside(&config).map_err(Failure::usage)?),
+    )
+    .map_err(Failure::refused)
 }
 
 /// How many properties came to what.
