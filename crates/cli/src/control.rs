@@ -95,6 +95,7 @@ pub(crate) async fn serve_admin(
         .route("/credentials/{name}/revoke", post(revoke_credential))
         .route("/join-tokens", post(join_token))
         .route("/links", get(links))
+        .route("/shadow", get(shadow))
         .with_state(parts)
         .merge(pins::desk::router(book))
         .merge(web);
@@ -104,6 +105,10 @@ pub(crate) async fn serve_admin(
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
         tracing::error!(%error, "the admin socket ended");
     }
+}
+
+async fn shadow(State(parts): State<Arc<Parts>>) -> Json<portunus_policy::shadow::Report> {
+    Json(portunus_edge::shadow::report(&parts.edge))
 }
 
 type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;

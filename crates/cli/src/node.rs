@@ -41,7 +41,7 @@ use portunus_vault::{SealingKey, Vault};
 use portunus_web::fetch::PublicFetcher;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -245,6 +245,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         signer,
         clock: clock.clone(),
         rng: rng.clone(),
+        shadow: Mutex::default(),
         metrics: Arc::new(Metrics::new()),
         spans: telemetry::start_spans().map(|spans| Arc::new(spans) as Arc<dyn Spans>),
         control: Arc::new(control),
@@ -361,6 +362,7 @@ pub(crate) fn snapshot(
             &config.allowed_origins,
         ),
         engine: Arc::new(engine),
+        shadow: policies::candidate(config, lock),
         data: data_classes(config)?,
         approval_ttl: config.approvals.ttl,
         servers,

@@ -3,12 +3,14 @@
 use crate::config::data::DataClass;
 use crate::config::{Config, ServerConfig, Tools};
 use portunus_core::id::ServerName;
+use portunus_edge::Candidate;
 use portunus_edge::shown::class_names;
 use portunus_pins::Lock;
 use portunus_policy::{Engine, Problem, ServerTools, Source, Tool, TrustGroups, defaults};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Longest policy file.
 const POLICY_BYTES: u64 = 4 * 1024 * 1024;
@@ -42,6 +44,21 @@ pub(crate) fn load(config: &Config, lock: &Lock) -> Result<Engine, PolicyError> 
 /// The servers as policies see them.
 pub(crate) fn servers(config: &Config, lock: &Lock) -> Vec<ServerTools> {
     config.servers.iter().map(|entry| server_tools(entry, lock, &config.classes)).collect()
+}
+
+/// The candidate policies, if there are any and they can be used; what is wrong with them is in nobody's way.
+pub(crate) fn candidate(config: &Config, lock: &Lock) -> Option<Candidate> {
+    let directory = config.shadow_policies.as_ref()?;
+    let path = directory.display().to_string();
+    let loaded = sources(directory)
+        .and_then(|sources| Engine::load(&sources, &servers(config, lock)).map_err(PolicyError::Problems));
+    match loaded {
+        Ok(engine) => Some(Candidate { path, engine: Arc::new(engine) }),
+        Err(error) => {
+            tracing::warn!(path, %error, "the candidate policies are not tried");
+            None
+        }
+    }
 }
 
 /// The same, with the lockfile that lies beside the configuration.

@@ -4,9 +4,11 @@ use crate::config::{self, Config};
 use crate::login;
 use crate::node::{self, Parts};
 use notify::{RecursiveMode, Watcher};
+use portunus_edge::Snapshot;
 use portunus_pins::Lock;
+use portunus_policy::shadow::Shadow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -88,6 +90,11 @@ async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
             parts.upstreams.keep(&snapshot.servers);
             parts.web.replace_login(login);
             parts.web.replace_webhook(config.approvals.webhook());
+            let candidate = |snapshot: &Snapshot| snapshot.shadow.as_ref().map(|c| *c.engine.version());
+            if candidate(&snapshot) != candidate(&parts.edge.snapshot.load()) {
+                // What another candidate would have decided is of no use any more.
+                *parts.edge.shadow.lock().unwrap_or_else(PoisonError::into_inner) = Shadow::default();
+            }
             parts.edge.snapshot.store(Arc::new(snapshot));
             tracing::info!(policies = version, "reloaded");
             true
@@ -114,6 +121,8 @@ pub(crate) type Fingerprint = Vec<(PathBuf, Option<portunus_core::digest::Digest
 pub(crate) fn fingerprint(config: &Config) -> Fingerprint {
     let mut paths = crate::policies::files(&config.policies, ".cedar").unwrap_or_default();
     paths.push(config.path.clone());
+    let candidates = config.shadow_policies.as_ref();
+    paths.extend(candidates.and_then(|d| crate::policies::files(d, ".cedar").ok()).unwrap_or_default());
     // As the configuration is now: one that cannot be read differs from the one that was.
     if let Ok(config) = config::load(&config.path) {
         paths.extend(config.servers.iter().flat_map(|entry| entry.tls.files()));

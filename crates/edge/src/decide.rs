@@ -7,7 +7,7 @@ use crate::counters::{Count, Whose};
 use crate::refusal::Refusal;
 use crate::step_up::Needs;
 use crate::wait::Await;
-use crate::{Edge, Published, Snapshot, facts, record, send};
+use crate::{Edge, Published, Snapshot, facts, record, send, shadow};
 use portunus_core::document::Approval;
 use portunus_core::id::{self, Id};
 use portunus_core::peer::ClientCertificate;
@@ -97,7 +97,9 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         let refused = Refused { decision: request.decision, reasons, policies: Vec::new(), step_up: None };
         return Err(refuse(edge, case, refused).await);
     }
-    let needed = match once(edge, case, &principal, &request) {
+    let made = once(edge, case, &principal, &request);
+    shadow::note(edge, case, &principal, &request, &made);
+    let needed = match made {
         Decision::Permit(permit) => return admitted(edge, case, permit).await,
         Decision::Refused(refused) => return Err(refuse(edge, case, refused).await),
         Decision::ApprovalNeeded(needed) => needed,

@@ -16,6 +16,7 @@
 //! | [`past`], [`counters`], [`labels`] | what was done before: counts, and labels on sessions |
 //! | [`decide`], [`approval`] | policy → permit or refusal |
 //! | `trial`, [`wait`] | what approvers see of a write; how clients wait for them |
+//! | [`shadow`] | what candidate policies would have decided |
 //! | [`record`] | intent and outcome records |
 //! | [`send`], [`assertion`], [`mask_key`], [`upstream`] | credential, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
@@ -65,6 +66,7 @@ pub mod screen;
 pub mod seal;
 pub mod send;
 pub mod sender;
+pub mod shadow;
 pub mod shown;
 pub mod step_up;
 pub mod stream;
@@ -84,10 +86,11 @@ use portunus_core::trace::Spans;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::dpop::Guard;
 use portunus_policy::Engine;
+use portunus_policy::shadow::Shadow;
 use portunus_vault::Vault;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -125,6 +128,8 @@ pub struct Edge {
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
     pub rng: Arc<dyn Rng>,
+    /// What candidate policies would have decided otherwise.
+    pub shadow: Mutex<Shadow>,
     /// What is counted.
     pub metrics: Arc<metrics::Metrics>,
     /// Where finished spans go, if anywhere.
@@ -143,12 +148,23 @@ pub struct Snapshot {
     pub origins: cors::Origins,
     /// The policies.
     pub engine: Arc<Engine>,
+    /// Policies that are tried beside those in force.
+    pub shadow: Option<Candidate>,
     /// What is looked for in results.
     pub data: shown::DataClasses,
     /// Life of an approval.
     pub approval_ttl: Duration,
     /// What is published.
     pub servers: HashMap<ServerName, Arc<Published>>,
+}
+
+/// Policies that decide nothing, to see what they would decide.
+#[derive(Clone)]
+pub struct Candidate {
+    /// Where they come from.
+    pub path: String,
+    /// Compiled.
+    pub engine: Arc<Engine>,
 }
 
 /// A published server with the way to it.

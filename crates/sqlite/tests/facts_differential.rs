@@ -75,7 +75,17 @@ fn facts_claim_no_less_than_sqlite_says() {
         let blind = facts(&text, Dialect::Sqlite);
         complete += u32::from(blind.complete);
         for facts in [blind, facts_with(&text, Dialect::Sqlite, Some(&tables))] {
-            if let Some(missing) = seen.iter().find(|seen| facts.complete && !claims(&facts, seen)) {
+            // SQLite names a common table expression too, without a column, as if it were the table of that name.
+            let is_cte = |table: &str| {
+                let text = text.to_ascii_lowercase();
+                [" as (", "(", "] as (", "\" as (", "` as ("]
+                    .iter()
+                    .any(|tail| text.contains(&format!("{table}{tail}")))
+            };
+            let missing = |seen: &&(&'static str, String, String)| {
+                facts.complete && !claims(&facts, seen) && !(seen.2.is_empty() && is_cte(&seen.1))
+            };
+            if let Some(missing) = seen.iter().find(missing) {
                 panic!("case {case}: {missing:?} is not claimed\n{text}\n{facts:?}");
             }
         }

@@ -38,6 +38,10 @@ pub(crate) struct File {
     pub tokens: Option<Tokens>,
     /// The directory of `*.cedar` policies.
     pub policies: PathBuf,
+    /// A directory of candidate `*.cedar` policies: they decide nothing, but what they would decide otherwise is counted
+    /// (`portunus policy shadow`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow_policies: Option<PathBuf>,
     /// Which clients may register.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_registration: Option<super::clients::ClientRegistration>,

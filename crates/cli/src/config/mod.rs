@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub ca_file: PathBuf,
     pub login: login::Login,
     pub policies: PathBuf,
+    /// Candidate policies.
+    pub shadow_policies: Option<PathBuf>,
     pub tokens: Lives,
     pub classes: Vec<data::DataClass>,
     pub servers: Vec<ServerConfig>,
@@ -141,6 +143,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         ca_file: state.join("ca.pem"),
         login,
         classes,
+        shadow_policies: file.shadow_policies.as_ref().map(|directory| base.join(directory)),
         policies: base.join(&file.policies),
         registration: clients::registration(file.client_registration.as_ref())
             .map_err(|m| at("client_registration").error(&m))?,

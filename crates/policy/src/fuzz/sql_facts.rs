@@ -57,7 +57,9 @@ pub fn sql_facts(data: &[u8]) {
             );
         }
     }
-    assert!(!generic.read_only || sqlite.read_only && postgres.read_only, "only reads where nobody knows");
+    // A function that one of them knows as harmless may be unknown to the other, and that is all the difference.
+    let reads = |facts: &SqlFacts| facts.complete && facts.statements == 1 && facts.writes.is_empty();
+    assert!(!generic.read_only || reads(sqlite) && reads(postgres), "only reads where nobody knows");
 }
 
 /// Facts do not contradict themselves.
