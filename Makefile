@@ -44,7 +44,7 @@ doc:
 bench:
 	@tests/packages.sh gcc libc6-dev python3 nginx wrk openssl
 	$(CARGO) build --locked --release -p portunus-cli
-	$(CARGO) bench --locked -p portunus-mcp -p portunus-policy -p portunus-ledger --benches
+	$(CARGO) bench --locked -p portunus-mcp -p portunus-policy -p portunus-disclose -p portunus-edge -p portunus-ledger --benches
 	bench/load.py --portunus target/release/portunus
 
 ## Every fuzz target for SECONDS of CPU time each; `make test` runs the same over meddled seeds. See docs/fuzzing.md.

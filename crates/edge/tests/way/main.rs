@@ -10,5 +10,6 @@ mod decisions;
 mod handles;
 mod mirrors;
 mod origins;
+mod pins;
 mod results;
 mod senders;

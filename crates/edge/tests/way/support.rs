@@ -94,6 +94,53 @@ impl World {
         world
     }
 
+    /// In front of a server whose definitions must be pinned, with one more policy.
+    pub(crate) async fn pinned(more: &str) -> Self {
+        let world = Self::with_policy(more).await;
+        world.replace(more, true, None);
+        world
+    }
+
+    /// With another policy more from now on, in front of a server whose definitions must be pinned.
+    pub(crate) fn replace_policies(&self, more: &str) {
+        self.replace(more, true, None);
+    }
+
+    /// With these candidates beside the policies in force.
+    pub(crate) fn try_policies(&self, candidates: &str) {
+        let engine = Arc::new(engine_with(candidates));
+        self.replace("", true, Some(portunus_edge::Candidate { path: "next".to_owned(), engine }));
+    }
+
+    fn replace(&self, more: &str, pinned: bool, shadow: Option<portunus_edge::Candidate>) {
+        self.reload(more, false);
+        let before = self.edge.snapshot.load_full();
+        let old = &before.servers[&sales()];
+        let published = Published {
+            server: old.server.clone(),
+            dialer: old.dialer.clone(),
+            read_only: old.read_only.clone(),
+            built_in_sql: false,
+            sql: HashMap::new(),
+            labels: portunus_edge::ToolLabels::default(),
+            pinned,
+            gives_tasks: old.gives_tasks.clone(),
+            mirrors: old.mirrors.clone(),
+            lists: old.lists.clone(),
+            room: old.room.clone(),
+        };
+        self.edge.snapshot.store(Arc::new(Snapshot {
+            public_url: before.public_url.clone(),
+            hosts: before.hosts.clone(),
+            origins: before.origins.clone(),
+            engine: before.engine.clone(),
+            shadow,
+            data: before.data.clone(),
+            approval_ttl: before.approval_ttl,
+            servers: HashMap::from([(sales(), Arc::new(published))]),
+        }));
+    }
+
     /// With one more policy, a label that every tool puts on for a long time and one of `look` that falls off after ten minutes.
     pub(crate) async fn labelled(more: &str) -> Self {
         let world = Self::with_policy(more).await;
@@ -171,8 +218,8 @@ impl World {
             labels: old.labels.clone(),
             gives_tasks: old.gives_tasks.clone(),
             mirrors: old.mirrors.clone(),
-            pinned: false,
-            lists: Arc::default(),
+            pinned: old.pinned,
+            lists: old.lists.clone(),
             room: old.room.clone(),
         };
         self.edge.snapshot.store(Arc::new(Snapshot {
