@@ -318,6 +318,8 @@ async fn nothing_that_two_parsers_read_differently_reaches_nginx_haproxy_or_node
     for judge in &judges {
         judge.ready().await;
         servers.push_str(&server_at(judge.name, &format!("http://127.0.0.1:{}/mcp", judge.port)));
+        // They list nothing that could be pinned.
+        servers.push_str("    pinned: false\n");
     }
     let app = App::serve(&servers, PERMIT_ALL).await;
     let http = app.http();
