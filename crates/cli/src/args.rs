@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Calls that wait for a human's yes.
     #[command(subcommand)]
     Approve(Approve),
-    /// Definitions of tools, prompts and widgets: what is accepted, what is new or has changed.
+    /// What servers' tools say, as it was accepted.
     #[command(subcommand)]
     Pin(Pin),
     /// What users have agreed to.

@@ -5,6 +5,8 @@ use crate::decide::Case;
 use crate::pin::PinState;
 use crate::refusal::Refusal;
 use crate::{Edge, mirror};
+use portunus_mcp::json;
+use portunus_pins::Kind;
 use portunus_policy::Operation;
 use std::sync::Arc;
 
@@ -14,6 +16,9 @@ use std::sync::Arc;
 /// Whatever the edge's own question for the list may be refused with.
 pub async fn settle(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
     let operation = case.asked.operation();
+    if let (true, Operation::List(method)) = (case.published.pinned, operation) {
+        return settle_list(edge, case, method).await;
+    }
     if !case.published.pinned
         || edge.pins.state_of(&case.published.server.name, &operation) != PinState::Unseen
     {
@@ -27,6 +32,20 @@ pub async fn settle(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
     // Boxed: the question goes the same way as the call.
     Box::pin(mirror::ask(edge, case, method)).await
 }
+
+/// A page that is not the first says nothing about the whole: at first sight the list is asked for from its beginning.
+async fn settle_list(edge: &Arc<Edge>, case: &Case<'_>, method: &str) -> Result<(), Refusal> {
+    let kind = case.asked.call().and_then(|call| call.method.list()).and_then(Kind::of_list);
+    let known = kind.is_none_or(|kind| edge.pins.lock().knows(&case.published.server.name, kind));
+    let cursor = json::skim(&case.asked.body).and_then(|root| root.get("params")?.get("cursor"));
+    let Some(method) = LISTS.into_iter().find(|list| *list == method) else { return Ok(()) };
+    if known || cursor.is_none() {
+        return Ok(());
+    }
+    Box::pin(mirror::ask(edge, case, method)).await
+}
+
+const LISTS: [&str; 3] = ["tools/list", "prompts/list", "resources/list"];
 
 /// The word for policies: where what is called stands.
 #[must_use]

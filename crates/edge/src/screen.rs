@@ -109,7 +109,7 @@ impl Screen {
     pub fn message(&self, body: &Bytes) -> Result<Bytes, Barred> {
         // Without a bracket it is no message to anyone.
         if !body.iter().any(|byte| matches!(byte, b'{' | b'[')) {
-            return Ok(body.clone());
+            return self.shown.text(body);
         }
         let envelope = Envelope::read(body)?;
         if !self.is_expected(&envelope) {

@@ -1,6 +1,7 @@
 //! Permit → upstream: the very bytes that were decided, our headers only, the credential last, nothing ever sent twice.
 
 use crate::Edge;
+use crate::asked::What;
 use crate::assertion::{self, Said};
 use crate::bridge::Origin;
 use crate::decide::{self, Case};
@@ -9,7 +10,7 @@ use http::{HeaderValue, Request, Response, header};
 use portunus_core::dialer::{self, Body, DialError};
 use portunus_core::digest::sha256;
 use portunus_core::server::Upstream;
-use portunus_policy::{Caps, Permit};
+use portunus_policy::{Caps, Operation, Permit};
 use portunus_vault::Bound;
 
 /// The one way to an upstream.
@@ -89,9 +90,17 @@ async fn request(
 
 /// How much of the answer may be shown.
 pub fn caps(case: &Case<'_>) -> Caps {
-    let Some(tool) = case.asked.tool() else { return Caps::default() };
-    let principal = decide::principal(case);
-    case.snapshot.engine.caps(&principal, &case.published.server.name, tool, &decide::context(case))
+    let (engine, server) = (&case.snapshot.engine, &case.published.server.name);
+    let (principal, context) = (decide::principal(case), decide::context(case));
+    match (case.asked.tool(), case.asked.operation()) {
+        (Some(tool), _) => engine.caps(&principal, server, tool, &context),
+        // What comes may be the result of any call, resumed or fetched later.
+        (None, Operation::Task(_)) => engine.caps_of_any(&principal, server, &context),
+        (None, _) if matches!(case.asked.what, What::Stream) => {
+            engine.caps_of_any(&principal, server, &context)
+        }
+        _ => Caps::default(),
+    }
 }
 
 /// Opens the credential and sets its header, for this upstream's own host only.

@@ -97,16 +97,34 @@ impl Shown {
         }
         let Some(veil) = &self.veil else { return Ok(message) };
         let screened = veil.screen(&message).map_err(|error| Barred::Data(error.to_string()))?;
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        for class in screened.found.keys() {
-            waiting.extend(
-                self.class_labels.get(class.name()).into_iter().flatten().map(|(l, t)| (l.clone(), *t)),
-            );
-        }
+        self.found(screened.found.keys());
         Ok(match screened.body {
             Cow::Borrowed(_) => message,
             Cow::Owned(treated) => Bytes::from(treated),
         })
+    }
+
+    /// What is no message, as the client may see it: some clients show it to the model when a call has failed.
+    ///
+    /// # Errors
+    /// When it must be screened and cannot be read.
+    pub fn text(&self, text: &Bytes) -> Result<Bytes, Barred> {
+        let Some(veil) = &self.veil else { return Ok(text.clone()) };
+        let plain = std::str::from_utf8(text).map_err(|error| Barred::Data(error.to_string()))?;
+        let (treated, found) = veil.screen_text(plain);
+        self.found(found.keys());
+        Ok(match treated {
+            Cow::Borrowed(_) => text.clone(),
+            Cow::Owned(treated) => Bytes::from(treated),
+        })
+    }
+
+    fn found<'c>(&self, classes: impl Iterator<Item = &'c Class>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for class in classes {
+            let labels = self.class_labels.get(class.name()).into_iter().flatten();
+            waiting.extend(labels.map(|(label, life)| (label.clone(), *life)));
+        }
     }
 
     /// Puts the labels of what was found on the session. Nothing may be released before that.

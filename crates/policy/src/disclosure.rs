@@ -92,7 +92,9 @@ impl Disclosure {
     fn shows_to_others(&self, column: &str) -> bool {
         let Some((table, name)) = column.rsplit_once('.') else { return false };
         let whole = format!("{table}.*");
-        if name != "*" {
+        // SQLite's names for the row may be a column's value under another name.
+        let is_row = ["rowid", "oid", "_rowid_"].contains(&name);
+        if name != "*" && !is_row {
             let both = [column, &whole].map(|name| self.columns.holds(name));
             return if self.columns.default { both == [true, true] } else { both != [false, false] };
         }

@@ -57,6 +57,22 @@ impl Engine {
         }
     }
 
+    /// The strictest of all tools' caps, for results of which it is not known what was called.
+    #[must_use]
+    pub fn caps_of_any(&self, principal: &Principal, server: &ServerName, now: &Context<'_>) -> Caps {
+        let mut strictest = self.caps(principal, server, "", now);
+        let Some(served) = self.served(server.as_str()).filter(|served| served.tells_tools_apart("release"))
+        else {
+            return strictest;
+        };
+        for tool in served.tool_names() {
+            let caps = self.caps(principal, server, tool, now);
+            strictest.rows = strictest.rows.into_iter().chain(caps.rows).min();
+            strictest.bytes = strictest.bytes.into_iter().chain(caps.bytes).min();
+        }
+        strictest
+    }
+
     fn about_release(&self, caller: &Prepared, server: &str) -> Option<Asked> {
         let served = self.served(server).filter(|_| caller.caller.server.as_str() == server)?;
         let target = served.operation("release")?.clone();

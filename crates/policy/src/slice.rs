@@ -153,6 +153,15 @@ impl Served {
         names
     }
 
+    pub(crate) fn tool_names(&self) -> impl Iterator<Item = &str> {
+        self.tools.keys().map(String::as_str)
+    }
+
+    /// Whether a policy about this operation looks at what only some operations have, such as the tool.
+    pub(crate) fn tells_tools_apart(&self, operation: &str) -> bool {
+        self.operation(operation).is_none_or(|target| target.slice.looks.contains(Looks::DETAIL))
+    }
+
     /// An action that is not a tool.
     pub(crate) fn operation(&self, name: &str) -> Option<&Target> {
         self.operations.get(name)

@@ -3,7 +3,6 @@
 
 use crate::catalog::{Catalog, Kind, Relation};
 use crate::decision::Decision;
-use crate::mask::Mask;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -248,7 +247,10 @@ impl Authorizer {
     /// which show here without a column.
     fn read_other(&self, table: &str, column: &str) -> Result<Authorization, Denial> {
         let lower = table.to_ascii_lowercase();
-        let hides_by_default = self.decision.mask.as_ref().is_some_and(Mask::hides_by_default);
+        // SQLite's own tables name every table, and the last rowid of some.
+        let hides_by_default = self.decision.mask.as_ref().is_some_and(|mask| {
+            mask.hides_by_default() || self.catalog.relations().any(|relation| mask.hides_whole(relation))
+        });
         match lower.as_str() {
             "json_each" | "json_tree" | "jsonb_each" | "jsonb_tree" => Ok(Authorization::Allow),
             "sqlite_master" | "sqlite_schema" | "sqlite_sequence" if !hides_by_default => {

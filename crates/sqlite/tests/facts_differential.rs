@@ -96,7 +96,11 @@ fn facts_claim_no_less_than_sqlite_says() {
 }
 
 fn claims(facts: &SqlFacts, (what, table, column): &(&'static str, String, String)) -> bool {
+    let row = ["rowid", "oid", "_rowid_"];
     let has = |set: &BTreeSet<String>| {
+        if column == "rowid" && row.iter().any(|name| set.contains(&format!("{table}.{name}"))) {
+            return true;
+        }
         set.contains(&format!("{table}.*")) || set.contains(&format!("{table}.{column}"))
     };
     let any = |set: &BTreeSet<String>| set.iter().any(|name| name.starts_with(&format!("{table}.")));

@@ -184,14 +184,31 @@ pub async fn decide(
     if own && said.allow {
         return Err(ApprovalError::Own);
     }
+    let named = Approver::parse(&approval.approver);
+    let stands_in = !own && named.is_ok_and(|named| !named.names(by, owner(&approval, issuer)));
+    // Behind the socket is one of the administrators, perhaps the very one who has said yes.
+    let through_socket = said.through == Through::Socket;
+    let same_person = |ruling: &Ruling| {
+        let other_through_socket = ruling.through == Through::Socket;
+        other_through_socket && stands_in || through_socket && ruling.as_administrator
+    };
+    if said.allow && approval.rulings.iter().any(|ruling| ruling.allow && same_person(ruling)) {
+        return Err(ApprovalError::Twice);
+    }
+    if said.allow && through_socket {
+        let asker = load::<User>(ports.store, approval.user.as_str()).await?;
+        // The socket does not say which administrator it is.
+        if asker.is_some_and(|user| user.value.administrator) {
+            return Err(ApprovalError::Own);
+        }
+    }
     let state =
         if said.allow { allowed(ports.store, issuer, &approval, by).await? } else { ApprovalState::Denied };
-    let named = Approver::parse(&approval.approver);
     let ruling = Ruling {
         by: by.name.to_owned(),
         allow: said.allow,
         through: said.through,
-        as_administrator: !own && named.is_ok_and(|named| !named.names(by, owner(&approval, issuer))),
+        as_administrator: stands_in,
         reason: said.reason.map(str::to_owned),
         at: ports.now,
     };

@@ -138,8 +138,7 @@ fn shown(what: &Pinned, answer: &Value) -> String {
     } else if answer["digest"].is_null() {
         out.push_str("its definition cannot be read or is too long, so it cannot be accepted\n");
     } else {
-        let digest: String = text(answer, "digest").chars().take(DIGITS).collect();
-        let _ = writeln!(out, "to accept it: portunus pin accept {name} --digest {digest}");
+        let _ = writeln!(out, "to accept it: portunus pin accept {name} --digest {}", text(answer, "digest"));
     }
     out.trim_end().to_owned()
 }

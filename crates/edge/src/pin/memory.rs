@@ -67,7 +67,7 @@ pub enum Reason {
     #[error("its definition is too long to be pinned, or too many wait already")]
     TooLong,
     /// The administrator looked at something else.
-    #[error("its digest is {now}: look at it again with portunus pin diff, then give the first {prefix} digits or more", prefix = Reason::PREFIX)]
+    #[error("its digest is {now}: look at it again with portunus pin diff, then give the whole of it")]
     Digest {
         /// Of what is listed now.
         now: Digest,
@@ -75,11 +75,6 @@ pub enum Reason {
     /// A bound is reached.
     #[error(transparent)]
     Full(Full),
-}
-
-impl Reason {
-    /// Fewest digits of a digest that an administrator gives.
-    pub const PREFIX: usize = 8;
 }
 
 impl Seen {
@@ -113,7 +108,8 @@ impl Memory {
     pub(super) fn acceptable(&self, kind: Kind, name: &str, digest: &str) -> Result<&Definition, Reason> {
         let definition =
             self.get(kind, name).ok_or(Reason::NotListed)?.definition().ok_or(Reason::TooLong)?;
-        if digest.len() < Reason::PREFIX || !definition.digest().hex().starts_with(digest) {
+        // The whole of it: who writes definitions could make two that begin alike.
+        if definition.digest().hex() != digest {
             return Err(Reason::Digest { now: definition.digest() });
         }
         Ok(definition)
@@ -145,7 +141,12 @@ impl Memory {
         let listed = self.kinds.entry(kind).or_default();
         let room = pinned || listed.entries.len() < limits::PINS + limits::QUARANTINED || {
             let before = listed.entries.len();
-            listed.entries.retain(|_, old| old.definition.is_none() || old.at.plus(STALE) > seen.at);
+            let bytes = &mut self.bytes;
+            listed.entries.retain(|_, old| {
+                let stays = old.definition.is_none() || old.at.plus(STALE) > seen.at;
+                *bytes = if stays { *bytes } else { bytes.saturating_sub(old.bytes()) };
+                stays
+            });
             before > listed.entries.len()
         };
         if !room {

@@ -216,7 +216,8 @@ async fn show_call(
         asked: moment(approval.created_at),
         until: moment(approval.expires_at),
         facts: approval.sql.as_ref().map(facts),
-        estimate: approval.estimate.as_ref().map(estimate),
+        // Who asks learns nothing of it: it would tell of rows that they may not read.
+        estimate: approval.estimate.as_ref().filter(|_| !own).map(estimate),
         open,
         own: own && waits,
         more: missing.len() > 1,
@@ -252,8 +253,11 @@ fn ruling(ruling: &Ruling) -> String {
 /// The SQL among the arguments as a person reads it, with its lines.
 fn statement(arguments: &str) -> Option<String> {
     let arguments: serde_json::Value = serde_json::from_str(arguments).ok()?;
-    let found = ["sql", "query", "statement"].iter().find_map(|name| arguments.get(name)?.as_str());
-    found.map(text::reveal)
+    let named = |name: &&String| ["sql", "query", "statement"].contains(&&*name.to_ascii_lowercase());
+    let mut found = arguments.as_object()?.iter().filter(|(name, _)| named(name));
+    // Of two, one would be a decoy: the arguments as a whole show both.
+    let (_, statement) = found.next().filter(|_| found.next().is_none())?;
+    statement.as_str().map(text::reveal)
 }
 
 fn estimate(estimate: &Estimate) -> String {
