@@ -104,6 +104,8 @@ pub const LIST_PAGES: usize = 16;
 pub const ORIGINS: usize = 64;
 /// Questions of a server in one message.
 pub const QUESTIONS: usize = 64;
+/// Questions of a server in one answer, a resting stream included.
+pub const QUESTIONS_PER_ANSWER: usize = 1000;
 /// Users, clients, tools and pairs of user and tool whose calls are counted; past it, those that were idle longest are
 /// forgotten.
 pub const COUNTED: usize = 100_000;

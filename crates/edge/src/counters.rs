@@ -96,7 +96,9 @@ impl Counters {
             let some: Vec<Tally> = {
                 let mut inner = self.lock();
                 let keys: Vec<String> = inner.unwritten.iter().take(500).cloned().collect();
-                inner.unwritten.retain(|key| !keys.contains(key));
+                for key in &keys {
+                    inner.unwritten.remove(key);
+                }
                 keys.iter().filter_map(|key| inner.tallies.get(key).cloned()).collect()
             };
             if some.is_empty() {

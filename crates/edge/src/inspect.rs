@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, StreamBody};
 use portunus_core::dialer::{self, Body, BodyError, DialError};
 use portunus_core::limits;
 use portunus_mcp::sse;
+use std::sync::Arc;
 
 /// Why an answer is withheld.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum Withheld {
     /// What must be filtered or screened is too long for that.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
+    /// What it leaves behind could not be stored or recorded.
+    #[error("what it leaves behind could not be stored: {0}")]
+    Unsettled(String),
     /// It is no message, and so cannot be screened as policies say.
     #[error("the answer is neither JSON nor a stream of events, so its data cannot be screened")]
     Unread,
@@ -41,7 +45,7 @@ pub enum Withheld {
 /// # Errors
 /// When it must not be released, breaks off or pauses too long.
 pub async fn inspect(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     case: &Case<'_>,
     answer: Response<Body>,
 ) -> Result<Response<Body>, Refusal> {
@@ -55,7 +59,8 @@ pub async fn inspect(
         return Err(withheld(Withheld::Status(head.status)).into());
     }
     let length = head.headers.get(header::CONTENT_LENGTH).cloned();
-    let events = is_event_stream(&head.headers);
+    let media = Media::of(&head.headers);
+    let events = media == Media::Events;
     // No encoding was asked for, and the bytes of an encoded answer are not what they mean.
     if portunus_mcp::header::is_encoded(&head.headers) {
         return Err(withheld(Withheld::Encoded).into());
@@ -63,6 +68,9 @@ pub async fn inspect(
     head.headers = portunus_mcp::header::forward_response(&head.headers);
     head.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     head.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    // As it was read here: clients look for words in this header, and must find no other.
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media.as_str()));
+    head.headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     edge.handles.of(&case.known.caller).bind_session(&mut head.headers, case.asked.call());
 
     let screen = Screen::new(edge, case, head.status).map_err(|barred| withheld(barred.into()))?;
@@ -70,7 +78,7 @@ pub async fn inspect(
         return Ok(Response::from_parts(head, screened(screen, longest(case), body)));
     }
     let filtered = case.asked.call().is_some_and(|call| call.method.list().is_some());
-    let read = is_json(&head.headers) || filtered || matches!(case.asked.what, What::Stream);
+    let read = media == Media::Json || filtered || matches!(case.asked.what, What::Stream);
     if !read || body.is_end_stream() {
         // No client takes it for a message.
         if screen.must_read() && !body.is_end_stream() {
@@ -83,7 +91,7 @@ pub async fn inspect(
         Held::Whole(whole) if whole.is_empty() => dialer::empty(),
         Held::Whole(whole) => {
             let message = screen.message(&whole).map_err(|barred| withheld(barred.into()))?;
-            screen.settle().await?;
+            screen.settle().await.map_err(|error| withheld(Withheld::Unsettled(error.to_string())))?;
             head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(message.len()));
             dialer::full(message)
         }
@@ -117,7 +125,7 @@ enum Held {
 /// The whole body, as far as this server's answers may be long; each piece in time, none after a revocation.
 async fn hold(case: &Case<'_>, mut body: Body) -> Result<Held, Refusal> {
     let id = || case.asked.id();
-    let mut revocation = case.known.revocation();
+    let (longest, mut revocation) = (longest(case), case.known.revocation());
     let mut whole = BytesMut::new();
     loop {
         let frame = tokio::select! {
@@ -136,7 +144,7 @@ async fn hold(case: &Case<'_>, mut body: Body) -> Result<Held, Refusal> {
         };
         let Ok(data) = frame.into_data() else { continue };
         whole.extend_from_slice(&data);
-        if whole.len() > longest(case) {
+        if whole.len() > longest {
             let first = stream::iter([Ok::<_, BodyError>(Frame::data(whole.freeze()))]);
             let rest = body.into_data_stream().map(|piece| piece.map(Frame::data));
             return Ok(Held::TooLong(Body::new(StreamBody::new(Box::pin(first.chain(rest))))));
@@ -176,10 +184,40 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
     value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
-/// Whether some client takes the answer for a message.
-fn is_json(headers: &HeaderMap) -> bool {
-    let media = portunus_mcp::header::media_type(headers);
-    media.is_some_and(|media| media.ends_with("json"))
+/// What an answer's body is read as, here and so by every client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Json,
+    Events,
+    /// Text that is no message.
+    Text,
+}
+
+impl Media {
+    /// By the one `Content-Type`: of two, or one that can be read in two ways, nobody knows which counts.
+    fn of(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return Self::Text };
+        let text = value.to_str().unwrap_or_default().to_ascii_lowercase();
+        let (media, parameters) = text.split_once(';').unwrap_or((&text, ""));
+        let parameters = parameters.replace([' ', '"'], "");
+        if !["", "charset=utf-8"].contains(&parameters.as_str()) {
+            return Self::Text;
+        }
+        match media.trim() {
+            "text/event-stream" => Self::Events,
+            "application/json" => Self::Json,
+            media if media.starts_with("application/") && media.ends_with("+json") => Self::Json,
+            _ => Self::Text,
+        }
+    }
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Events => "text/event-stream",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
 }
 
 /// Screens each event of a stream, resumed ones included.
@@ -189,7 +227,7 @@ fn screened(screen: Screen, longest: usize, body: Body) -> Body {
         let mut out = Vec::new();
         // Whole events only, so that the client is always between two of them.
         while out.is_empty() {
-            if splitter.has_ended() {
+            if splitter.has_ended() || screen.is_outdated() {
                 return Ok::<_, BodyError>(None);
             }
             match body.next().await {

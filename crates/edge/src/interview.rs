@@ -6,21 +6,19 @@ use crate::decide::{self, Case};
 use crate::screen::Barred;
 use portunus_core::caller::Caller;
 use portunus_core::id::{self, Id, ServerName};
+use portunus_core::limits;
 use portunus_core::peer::ClientCertificate;
-use portunus_core::record::{Intent, Ledger, Record, Verdict};
-use portunus_core::time::{Clock, Rng};
+use portunus_core::record::{Intent, LedgerError, Receipt, Record, Verdict};
 use portunus_mcp::question::{self, Asks};
-use portunus_policy::{Context, Decision, Engine, Operation, Past, Principal, Question, Request};
+use portunus_policy::{Context, Decision, Operation, Past, Principal, Question, Request};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Decides the questions in the messages of one answer.
 pub struct Interview {
-    engine: Arc<Engine>,
+    edge: Arc<Edge>,
     principal: Arc<Principal>,
-    ledger: Arc<dyn Ledger>,
-    clock: Arc<dyn Clock>,
-    rng: Arc<dyn Rng>,
     server: ServerName,
     environment: String,
     era: &'static str,
@@ -28,18 +26,20 @@ pub struct Interview {
     certificate: Option<Arc<ClientCertificate>>,
     past: Arc<Past>,
     trace: String,
+    /// Records of questions that may be shown once these are durable.
+    receipts: Mutex<Vec<Receipt>>,
+    asked: AtomicUsize,
 }
 
 impl Interview {
     /// For the answer to a request.
     #[must_use]
-    pub fn new(edge: &Edge, case: &Case<'_>) -> Self {
+    pub fn new(edge: &Arc<Edge>, case: &Case<'_>) -> Self {
         Self {
-            engine: case.snapshot.engine.clone(),
+            edge: edge.clone(),
             principal: decide::principal(case),
-            ledger: edge.ledger.clone(),
-            clock: edge.clock.clone(),
-            rng: edge.rng.clone(),
+            receipts: Mutex::default(),
+            asked: AtomicUsize::new(0),
             server: case.published.server.name.clone(),
             environment: case.published.server.environment.clone(),
             era: crate::asked::era_word(case.asked.era()),
@@ -61,6 +61,9 @@ impl Interview {
             )
         })?;
         for asked in questions {
+            if self.asked.fetch_add(1, Ordering::Relaxed) >= limits::QUESTIONS_PER_ANSWER {
+                return Err(Barred::TooManyQuestions);
+            }
             let host;
             let (question, method) = match &asked {
                 Asks::Sampling => (Some(Question::Sampling), "sampling/createMessage"),
@@ -92,15 +95,19 @@ impl Interview {
         method: &str,
         target: Option<String>,
     ) -> (bool, Vec<String>) {
-        let now = self.clock.now();
-        let decision = id::mint("dec", now, &*self.rng);
+        // A stream may be open for long: policies and labels are those of now.
+        let (now, engine) = (self.edge.clock.now(), self.edge.snapshot.load().engine.clone());
+        let decision = id::mint("dec", now, &*self.edge.rng);
+        let labels = self.edge.labels.known(self.principal.caller(), now);
+        let question = question.filter(|_| labels.is_some());
+        let past = Past { labels: labels.unwrap_or_default(), ..Past::clone(&self.past) };
         let context = Context {
             now,
             source: self.source,
             environment: &self.environment,
             era: self.era,
             certificate: self.certificate.as_deref(),
-            past: &self.past,
+            past: &past,
             pin: "pinned",
             credential_age: None,
         };
@@ -109,7 +116,7 @@ impl Interview {
             let (server, decision) = (&self.server, decision.clone());
             let request =
                 Request { decision, server, operation, arguments: None, sql: None, approval: None, context };
-            self.engine.decide(&self.principal, &request)
+            engine.decide(&self.principal, &request)
         });
         let (permitted, policies) = match made {
             Some(Decision::Permit(permit)) => (true, permit.policies().to_vec()),
@@ -121,7 +128,19 @@ impl Interview {
         (permitted, policies)
     }
 
-    /// The call that it belongs to has been recorded before it was sent; nobody waits for this one.
+    /// Waits until what was permitted is recorded; it must not be shown before.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn settle(&self) -> Result<(), LedgerError> {
+        let receipts = std::mem::take(&mut *self.receipts.lock().unwrap_or_else(PoisonError::into_inner));
+        for receipt in receipts {
+            let late = |_| LedgerError::Io(String::from("it did not become durable in time"));
+            tokio::time::timeout(limits::LEDGER_TIMEOUT, receipt).await.map_err(late)??;
+        }
+        Ok(())
+    }
+
     fn record(
         &self,
         decision: Id,
@@ -131,8 +150,8 @@ impl Interview {
         target: Option<String>,
     ) {
         let caller: &Caller = self.principal.caller();
-        self.ledger.append_later(Record::Intent(Box::new(Intent {
-            at: self.clock.now(),
+        let record = Record::Intent(Box::new(Intent {
+            at: self.edge.clock.now(),
             decision,
             verdict: if permitted { Verdict::Permit } else { Verdict::Refuse },
             server: self.server.clone(),
@@ -150,7 +169,13 @@ impl Interview {
             credential: None,
             trace: Some(self.trace.clone()),
             circumstances: None,
-        })));
+        }));
+        if permitted {
+            let receipt = self.edge.ledger.append(record);
+            self.receipts.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);
+        } else {
+            self.edge.ledger.append_later(record);
+        }
     }
 }
 

@@ -45,6 +45,13 @@ impl Labels {
         Ok(live(&self.keep(key, &labels), now))
     }
 
+    /// The labels on a caller's session as far as they are known here; `None` when they must be read first.
+    #[must_use]
+    pub fn known(&self, caller: &Caller, now: Timestamp) -> Option<BTreeSet<String>> {
+        let key = SessionLabels::key(&caller.user, &caller.client);
+        self.warm().get(&key).map(|labels| live(labels, now))
+    }
+
     /// Puts labels on a caller's session; returns when that is durable.
     ///
     /// # Errors

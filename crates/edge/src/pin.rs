@@ -77,7 +77,16 @@ impl Pins {
 
     /// Learns from a server's answer to a list, as the server sent it, and says what of it may be shown. Messages that
     /// are no such list change nothing.
-    pub fn see_list(&self, server: &ServerName, list: List, answer: &Bytes, now: Timestamp) -> Sight {
+    ///
+    /// `asked`: it answers a request for that very list; what comes unasked is never taken as accepted.
+    pub fn see_list(
+        &self,
+        server: &ServerName,
+        list: List,
+        answer: &Bytes,
+        asked: bool,
+        now: Timestamp,
+    ) -> Sight {
         let Some(kind) = Kind::of_list(list) else { return Sight::AllBut(HashSet::new()) };
         let entries = match list::definitions(list, answer) {
             Ok(Some(entries)) => entries,
@@ -88,7 +97,7 @@ impl Pins {
         let memory = self.memory(server);
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         let last = list::next_cursor(answer).is_none();
-        let adopts = self.adopts(&mut memory, server, kind, &pinned, last, now);
+        let adopts = asked && self.adopts(&mut memory, server, kind, &pinned, last, now);
         self.judge(&mut memory, (server, kind), &pinned, adopts, now)
     }
 

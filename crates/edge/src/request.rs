@@ -136,7 +136,7 @@ pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<
 /// Record, send, inspect. A call that may change something is recorded before it is sent; any other while it is under
 /// way, but before its answer is released.
 async fn exchange(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     case: &Case<'_>,
     permit: &Permit,
     credential: Option<&Bound>,

@@ -12,9 +12,9 @@ use crate::pin::{PinState, Pins};
 use crate::shown::Shown;
 use bytes::Bytes;
 use http::StatusCode;
+use portunus_core::dialer::BodyError;
 use portunus_core::id::ServerName;
 use portunus_core::peer::ClientCertificate;
-use portunus_core::store::StoreError;
 use portunus_core::time::{Clock, Timestamp};
 use portunus_mcp::envelope::{Envelope, EnvelopeError};
 use portunus_mcp::message::{Era, List, TargetKind};
@@ -39,6 +39,9 @@ pub enum Barred {
     /// The server asks the client for something that no policy allows, or that cannot be read for certain.
     #[error("{0}")]
     Question(&'static str),
+    /// The server asks and asks.
+    #[error("the server asked the client too many questions")]
+    TooManyQuestions,
     /// Policies allow some rows only, and it cannot be told where the rows are.
     #[error("policies allow only some rows of this result, and it cannot be told what its rows are")]
     Rows,
@@ -65,6 +68,8 @@ pub struct Screen {
     filter: Filter,
     interview: Interview,
     shown: Shown,
+    /// Set for a stream that may rest: under which policies it was opened.
+    opened_under: Option<(Arc<Edge>, Arc<Engine>)>,
 }
 
 /// Which call's answer may come.
@@ -82,7 +87,7 @@ impl Screen {
     ///
     /// # Errors
     /// When it cannot be screened as policies say.
-    pub fn new(edge: &Edge, case: &Case<'_>, status: StatusCode) -> Result<Self, Barred> {
+    pub fn new(edge: &Arc<Edge>, case: &Case<'_>, status: StatusCode) -> Result<Self, Barred> {
         let call = case.asked.call();
         let expected = match (&case.asked.what, call) {
             (_, Some(call)) => Expected::Call(call.id.clone()),
@@ -99,6 +104,7 @@ impl Screen {
             filter: Filter::new(edge, case),
             interview: Interview::new(edge, case),
             shown: Shown::new(edge, case)?,
+            opened_under: case.asked.may_rest().then(|| (edge.clone(), case.snapshot.engine.clone())),
         })
     }
 
@@ -124,6 +130,15 @@ impl Screen {
         Ok(bound)
     }
 
+    /// Whether it is a resting stream that was opened under other policies: it ends, and clients open it again.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        let changed = |(edge, engine): &(Arc<Edge>, Arc<Engine>)| {
+            !edge.snapshot.load().engine.has_the_policies_of(engine)
+        };
+        self.opened_under.as_ref().is_some_and(changed)
+    }
+
     /// Whether what cannot be read as messages must not be released at all.
     #[must_use]
     pub fn must_read(&self) -> bool {
@@ -133,9 +148,10 @@ impl Screen {
     /// Must succeed before what was screened is released.
     ///
     /// # Errors
-    /// When the store fails.
-    pub async fn settle(&self) -> Result<(), StoreError> {
-        self.shown.settle().await
+    /// When the store or the ledger fails.
+    pub async fn settle(&self) -> Result<(), BodyError> {
+        self.interview.settle().await?;
+        Ok(self.shown.settle().await?)
     }
 
     /// One event as the client gets it: with its message screened and its id bound; comments as they are.
@@ -187,6 +203,7 @@ struct Filter {
     source: IpAddr,
     certificate: Option<Arc<ClientCertificate>>,
     now: Timestamp,
+    clock: Arc<dyn Clock>,
     past: Arc<Past>,
     /// `None` where nothing need be pinned.
     pins: Option<Arc<Pins>>,
@@ -223,6 +240,7 @@ impl Filter {
             source: case.source,
             certificate: case.certificate.cloned(),
             now: case.now,
+            clock: edge.clock.clone(),
             past: case.past.clone(),
             lists,
         }
@@ -239,6 +257,7 @@ impl Filter {
             return Ok(known);
         }
         let came = body;
+        let mut lock = None;
         let mut body = body.clone();
         let unread = |error: list::ListError| Barred::List(error.to_string());
         let view = View { server: &self.server, operation: Operation::Session(""), context: self.context() };
@@ -246,7 +265,9 @@ impl Filter {
         for list in &self.lists {
             let mut schemes = BTreeMap::new();
             // As the server sent it: what is hidden from this caller is seen too.
-            let sight = self.pins.as_ref().map(|pins| pins.see_list(&self.server, *list, came, self.now));
+            let (asked, now) = (self.lists.len() == 1, self.clock.now());
+            let sight = self.pins.as_ref().map(|pins| pins.see_list(&self.server, *list, came, asked, now));
+            lock = self.pins.as_ref().map(|pins| pins.lock());
             let pinned = |target: &str| sight.as_ref().is_none_or(|sight| sight.shows(target));
             let mut keep =
                 |target: &str| pinned(target) && self.shows(&mut viewer, *list, target, &mut schemes);
@@ -255,8 +276,9 @@ impl Filter {
                 body = security::with_schemes(&body, &schemes).map_err(unread)?;
             }
         }
-        // Under the pins as they are now that it was seen.
-        if let Some(key) = self.key() {
+        // Under the pins as they were when it was seen.
+        let same = |key: &Key| lock.as_ref().is_some_and(|lock| Arc::ptr_eq(lock, &key.lock));
+        if let Some(key) = self.key().filter(same) {
             self.kept.keep(key, came, &body);
         }
         Ok(body)

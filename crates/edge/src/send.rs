@@ -1,7 +1,6 @@
 //! Permit → upstream: the very bytes that were decided, our headers only, the credential last, nothing ever sent twice.
 
 use crate::Edge;
-use crate::asked::What;
 use crate::assertion::{self, Said};
 use crate::bridge::Origin;
 use crate::decide::{self, Case};
@@ -68,7 +67,8 @@ async fn request(
         disclosure: &case.known.disclosure(&case.snapshot.engine, &decide::context(case)),
         caps: caps(case),
         sql: case.sql,
-        key: Some(edge.mask_keys.text_of(&case.known.caller.grant)),
+        // Nobody else makes tokens, or need be able to.
+        key: case.published.built_in_sql.then(|| edge.mask_keys.text_of(&case.known.caller.grant)),
     };
     let asserted = edge
         .signer
@@ -96,9 +96,7 @@ pub fn caps(case: &Case<'_>) -> Caps {
         (Some(tool), _) => engine.caps(&principal, server, tool, &context),
         // What comes may be the result of any call, resumed or fetched later.
         (None, Operation::Task(_)) => engine.caps_of_any(&principal, server, &context),
-        (None, _) if matches!(case.asked.what, What::Stream) => {
-            engine.caps_of_any(&principal, server, &context)
-        }
+        (None, _) if case.asked.may_rest() => engine.caps_of_any(&principal, server, &context),
         _ => Caps::default(),
     }
 }

@@ -15,6 +15,7 @@ use portunus_core::time::Clock;
 use portunus_disclose::class::Class;
 use portunus_disclose::rows;
 use portunus_disclose::veil::{Classes, Rules, Veil};
+use portunus_mcp::json;
 use portunus_policy::Operation;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +84,9 @@ impl Shown {
     /// When its rows cannot be told, or it cannot be read.
     pub fn message(&self, message: Bytes) -> Result<Bytes, Barred> {
         let mut message = message;
+        if self.rows.is_some() && has_nested_result(&message) {
+            return Err(Barred::Rows);
+        }
         if let Some(most) = self.rows {
             let capped = rows::cap(&message, most).ok_or(Barred::Rows)?;
             if let Cow::Owned(cut) = capped.body {
@@ -122,8 +126,10 @@ impl Shown {
     fn found<'c>(&self, classes: impl Iterator<Item = &'c Class>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for class in classes {
-            let labels = self.class_labels.get(class.name()).into_iter().flatten();
-            waiting.extend(labels.map(|(label, life)| (label.clone(), *life)));
+            for (label, life) in self.class_labels.get(class.name()).into_iter().flatten() {
+                let longest = waiting.entry(label.clone()).or_insert(*life);
+                *longest = (*longest).max(*life);
+            }
         }
     }
 
@@ -135,6 +141,16 @@ impl Shown {
         let put = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if put.is_empty() { Ok(()) } else { self.labels.put(&self.caller, &put, self.clock.now()).await }
     }
+}
+
+/// Whether a result stands within a task, where rows are not told.
+fn has_nested_result(message: &[u8]) -> bool {
+    let Some(root) = json::skim(message) else { return true };
+    let outer = ["result", "params"].into_iter().filter_map(|name| root.get(name));
+    outer.into_iter().any(|outer| {
+        let inner = outer.get("task").into_iter().chain([outer]);
+        inner.into_iter().any(|inner| inner.get("result").is_some())
+    })
 }
 
 fn veil(edge: &Edge, case: &Case<'_>) -> Result<Option<Veil>, Barred> {

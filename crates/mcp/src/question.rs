@@ -24,6 +24,9 @@ pub enum Asks {
 #[error("what the server asks of the client cannot be read for certain")]
 pub struct Doubtful;
 
+/// Bytes of a host name (RFC 1035 section 2.3.4), with a port.
+const HOST_BYTES: usize = 261;
+
 /// JSON-RPC error code of a call that needs the user to visit pages first (2025-11-25).
 const PAGES_NEEDED: f64 = -32042.0;
 
@@ -41,12 +44,13 @@ pub fn questions(message: &[u8]) -> Result<Vec<Asks>, Doubtful> {
     {
         asked.extend(question(method, params)?);
     }
-    if let Some(result) = result.filter(|result| result.kind() == Kind::Object) {
-        let [requests] = fields(result, ["inputRequests"])?;
-        for (_, request) in requests.into_iter().flat_map(Raw::members) {
-            let [method, params] = fields(request, ["method", "params"])?;
-            asked.extend(question(method.ok_or(Doubtful)?, params)?);
-            bound(&asked)?;
+    // Of a result, of a task in it, or of what is told about a task.
+    for part in [result, params].into_iter().flatten().filter(|part| part.kind() == Kind::Object) {
+        let [requests, task] = fields(part, ["inputRequests", "task"])?;
+        input_requests(requests, &mut asked)?;
+        if let Some(task) = task.filter(|task| task.kind() == Kind::Object) {
+            let [requests] = fields(task, ["inputRequests"])?;
+            input_requests(requests, &mut asked)?;
         }
     }
     if let Some(error) = error.filter(|error| error.kind() == Kind::Object) {
@@ -61,6 +65,15 @@ pub fn questions(message: &[u8]) -> Result<Vec<Asks>, Doubtful> {
         }
     }
     Ok(asked)
+}
+
+fn input_requests(requests: Option<Raw<'_>>, asked: &mut Vec<Asks>) -> Result<(), Doubtful> {
+    for (_, request) in requests.into_iter().flat_map(Raw::members) {
+        let [method, params] = fields(request, ["method", "params"])?;
+        asked.extend(question(method.ok_or(Doubtful)?, params)?);
+        bound(asked)?;
+    }
+    Ok(())
 }
 
 fn bound(asked: &[Asks]) -> Result<(), Doubtful> {
@@ -116,7 +129,11 @@ pub fn host(page: &str) -> Option<String> {
     let rest = page.strip_prefix("https://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
-    if authority.is_empty() || !authority.chars().all(plain) || page.contains(['\\', '\n', '\r', '\t', ' ']) {
+    if authority.is_empty()
+        || authority.len() > HOST_BYTES
+        || !authority.chars().all(plain)
+        || page.contains(['\\', '\n', '\r', '\t', ' '])
+    {
         return None;
     }
     let host = authority.to_ascii_lowercase();
@@ -153,6 +170,14 @@ mod tests {
             (
                 r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":"","data":{"elicitations":[{"mode":"url","url":"https://c.test/"}]}}}"#,
                 vec![Asks::Page("https://c.test/".to_owned())],
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"task":{"inputRequests":{"a":{"method":"roots/list"}}}}}"#,
+                vec![Asks::Roots],
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/tasks/input_required","params":{"inputRequests":{"a":{"method":"roots/list"}}}}"#,
+                vec![Asks::Roots],
             ),
             (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no"}}"#, vec![]),
             (r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"method":"roots/list"}]}}"#, vec![]),

@@ -42,14 +42,13 @@ impl Choice {
         self.default && self.exceptions.is_empty()
     }
     /// Whether it is yes for a name that may be written with more or fewer parts than an exception is: what could be an
-    /// exception to yes is one; what could be an exception to no is one only if its last parts are exactly that.
+    /// exception to yes is one; an exception to no is exactly what it says, since the same table may be in another schema.
     fn holds(&self, name: &str) -> bool {
         let could_be = |one: &&String| one.rsplit('.').zip(name.rsplit('.')).all(|(a, b)| a == b);
-        let ends_so = |one: &&String| could_be(one) && one.split('.').count() <= name.split('.').count();
         if self.default {
             !self.exceptions.iter().any(|one| could_be(&one))
         } else {
-            self.exceptions.iter().any(|one| ends_so(&one))
+            self.exceptions.iter().any(|one| one == name)
         }
     }
 }

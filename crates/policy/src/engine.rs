@@ -88,6 +88,12 @@ impl Engine {
         &self.version
     }
 
+    /// Whether both come of the same policy files.
+    #[must_use]
+    pub fn has_the_policies_of(&self, other: &Self) -> bool {
+        self.sources == other.sources
+    }
+
     /// Problems that do not stop the policies from being used.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {

@@ -1,16 +1,22 @@
-//! Whether arguments fit a tool's input schema (JSON Schema). Nothing outside the schema is looked up, and its patterns are
-//! matched in linear time.
+//! Whether arguments fit a tool's input schema (JSON Schema). Nothing outside the schema is looked up; what it can cost to
+//! check is known before, and its patterns are matched within bounds.
 
+mod cost;
+
+use cost::Cost;
 use jsonschema::{PatternOptions, Validator};
 use portunus_core::limits;
 use serde_json::Value;
+
+/// Steps back that one pattern may take over one text; further ones refuse.
+const BACKTRACKS: usize = 10_000;
 
 /// A tool's input schema, compiled.
 #[derive(Debug)]
 pub(crate) enum Fit {
     /// It has none, or none that is known.
     Anything,
-    Schema(Box<Validator>),
+    Schema(Box<Validator>, Cost),
     /// It cannot be used, for this reason: no arguments fit.
     Nothing(String),
 }
@@ -25,8 +31,13 @@ impl Fit {
             Ok(value) => value,
             Err(error) => return Self::Nothing(error.to_string()),
         };
-        match jsonschema::options().with_pattern_options(PatternOptions::regex()).build(&value) {
-            Ok(validator) => Self::Schema(Box::new(validator)),
+        let Some(cost) = Cost::of(&value) else {
+            return Self::Nothing("it unfolds into too many parts".to_owned());
+        };
+        // Look-around, which libraries write for e-mail addresses, takes steps back: only so many.
+        let patterns = PatternOptions::fancy_regex().backtrack_limit(BACKTRACKS);
+        match jsonschema::options().with_pattern_options(patterns).build(&value) {
+            Ok(validator) => Self::Schema(Box::new(validator), cost),
             Err(error) => Self::Nothing(short(&error.to_string())),
         }
     }
@@ -35,7 +46,7 @@ impl Fit {
     pub(crate) fn problem(&self) -> Option<&str> {
         match self {
             Self::Nothing(why) => Some(why),
-            Self::Anything | Self::Schema(_) => None,
+            Self::Anything | Self::Schema(..) => None,
         }
     }
 
@@ -44,13 +55,17 @@ impl Fit {
     /// # Errors
     /// What is wrong, without any of the arguments' values.
     pub(crate) fn check(&self, arguments: Option<&[u8]>) -> Result<(), String> {
-        let validator = match self {
+        let (validator, cost) = match self {
             Self::Anything => return Ok(()),
             Self::Nothing(why) => return Err(format!("The tool's input schema cannot be used: {why}.")),
-            Self::Schema(validator) => validator,
+            Self::Schema(validator, cost) => (validator, cost),
         };
-        let value: Value = serde_json::from_slice(arguments.unwrap_or(b"{}"))
-            .map_err(|_| crate::decision::ARGUMENTS_REASON.to_owned())?;
+        let arguments = arguments.unwrap_or(b"{}");
+        if cost.depth.is_some_and(|most| cost::depth(arguments) > most) {
+            return Err(format!("{} They are nested too deeply.", crate::decision::ARGUMENTS_REASON));
+        }
+        let value: Value =
+            serde_json::from_slice(arguments).map_err(|_| crate::decision::ARGUMENTS_REASON.to_owned())?;
         let Err(error) = validator.validate(&value) else { return Ok(()) };
         let place = error.instance_path().to_string();
         let place =
@@ -108,6 +123,16 @@ mod tests {
             let fit = Fit::of_schema(Some(schema));
             assert!(fit.problem().is_some() && fit.check(Some(b"{}")).is_err(), "{schema}");
         }
+    }
+
+    #[test]
+    fn patterns_with_look_around_are_kept_within_bounds() {
+        let email = r#"{"type":"object","properties":{"to":{"type":"string","pattern":"^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_.]+)@[a-z.]+$"}}}"#;
+        assert_eq!(check(email, r#"{"to":"ana@example.com"}"#), Ok(()));
+        assert!(check(email, r#"{"to":".ana@example.com"}"#).is_err());
+        let slow =
+            r#"{"type":"object","properties":{"a":{"type":"string","pattern":"^(?=(a+)+$)(a|aa)+b"}}}"#;
+        assert!(check(slow, &format!(r#"{{"a":"{}c"}}"#, "a".repeat(5_000))).is_err());
     }
 
     #[test]

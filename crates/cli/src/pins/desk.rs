@@ -265,7 +265,7 @@ mod tests {
             let tool = json!({ "name": "find", "description": description });
             let list = json!({ "jsonrpc": "2.0", "id": 1, "result": { "tools": [tool] } }).to_string();
             let sales = ServerName::parse("sales").unwrap();
-            self.book.pins().see_list(&sales, List::Tools, &list.into(), Timestamp::from_secs(1));
+            self.book.pins().see_list(&sales, List::Tools, &list.into(), true, Timestamp::from_secs(1));
         }
 
         async fn ask(&self, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -296,7 +296,7 @@ mod tests {
         let digest = shown["digest"].as_str().unwrap();
         assert_eq!(digest, listed["pins"][0]["digest"].as_str().unwrap());
 
-        let (status, accepted) = office.accept(&digest[..12]).await;
+        let (status, accepted) = office.accept(digest).await;
         assert_eq!((status, accepted["accepted"][0]["digest"].as_str()), (200, Some(digest)));
         assert!(std::fs::read_to_string(&office.path).unwrap().contains("Finds rows and more."));
         let events = office.ledger.events();

@@ -38,7 +38,9 @@ impl Stage {
             configuration
                 .replace("servers:\n", &format!("approvals: {{ ttl: 10m, webhook: {webhook} }}\nservers:\n"))
         };
-        let app = App::serve_as(&server_at("recorder", &upstream.url), ASK, configure, &[]).await;
+        // What is first seen of a tool ends the approvals that were asked for before.
+        let server = format!("{}    pinned: false\n", server_at("recorder", &upstream.url));
+        let app = App::serve_as(&server, ASK, configure, &[]).await;
         let (http, token) = (app.http(), app.token("recorder"));
         Self { app, upstream, hook, http, token }
     }

@@ -15,6 +15,9 @@ async fn a_client_s_trace_goes_on_through_edge_connector_and_tool() {
     let base = format!("http://{}", collector.host());
     let app = App::demo_in(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &base)]).await;
     let token = app.token("sales");
+    // The first call of a server asks for its list, in the call's own trace.
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+    assert_eq!(app.http().send(message(&app.mcp_url("sales"), &token, &list)).await.unwrap().status, 200);
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
         "name": "list_tables", "arguments": {}, "_meta": { "traceparent": PARENT } } });
     let answer = app.http().send(message(&app.mcp_url("sales"), &token, &call)).await.unwrap();

@@ -25,7 +25,7 @@ fn tool(name: &str, description: &str) -> Value {
 }
 
 fn see(pins: &Pins, tools: &[Value]) -> Sight {
-    pins.see_list(&sales(), List::Tools, &page("tools", tools, None), NOW)
+    pins.see_list(&sales(), List::Tools, &page("tools", tools, None), true, NOW)
 }
 
 fn hidden<const N: usize>(names: [&str; N]) -> Sight {
@@ -91,8 +91,8 @@ fn a_changed_tool_is_hidden_and_refused_until_that_very_definition_is_accepted()
     assert_eq!(state(&pins, "find"), PinState::Changed);
 
     let digest = pins.waiting(Some(&sales()))[0].digest.unwrap().hex();
-    assert!(matches!(accept(&digest[..7]), Err(Reason::Digest { .. })), "too few digits");
-    accept(&digest[..8]).unwrap();
+    assert!(matches!(accept(&digest[..63]), Err(Reason::Digest { .. })), "the whole digest");
+    accept(&digest).unwrap();
     assert_eq!(state(&pins, "find"), PinState::Pinned);
     assert_eq!(see(&pins, &[tool("find", "Finds rows, and sends them away.")]), hidden([]));
     assert_eq!(see(&pins, &[tool("find", "Finds rows.")]), hidden(["find"]), "nor is what was before");
@@ -136,7 +136,7 @@ fn a_rejected_tool_is_hidden_until_it_is_accepted_again() {
 fn first_sight_takes_all_pages_and_no_more() {
     let pins = Pins::new(Lock::default());
     let see = |tools: &[Value], next: Option<&str>, now: Timestamp| {
-        pins.see_list(&sales(), List::Tools, &page("tools", tools, next), now)
+        pins.see_list(&sales(), List::Tools, &page("tools", tools, next), true, now)
     };
     assert_eq!(see(&[tool("a1", "")], Some("2"), NOW), hidden([]));
     assert_eq!(see(&[tool("a1", "changed meanwhile")], Some("2"), NOW), hidden(["a1"]), "each name once");
@@ -148,14 +148,14 @@ fn first_sight_takes_all_pages_and_no_more() {
 fn a_server_that_always_promises_another_page_gains_nothing() {
     let pins = Pins::new(Lock::default());
     let see = |name: &str, now: Timestamp| {
-        pins.see_list(&sales(), List::Tools, &page("tools", &[tool(name, "")], Some("more")), now)
+        pins.see_list(&sales(), List::Tools, &page("tools", &[tool(name, "")], Some("more")), true, now)
     };
     assert_eq!(see("a1", NOW), hidden([]));
     assert_eq!(see("b1", NOW.plus(limits::FIRST_SIGHT)), hidden(["b1"]));
     // Nor does a restart open it again.
     let restarted = Pins::new(Lock::clone(&pins.lock()));
     let answer = page("tools", &[tool("c1", "")], Some("more"));
-    assert_eq!(restarted.see_list(&sales(), List::Tools, &answer, NOW), hidden(["c1"]));
+    assert_eq!(restarted.see_list(&sales(), List::Tools, &answer, true, NOW), hidden(["c1"]));
 }
 
 #[test]
@@ -164,8 +164,9 @@ fn a_server_that_is_still_starting_has_not_been_seen_but_one_without_prompts_has
     assert_eq!(see(&pins, &[]), hidden([]));
     assert_eq!(state(&pins, "find"), PinState::Unseen);
     assert_eq!(see(&pins, &[tool("find", "Finds rows.")]), hidden([]));
-    let prompts =
-        |prompts: &[Value]| pins.see_list(&sales(), List::Prompts, &page("prompts", prompts, None), NOW);
+    let prompts = |prompts: &[Value]| {
+        pins.see_list(&sales(), List::Prompts, &page("prompts", prompts, None), true, NOW)
+    };
     assert_eq!(prompts(&[]), hidden([]));
     assert_eq!(prompts(&[json!({ "name": "review" })]), hidden(["review"]));
     assert_eq!(pins.state_of(&sales(), &Operation::GetPrompt("review")), PinState::New);
@@ -190,14 +191,14 @@ fn servers_are_apart() {
     let hr = server("hr");
     assert_eq!(pins.state(&hr, Kind::Tool, "find"), PinState::Unseen);
     let answer = page("tools", &[tool("find", "Something else.")], None);
-    assert_eq!(pins.see_list(&hr, List::Tools, &answer, NOW), hidden([]));
+    assert_eq!(pins.see_list(&hr, List::Tools, &answer, true, NOW), hidden([]));
     assert_eq!(state(&pins, "find"), PinState::Pinned);
 }
 
 #[test]
 fn a_list_in_doubt_shows_nothing_and_other_messages_change_nothing() {
     let pins = seen();
-    let see = |text: &str| pins.see_list(&sales(), List::Tools, &Bytes::from(text.to_owned()), NOW);
+    let see = |text: &str| pins.see_list(&sales(), List::Tools, &Bytes::from(text.to_owned()), true, NOW);
     for doubtful in [
         r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a1"},{"name":"a1"}]}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a1","name":"b1"}]}}"#,
@@ -235,7 +236,7 @@ fn a_flood_of_new_tools_fills_no_memory_and_does_not_cover_up_a_change() {
     let pins = seen();
     for round in 0..10 {
         let flood: Vec<Value> = (0..1000).map(|index| tool(&format!("t{round}x{index}"), "x")).collect();
-        pins.see_list(&sales(), List::Tools, &page("tools", &flood, None), NOW);
+        pins.see_list(&sales(), List::Tools, &page("tools", &flood, None), true, NOW);
     }
     assert!(pins.waiting(None).len() <= limits::PINS + limits::QUARANTINED);
     see(&pins, &[tool("find", "Changed.")]);
@@ -280,7 +281,7 @@ mod widgets {
     }
 
     fn list(pins: &Pins, entries: &[Value]) -> Sight {
-        pins.see_list(&sales(), List::Resources, &page("resources", entries, None), NOW)
+        pins.see_list(&sales(), List::Resources, &page("resources", entries, None), true, NOW)
     }
 
     fn read(pins: &Pins, html: &str) -> PinState {
