@@ -69,6 +69,12 @@ impl Disclosure {
             if !facts.complete {
                 return Some("Some columns are hidden from you, and it cannot be told which ones this statement reads.".to_owned());
             }
+            if !facts.harmless {
+                let name = facts.doubtful.as_deref().unwrap_or("unknown");
+                return Some(format!(
+                    "Some columns are hidden from you, and this statement calls a function or reads a table of which it is not known what it reads: `{name}`."
+                ));
+            }
             let used: BTreeSet<&String> = facts.columns_read.iter().chain(&facts.columns_written).collect();
             if let Some(hidden) = used.into_iter().find(|column| !self.shows_to_others(column)) {
                 return Some(format!(

@@ -12,6 +12,7 @@ mod harmless;
 mod kinds;
 mod limit;
 mod names;
+mod opaque;
 mod reserved;
 mod resolve;
 mod scope;
@@ -50,6 +51,11 @@ pub struct SqlFacts {
     pub joins: usize,
     /// The most rows that any of the statements returns, where each has a constant `LIMIT` or `FETCH FIRST`.
     pub limited: Option<u64>,
+    /// Complete, and every function called and every table read is known to read nothing but what it is given and named
+    /// for. Statements that change rows can be that, too.
+    pub harmless: bool,
+    /// The first function or table that is why not, as written, lower-case.
+    pub doubtful: Option<String>,
     /// One statement, a query, that was understood and does nothing but read: see `docs/sql-facts.md` for what that
     /// promises.
     pub read_only: bool,
@@ -73,6 +79,8 @@ impl SqlFacts {
         self.statements = self.statements.max(other.statements);
         self.joins = self.joins.max(other.joins);
         self.limited = self.limited.zip(other.limited).map(|(one, two)| one.max(two));
+        self.harmless &= other.harmless;
+        self.doubtful = self.doubtful.or(other.doubtful);
         self.read_only &= other.read_only;
         self
     }
@@ -97,6 +105,7 @@ pub fn facts_with(text: &str, dialect: Dialect, tables: Option<&Tables>) -> SqlF
     let sqlite = of_dialect(text, Dialect::Sqlite, reading);
     let mut facts = sqlite.join(of_dialect(text, Dialect::Postgres, reading));
     facts.complete &= !guard::could_be_mysql(text);
+    facts.harmless &= facts.complete;
     facts.read_only &= facts.complete;
     facts
 }

@@ -1,6 +1,7 @@
 //! Statements: changes of rows, definitions, and what is only named.
 
 use super::dialect::Dialect;
+use super::from::factors;
 use super::kinds::kind_of;
 use super::names;
 use super::resolve::Use;
@@ -122,7 +123,7 @@ impl<'a> Walk<'a> {
         let of = Of::Table(table, self.relation(table));
         self.sources.push(Source { alias, group: None, columns: &[], of });
         let sources = self.sources.len() - 1..self.sources.len();
-        self.frames.push(Frame { parent: scope.frame, sources, outputs: &[], merges: false, changes: true });
+        self.frames.push(Frame { parent: scope.frame, sources, merges: false, changes: true });
         Scope { frame: Some(self.frames.len() - 1), ..scope }
     }
 
@@ -133,14 +134,11 @@ impl<'a> Walk<'a> {
         beside: &'a [TableWithJoins],
         scope: Scope,
     ) -> Scope {
-        let frame = self.frame(changed, scope);
+        let frame = self.frame_of_tables(changed, scope);
         beside.iter().for_each(|table| self.gather(table, scope));
         let end = self.sources.len();
         if let Some(frame) = self.frames.get_mut(frame) {
             frame.sources.end = end;
-            frame.changes = true;
-            // A name may belong to a changed table and to one of the same name beside it.
-            frame.merges = true;
         }
         let own = Scope { frame: Some(frame), ..scope };
         self.from(changed, own, scope);
@@ -178,10 +176,15 @@ impl<'a> Walk<'a> {
         columns.for_each(|column| self.add_column(table, &column.value, Use::Write));
     }
 
+    /// Its rows are found before they are changed, so they are read as well. Whatever a common table expression is called,
+    /// databases change the table.
     fn changed(&mut self, table: &'a TableWithJoins) {
-        for factor in std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)) {
+        for factor in factors(table) {
             match factor {
-                TableFactor::Table { name, .. } => self.write(name),
+                TableFactor::Table { name, .. } => {
+                    self.write(name);
+                    self.read(name);
+                }
                 _ => self.facts.complete = false,
             }
         }

@@ -32,7 +32,7 @@ impl<'a> Walk<'a> {
             .flat_map(|table| &table.joins)
             .any(|join| matches!(constraint(join), Some(JoinConstraint::Using(_) | JoinConstraint::Natural)));
         let sources = start..self.sources.len();
-        self.frames.push(Frame { parent: scope.frame, sources, outputs: &[], merges, changes: false });
+        self.frames.push(Frame { parent: scope.frame, sources, merges, changes: false });
         self.frames.len() - 1
     }
 
@@ -49,20 +49,29 @@ impl<'a> Walk<'a> {
             }
         }
         let sources = start..self.sources.len();
-        self.frames.push(Frame {
-            parent: scope.frame,
-            sources,
-            outputs: outputs(body),
-            merges: true,
-            changes: false,
-        });
+        self.frames.push(Frame { parent: scope.frame, sources, merges: true, changes: false });
+        self.frames.len() - 1
+    }
+
+    /// A frame with the tables that are changed: each is a table, even where a common table expression has its name.
+    pub(super) fn frame_of_tables(&mut self, changed: &'a [TableWithJoins], scope: Scope) -> usize {
+        let start = self.sources.len();
+        for factor in changed.iter().flat_map(factors) {
+            match factor {
+                TableFactor::Table { name, alias, args: None, .. } => {
+                    self.push_source(Of::Table(name, self.relation(name)), alias.as_ref());
+                }
+                other => self.gather_one(other, scope),
+            }
+        }
+        let sources = start..self.sources.len();
+        // A name may belong to a changed table and to one of the same name beside it.
+        self.frames.push(Frame { parent: scope.frame, sources, merges: true, changes: true });
         self.frames.len() - 1
     }
 
     pub(super) fn gather(&mut self, table: &'a TableWithJoins, scope: Scope) {
-        for factor in std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)) {
-            self.gather_one(factor, scope);
-        }
+        factors(table).for_each(|factor| self.gather_one(factor, scope));
     }
 
     fn gather_one(&mut self, factor: &'a TableFactor, scope: Scope) {
@@ -92,13 +101,12 @@ impl<'a> Walk<'a> {
             | TableFactor::TableFunction { alias, .. } => (Of::Other, alias),
             _ => return,
         };
-        let columns = alias.as_ref().map_or(&[][..], |alias| &alias.columns);
-        self.sources.push(Source {
-            alias: alias.as_ref().map(|alias| &alias.name),
-            group: None,
-            columns,
-            of,
-        });
+        self.push_source(of, alias.as_ref());
+    }
+
+    fn push_source(&mut self, of: Of<'a>, alias: Option<&'a TableAlias>) {
+        let columns = alias.map_or(&[][..], |alias| &alias.columns);
+        self.sources.push(Source { alias: alias.map(|alias| &alias.name), group: None, columns, of });
         if let (Of::Table(name, _), false) = (of, columns.is_empty()) {
             self.add_column(name, "*", Use::Read);
         }

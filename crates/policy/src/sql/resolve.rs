@@ -1,7 +1,7 @@
 //! From names to columns of tables.
 
 use super::dialect::{Dialect, Match, Name};
-use super::scope::{Of, Scope, Source, is_alias, is_row_id, lower};
+use super::scope::{Of, Scope, Source, is_row_id, lower};
 use super::walk::Walk;
 use super::{harmless, names, reserved};
 use sqlparser::ast::{Ident, ObjectName};
@@ -21,7 +21,7 @@ impl<'a> Walk<'a> {
         let (mut next, mut found) = (scope.frame, false);
         while let Some(frame) = next {
             let Some(known) = self.frames.get(frame) else { return };
-            let (sources, merges, outputs) = (known.sources.clone(), known.merges, known.outputs);
+            let (sources, merges) = (known.sources.clone(), known.merges);
             next = known.parent;
             if !self.may_step(sources.len() + 1) {
                 return;
@@ -44,7 +44,9 @@ impl<'a> Walk<'a> {
                     found = true;
                 }
             }
-            if sure || (!found && self.may_step(outputs.len()) && is_alias(outputs, name, self.dialect)) {
+            // What the name may be an alias of ends nothing: an item that is selected does not see its own alias, nor
+            // those beside it.
+            if sure {
                 return;
             }
         }
@@ -148,8 +150,15 @@ impl<'a> Walk<'a> {
             }
             _ => false,
         };
+        // What a known table has not as a column is a function of the database's own.
+        let call = self.dialect == Dialect::Postgres
+            && unknown
+            && matches!(known.of, Of::Table(_, Some(relation)) if !relation.columns.contains(&*lower(&column.value)));
         if hidden {
             self.whole(source, to);
+        }
+        if call {
+            self.doubt(&ObjectName::from(vec![column.clone()]));
         }
         self.column_of(source, &column.value, to);
     }

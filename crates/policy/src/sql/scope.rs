@@ -16,13 +16,11 @@ pub(super) struct Scope {
 
 /// What one `FROM` brings into scope.
 #[derive(Debug)]
-pub(super) struct Frame<'a> {
+pub(super) struct Frame {
     /// The frame around it, whose names are seen as well.
     pub(super) parent: Option<usize>,
     /// Which of all sources are its own.
     pub(super) sources: Range<usize>,
-    /// What is selected, for names given with `AS`.
-    pub(super) outputs: &'a [SelectItem],
     /// `USING` and `NATURAL` let one name belong to several tables.
     pub(super) merges: bool,
     /// It is that of a change, in which `old`, `new` and `excluded` stand for its table.

@@ -1,5 +1,6 @@
 mod columns;
 mod corpora;
+mod hidden;
 
 use super::*;
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use super::from::{constraint, factors};
 use super::resolve::Use;
 use super::scope::{Frame, Scope, Source, is_alias, outputs};
 use super::tables::Tables;
-use super::{SqlFacts, harmless, limit, names, reserved};
+use super::{SqlFacts, harmless, limit, names, opaque, reserved};
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, GroupByWithModifier, Ident, LimitClause, NamedWindowExpr, ObjectName,
     OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Table,
@@ -14,19 +14,6 @@ use sqlparser::ast::{
 
 /// Common table expressions in one text; resolving more names than these would take too long.
 const MOST_CTES: usize = 200;
-
-/// Functions of PostgreSQL that run SQL given as text, or read files: what they read cannot be known.
-const READS_ANYTHING: [&str; 9] = [
-    "query_to_xml",
-    "cursor_to_xml",
-    "table_to_xml",
-    "schema_to_xml",
-    "database_to_xml",
-    "dblink",
-    "crosstab",
-    "pg_read",
-    "ts_stat",
-];
 
 /// The facts about statements that were parsed as one text.
 pub(super) fn facts(statements: &[Statement], dialect: Dialect, reading: Reading<'_>) -> SqlFacts {
@@ -48,10 +35,12 @@ pub(super) fn facts(statements: &[Statement], dialect: Dialect, reading: Reading
     };
     statements.iter().for_each(|statement| walk.statement(statement, Scope::default()));
     let Walk { mut facts, pure, .. } = walk;
-    facts.complete &= dialect.is_known();
+    facts.complete &=
+        dialect.is_known() && !opaque::reads_shadows(&facts.columns_read, (!of_any).then_some(dialect));
+    facts.harmless = facts.complete && facts.doubtful.is_none();
     facts.limited = limit::of(statements);
     let select = facts.kinds.len() == 1 && facts.kinds.contains("select");
-    facts.read_only = facts.complete && pure && select && statements.len() == 1 && facts.writes.is_empty();
+    facts.read_only = facts.harmless && pure && select && statements.len() == 1 && facts.writes.is_empty();
     facts
 }
 
@@ -74,7 +63,7 @@ pub(super) struct Cte<'a> {
 
 pub(super) struct Walk<'a> {
     pub(super) facts: SqlFacts,
-    /// Nothing was found that may do more than read.
+    /// Nothing was found, besides functions and tables, that may do more than read and end soon.
     pub(super) pure: bool,
     pub(super) dialect: Dialect,
     pub(super) tables: Option<&'a Tables>,
@@ -82,7 +71,7 @@ pub(super) struct Walk<'a> {
     pub(super) ctes: Vec<Cte<'a>>,
     /// Those whose bodies are being walked.
     open: Vec<usize>,
-    pub(super) frames: Vec<Frame<'a>>,
+    pub(super) frames: Vec<Frame>,
     pub(super) sources: Vec<Source<'a>>,
     /// Expressions that are still to be looked at.
     pub(super) waiting: Vec<&'a Expr>,
@@ -227,9 +216,6 @@ impl<'a> Walk<'a> {
     /// Looks at a `SELECT`; its frame is for what comes after it.
     fn select(&mut self, select: &'a Select, scope: Scope) -> usize {
         let frame = self.frame(&select.from, scope);
-        if let Some(frame) = self.frames.get_mut(frame) {
-            frame.outputs = &select.projection;
-        }
         let own = Scope { frame: Some(frame), ..scope };
         self.facts.complete &= is_common(select);
         self.from(&select.from, own, scope);
@@ -317,7 +303,11 @@ impl<'a> Walk<'a> {
         if let (Some(tables), Some(relation)) = (self.tables, self.relation(name)) {
             self.facts.complete &= !tables.is_opaque(relation);
         }
-        self.pure &= harmless::is_table(name, (!self.of_any).then_some(self.dialect));
+        let dialect = self.database();
+        self.facts.complete &= !opaque::is_table(name, dialect);
+        if !harmless::is_table(name, dialect) {
+            self.doubt(name);
+        }
         add(&mut self.facts.reads, &mut self.buffer, name);
         self.table_name(name);
     }
@@ -328,15 +318,26 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn function(&mut self, name: &ObjectName) {
-        self.pure &= harmless::is_function(name, (!self.of_any).then_some(self.dialect));
-        let start = |prefix: &&str| {
-            let own = names::last(name).map(|own| own.value.as_bytes());
-            own.and_then(|own| own.get(..prefix.len()))
-                .is_some_and(|own| own.eq_ignore_ascii_case(prefix.as_bytes()))
-        };
-        self.facts.complete &= !READS_ANYTHING.iter().any(|prefix| start(&prefix));
+        if !harmless::is_function(name, self.database()) {
+            self.doubt(name);
+        }
+        self.facts.complete &= !opaque::is_function(name);
         add(&mut self.facts.functions, &mut self.buffer, name);
         self.plain(name);
+    }
+
+    /// The database that the text is for, if that is known.
+    fn database(&self) -> Option<Dialect> {
+        (!self.of_any).then_some(self.dialect)
+    }
+
+    /// A function or table of which it is not known what it reads or does.
+    pub(super) fn doubt(&mut self, name: &ObjectName) {
+        if self.facts.doubtful.is_none() {
+            let mut full = String::new();
+            names::write_full(&mut full, name);
+            self.facts.doubtful = Some(full);
+        }
     }
 
     pub(super) fn builtin(&mut self, name: &str) {

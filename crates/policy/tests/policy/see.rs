@@ -1,7 +1,7 @@
 use crate::world::{ANALYSTS_READ, Call, caller, context, engine};
 use portunus_core::id::ServerName;
 use portunus_core::treatment::Treatment;
-use portunus_policy::sql::SqlFacts;
+use portunus_policy::sql::{self, SqlFacts};
 use portunus_policy::{Caps, Choice, Disclosure, Engine, Operation};
 
 #[test]
@@ -183,7 +183,7 @@ fn a_statement_that_reads_a_hidden_column_or_could_is_objected_to() {
     );
     let objects = |columns: &[&str]| {
         let columns_read = columns.iter().map(ToString::to_string).collect();
-        let facts = SqlFacts { complete: true, columns_read, ..SqlFacts::default() };
+        let facts = SqlFacts { complete: true, harmless: true, columns_read, ..SqlFacts::default() };
         whole(&engine, &[]).objection(&facts).is_some()
     };
     for hidden in [
@@ -198,6 +198,28 @@ fn a_statement_that_reads_a_hidden_column_or_could_is_objected_to() {
     }
     for shown in ["customers.id", "orders.*", "private.staff.name"] {
         assert!(!objects(&[shown]), "{shown}");
+    }
+}
+
+#[test]
+fn a_statement_that_calls_what_is_not_known_is_objected_to_where_columns_are_hidden() {
+    let objection = |policies: &str, text: &str| {
+        let engine = engine(policies);
+        whole(&engine, &[]).objection(&sql::facts(text, sql::Dialect::Postgres))
+    };
+    let hides =
+        r#"forbid (principal, action == Action::"disclose", resource == Column::"sales/customers.phone");"#;
+    for (text, name) in [
+        ("SELECT report(id) FROM customers", "`report`"),
+        ("UPDATE customers SET city = hr.report(1)", "`hr.report`"),
+        ("SELECT relname FROM pg_class", "`pg_class`"),
+    ] {
+        let why = objection(hides, text).unwrap_or_default();
+        assert!(why.contains("not known what it reads") && why.contains(name), "{text}: {why}");
+        assert_eq!(objection("", text), None, "{text}");
+    }
+    for text in ["SELECT lower(city) FROM customers", "UPDATE customers SET city = upper(city)"] {
+        assert_eq!(objection(hides, text), None, "{text}");
     }
 }
 

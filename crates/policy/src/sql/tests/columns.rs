@@ -93,7 +93,9 @@ fn a_known_schema_tells_columns_apart() {
             ("SELECT * FROM hr.staff", "hr.staff.name hr.staff.salary staff.name staff.salary", ""),
             ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE a = c)", "t.a u.c", ""),
             ("SELECT c FROM t WHERE EXISTS (SELECT 1 FROM u WHERE b = 1)", "t.c u.b", ""),
-            ("SELECT a AS z FROM t GROUP BY z", "t.a", ""),
+            // The alias could be a column that is not told of.
+            ("SELECT a AS z FROM t GROUP BY z", "t.a t.z", ""),
+            ("SELECT a AS z FROM t ORDER BY z", "t.a", ""),
             ("SELECT rowid FROM t", "t.id t.rowid", ""),
             ("SELECT * FROM unknown, t", "t.a t.b t.id unknown.*", ""),
             ("SELECT a FROM unknown, t", "t.a", ""),

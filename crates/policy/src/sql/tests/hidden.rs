@@ -1,0 +1,162 @@
+//! Texts that read or change something in a way that hid it once.
+
+use super::super::*;
+
+/// Dialects whose facts can be complete.
+const KNOWN: [Dialect; 4] = [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql, Dialect::Generic];
+
+#[test]
+fn an_alias_hides_no_column_of_the_same_name_further_out() {
+    let tables = Tables::new().table("staff", ["id", "salary"]).table("t", ["id"]);
+    for text in [
+        "SELECT (SELECT salary AS salary) FROM staff",
+        "SELECT (SELECT salary AS salary FROM (SELECT 1 AS z) q) FROM staff",
+        "SELECT (SELECT 1 AS salary WHERE salary > 0) FROM staff",
+        "SELECT (SELECT max(salary) AS salary) FROM staff",
+        "SELECT 1 FROM staff WHERE EXISTS (SELECT salary AS salary FROM (SELECT 1 AS z) q)",
+        "SELECT (SELECT (SELECT salary AS salary) AS salary) FROM staff",
+        "SELECT (SELECT salary AS x, 1 AS salary FROM (SELECT 1 AS z) q) FROM staff",
+        "SELECT (SELECT 1 AS salary FROM (SELECT 1 AS z) q GROUP BY salary) FROM staff",
+        "SELECT (SELECT 1 AS salary FROM (SELECT 1 AS z) q HAVING salary > 1) FROM staff",
+        "SELECT (SELECT id AS salary FROM t ORDER BY salary + 1) FROM staff",
+        "SELECT (SELECT salary AS salary FROM t) FROM staff",
+        "WITH q AS (SELECT 1 AS z) SELECT (SELECT salary AS salary FROM q) FROM staff",
+        "SELECT (SELECT z FROM (SELECT 1 AS z) q UNION SELECT salary AS salary ORDER BY 1) FROM staff",
+    ] {
+        for dialect in KNOWN {
+            for tables in [None, Some(&tables)] {
+                let facts = facts_with(text, dialect, tables);
+                let seen = facts.columns_read.contains("staff.salary");
+                assert!(facts.complete && seen, "{dialect}: {text}: {facts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_table_that_is_changed_is_a_table_whatever_with_names() {
+    for (text, written) in [
+        ("WITH staff AS (SELECT 1 AS x) UPDATE staff SET name = name RETURNING salary", "staff.name"),
+        ("WITH staff AS (SELECT 1 AS x) UPDATE staff AS s SET name = name RETURNING s.salary", "staff.name"),
+        ("WITH staff AS (SELECT 1 AS salary) UPDATE staff SET name = salary", "staff.name"),
+        ("WITH staff AS (SELECT 1 AS x) DELETE FROM staff WHERE salary > 1", "staff.*"),
+        ("WITH staff AS (SELECT 1 AS x) DELETE FROM staff RETURNING salary", "staff.*"),
+        ("WITH staff AS (SELECT 1 AS x) INSERT INTO staff (name) VALUES (1) RETURNING salary", "staff.name"),
+        (
+            "WITH RECURSIVE staff AS (SELECT 1 AS x) UPDATE staff SET name = name RETURNING salary",
+            "staff.name",
+        ),
+        ("WITH RECURSIVE staff AS (SELECT 1 AS x) DELETE FROM staff RETURNING salary", "staff.*"),
+    ] {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::Generic] {
+            let facts = facts(text, dialect);
+            assert!(facts.complete, "{dialect}: {text}: {facts:?}");
+            let all = facts.reads.contains("staff")
+                && facts.writes.contains("staff")
+                && facts.columns_read.contains("staff.salary")
+                && facts.columns_written.contains(written);
+            assert!(all, "{dialect}: {text}: {facts:?}");
+        }
+    }
+    let text = "WITH RECURSIVE staff AS (SELECT 1 AS x), y AS (UPDATE staff SET name = name RETURNING salary) SELECT * FROM y";
+    let of = facts(text, Dialect::Postgres);
+    assert!(of.columns_read.contains("staff.salary") && of.columns_written.contains("staff.name"), "{of:?}");
+    // Beside it, the name is that of the common table expression.
+    let text = "WITH q AS (SELECT a FROM t) UPDATE u SET b = q.a FROM q WHERE q.a = u.c";
+    let of = facts(text, Dialect::Sqlite);
+    assert!(of.complete && !of.reads.contains("q"), "{of:?}");
+}
+
+#[test]
+fn what_could_read_any_column_is_never_complete() {
+    for text in [
+        "SELECT ts_rewrite('a'::tsquery, 'SELECT salary, salary FROM staff')",
+        "SELECT * FROM ts_stat('SELECT v FROM staff')",
+        "SELECT * FROM connectby('staff', 'salary', 'manager', '1', 0) AS t(a int)",
+        "SELECT * FROM crosstab4('SELECT name, name, salary FROM staff')",
+        "SELECT * FROM xpath_table('id', 'salary', 'staff', '/a', 'true') AS t(a int)",
+        "SELECT lo_get(17)",
+        "SELECT loread(1, 100)",
+        "SELECT get_raw_page('staff', 0)",
+        "SELECT bt_page_items('staff_salary', 1)",
+        "SELECT * FROM pg_logical_slot_peek_changes('s', NULL, NULL)",
+        "SELECT pg_catalog.pg_read_binary_file('base/1/2')",
+        "SELECT pg_ls_dir('/')",
+        "SELECT * FROM dblink_fetch('c', 1) AS t(a int)",
+        "SELECT query_to_xmlschema('SELECT 1', true, true, '')",
+        "SELECT DATABASE_TO_XML(true, true, '')",
+        "SELECT schema_to_xml('public', true, true, '')",
+        "SELECT table_to_xml_and_xmlschema('staff', true, true, '')",
+        "SELECT cursor_to_xml('c', 1, true, true, '')",
+        "SELECT most_common_vals FROM pg_stats WHERE tablename = 'staff'",
+        "SELECT stavalues1 FROM pg_catalog.pg_statistic",
+        "SELECT * FROM pg_stats_ext_exprs",
+        "SELECT query FROM pg_stat_activity",
+        "SELECT data FROM pg_largeobject",
+    ] {
+        for dialect in [Dialect::Postgres, Dialect::Generic] {
+            let facts = facts(text, dialect);
+            assert!(!facts.complete && !facts.harmless, "{dialect}: {text}: {facts:?}");
+        }
+    }
+    for text in [
+        "SELECT sample FROM sqlite_stat4",
+        "SELECT stat FROM main.sqlite_stat1",
+        "SELECT data FROM sqlite_dbpage",
+        "SELECT * FROM sqlite_dbpage('main')",
+        "SELECT * FROM dbstat",
+        "SELECT c0 FROM notes_content",
+        "SELECT c1body FROM notes_content",
+        "SELECT * FROM notes_content",
+        "SELECT sz FROM notes_docsize",
+        "SELECT block FROM notes_data",
+        "SELECT * FROM notes_data",
+        "SELECT term FROM notes_idx",
+        "SELECT root FROM notes_segdir",
+        "SELECT eval('SELECT salary FROM staff')",
+        "SELECT readfile('shop.db')",
+    ] {
+        for dialect in [Dialect::Sqlite, Dialect::Generic] {
+            let facts = facts(text, dialect);
+            assert!(!facts.complete && !facts.harmless, "{dialect}: {text}: {facts:?}");
+        }
+    }
+    for text in [
+        "SELECT LOAD_FILE('/etc/passwd')",
+        "SELECT HISTOGRAM FROM information_schema.column_statistics",
+        "SELECT authentication_string FROM mysql.user",
+        "SELECT sql_text FROM performance_schema.events_statements_history",
+        "SELECT info FROM information_schema.processlist",
+    ] {
+        assert!(!facts(text, Dialect::MySql).complete, "{text}");
+    }
+    for text in ["SELECT region, sum(amount) FROM sales_data GROUP BY region", "SELECT id FROM web_content"] {
+        assert!(facts(text, Dialect::Sqlite).complete, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_known_to_be_harmless_is_named() {
+    for (text, dialect, doubtful) in [
+        ("SELECT upper(a) FROM t", Dialect::Sqlite, None),
+        ("UPDATE t SET a = lower(b)", Dialect::Sqlite, None),
+        ("INSERT INTO t (a) SELECT b FROM u RETURNING a", Dialect::Postgres, None),
+        ("SELECT 1; SELECT a FROM t", Dialect::Sqlite, None),
+        // That it may take long is another matter.
+        ("SELECT lpad(a, 100000) FROM t", Dialect::Postgres, None),
+        ("UPDATE t SET a = hr.Report(1)", Dialect::Postgres, Some("hr.report")),
+        ("SELECT a FROM t WHERE report(a) > 1 AND other(a)", Dialect::Sqlite, Some("report")),
+        ("SELECT relname FROM pg_class", Dialect::Postgres, Some("pg_class")),
+        ("DELETE FROM t WHERE pg_sleep(1) IS NULL", Dialect::Postgres, Some("pg_sleep")),
+        ("SELECT report(a) FROM t", Dialect::Generic, Some("report")),
+    ] {
+        let facts = facts(text, dialect);
+        assert!(facts.complete, "{text}: {facts:?}");
+        assert_eq!((facts.harmless, facts.doubtful.as_deref()), (doubtful.is_none(), doubtful), "{text}");
+    }
+    let tables = Tables::new().table("staff", ["name"]);
+    let facts = facts_with("SELECT s.report FROM staff s", Dialect::Postgres, Some(&tables));
+    assert_eq!((facts.complete, facts.doubtful.as_deref()), (true, Some("report")));
+    assert!(!facts.read_only);
+    assert!(!SqlFacts::unknown().harmless);
+}
