@@ -222,3 +222,33 @@ async fn on_the_open_stream_a_refused_question_is_left_out_and_the_stream_goes_o
     let seen = String::from_utf8(body.to_vec()).unwrap();
     assert!(seen.contains("list_changed") && !seen.contains("roots/list"), "{seen}");
 }
+
+#[tokio::test]
+async fn a_question_on_an_open_stream_is_decided_by_the_labels_and_policies_of_that_moment() {
+    let world = World::labelled(
+        r#"permit (principal, action == Action::"sample", resource);
+        forbid (principal, action == Action::"sample", resource) when { context.labels.contains("private") };"#,
+    )
+    .await;
+    let (sender, answer) = events();
+    let waiting = std::sync::Mutex::new(Some(answer));
+    world.upstream_does(move |request| match request.method().as_str() {
+        "GET" => Ok(waiting.lock().unwrap().take().unwrap()),
+        _ => Ok(result("done")),
+    });
+    let request = world.request("GET", "/sales/mcp").body(Full::default()).unwrap();
+    let mut stream = world.handle(request).await.into_body();
+    let ask = |id: &str| {
+        let question =
+            json!({ "jsonrpc": "2.0", "id": id, "method": "sampling/createMessage", "params": {} });
+        sender.send(Ok(Bytes::from(format!("data: {question}\n\n")))).unwrap();
+    };
+    ask("before");
+    let seen = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(String::from_utf8_lossy(&seen).contains("before"));
+    assert!(world.call("change", json!({})).await.body["result"].is_object());
+    ask("after");
+    drop(sender);
+    let rest = stream.collect().await.unwrap().to_bytes();
+    assert!(!String::from_utf8_lossy(&rest).contains("sampling"), "{rest:?}");
+}

@@ -135,3 +135,71 @@ async fn a_value_of_a_labelled_class_labels_the_session_before_it_is_shown() {
     assert!(shown.body.to_string().contains("DE89"), "shown, as no policy masks it: {}", shown.body);
     assert_eq!(world.call("change", json!({})).await.code(), -32010);
 }
+
+#[tokio::test]
+async fn a_body_is_labelled_as_it_was_read_here_so_that_no_client_reads_it_otherwise() {
+    let world = World::new().await;
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "look" } });
+    for (media, label) in [
+        ("text/plain; x=text/event-stream", "text/plain; charset=utf-8"),
+        ("application/json, text/event-stream", "text/plain; charset=utf-8"),
+        ("application/json; x=text/event-stream", "text/plain; charset=utf-8"),
+        ("text/html", "text/plain; charset=utf-8"),
+        ("application/json; charset=utf-8", "application/json"),
+        ("Application/JSON", "application/json"),
+    ] {
+        world.upstream_does(move |_| {
+            let mut answer = result("done");
+            answer.headers_mut().insert("content-type", media.parse().unwrap());
+            Ok(answer)
+        });
+        let answer = world.send("/sales/mcp", &call).await;
+        assert_eq!(answer.headers()["content-type"], label, "{media}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    }
+    world.upstream_does(|_| {
+        let mut answer = result("done");
+        answer.headers_mut().append("content-type", "text/event-stream".parse().unwrap());
+        Ok(answer)
+    });
+    let answer = world.send("/sales/mcp", &call).await;
+    assert_eq!(answer.headers().get_all("content-type").iter().count(), 1);
+    assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
+}
+
+#[tokio::test]
+async fn caps_hold_for_results_that_are_fetched_later() {
+    let policy = r#"forbid (principal, action == Action::"release", resource) when { context.tool == "look" && context.rows > 100 };"#;
+    let world = World::with_policy(policy).await;
+    let streamed = |message: Value| {
+        move |_: http::Request<portunus_core::dialer::Body>| {
+            let (sender, answer) = events();
+            sender.send(Ok(Bytes::from(format!("data: {message}\n\n")))).unwrap();
+            Ok(answer)
+        }
+    };
+    world.upstream_does(streamed(many(250)));
+    let get = || world.request("GET", "/sales/mcp").body(http_body_util::Full::default()).unwrap();
+    let body = world.handle(get()).await.into_body().collect().await.unwrap().to_bytes();
+    let seen = String::from_utf8(body.to_vec()).unwrap();
+    assert!(seen.contains("{\"n\":99}") && !seen.contains("{\"n\":100}"), "{seen}");
+
+    let nested = json!({ "jsonrpc": "2.0", "method": "notifications/tasks", "params": { "task": { "result": many(250)["result"] } } });
+    world.upstream_does(streamed(nested));
+    let body = world.handle(get()).await.into_body().collect().await.unwrap().to_bytes();
+    assert!(!String::from_utf8_lossy(&body).contains("\"n\""));
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_screened_too() {
+    let world = World::with_policy(TOKENS).await;
+    world.upstream_does(|_| {
+        let mut answer = result("");
+        *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+        *answer.body_mut() = portunus_core::dialer::full(Bytes::from(format!("\"duplicate key {EMAIL}\"")));
+        Ok(answer)
+    });
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "look" } });
+    let body = world.send("/sales/mcp", &call).await.into_body().collect().await.unwrap().to_bytes();
+    assert!(!String::from_utf8_lossy(&body).contains("gomez"), "{body:?}");
+}
