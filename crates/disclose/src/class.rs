@@ -1,6 +1,8 @@
 //! What values are looked for, and what is done with them.
 
 use portunus_core::limits;
+/// What is done with a value; [`mod@crate::class`] and `docs/results.md` say what each leaves of one.
+pub use portunus_core::treatment::Treatment;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -72,50 +74,6 @@ impl FromStr for Class {
     }
 }
 
-/// What is done with a value; a later one is stricter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Treatment {
-    /// `email_` and 20 letters: equal values have equal tokens under one key. Give a key per grant.
-    Token,
-    /// `[email:` and 24 letters `]`: a keyed digest. Give a key that lives longer, so that results can be compared.
-    Hash,
-    /// The last four digits of a card, account or telephone number, the domain of an e-mail address; for other classes
-    /// as [`Treatment::Mask`].
-    Partial,
-    /// `[email]`.
-    Mask,
-    /// Nothing is left: a string that is nothing but the value becomes `null` within data and `""` elsewhere.
-    Drop,
-}
-
-impl Treatment {
-    /// The name by which policies call it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Hash => "hash",
-            Self::Partial => "partial",
-            Self::Mask => "mask",
-            Self::Drop => "drop",
-        }
-    }
-}
-
-/// A word that is no treatment.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no treatment: use one of drop, mask, partial, hash, token")]
-pub struct TreatmentError(pub String);
-
-impl FromStr for Treatment {
-    type Err = TreatmentError;
-    fn from_str(name: &str) -> Result<Self, TreatmentError> {
-        let all = [Self::Token, Self::Hash, Self::Partial, Self::Mask, Self::Drop];
-        let found = all.into_iter().find(|treatment| treatment.name() == name);
-        found.ok_or_else(|| TreatmentError(name.to_owned()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,11 +87,5 @@ mod tests {
         for wrong in ["", "Email", "a b", "_a", "1a", "a".repeat(33).as_str()] {
             assert!(wrong.parse::<Class>().is_err(), "{wrong}");
         }
-        for treatment in
-            [Treatment::Token, Treatment::Hash, Treatment::Partial, Treatment::Mask, Treatment::Drop]
-        {
-            assert_eq!(treatment.name().parse(), Ok(treatment));
-        }
-        assert!("redact".parse::<Treatment>().is_err());
     }
 }

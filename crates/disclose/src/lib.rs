@@ -24,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+mod base64;
 pub mod class;
 mod find;
 mod fold;

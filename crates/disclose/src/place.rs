@@ -15,6 +15,8 @@ pub(crate) enum Place {
     Handle,
     /// The protocol's own structure, where a string must stay a string.
     Structure,
+    /// A JSON Schema of the protocol: it says what values are.
+    Schema,
     /// A tool's own data, where a dropped string may become `null`.
     Data,
 }
@@ -36,6 +38,10 @@ impl Place {
                 Self::Task
             }
             (Self::Body, "_meta") => Self::Meta,
+            (Self::Schema, _)
+            | (Self::Structure | Self::Body, "inputSchema" | "outputSchema" | "requestedSchema") => {
+                Self::Schema
+            }
             (Self::Data | Self::Meta, _) | (_, "structuredContent" | "_meta" | "arguments") => Self::Data,
             _ => Self::Structure,
         }

@@ -33,8 +33,8 @@ pub fn count(message: &[u8]) -> Option<usize> {
     Some(places(message)?.iter().map(Place::count).max().unwrap_or(0))
 }
 
-/// Cuts each place that holds rows to at most `rows`. `None` when it cannot be told where they are, or when rows would be
-/// left.
+/// Cuts each place that holds rows to at most `rows`. `None` when it cannot be told where they are, or when more would be
+/// left, also within one row: `json_agg(c)` puts a table into it. What `string_agg` joins cannot be told from a text.
 #[must_use]
 pub fn cap(message: &[u8], rows: usize) -> Option<Capped<'_>> {
     let places = places(message)?;
@@ -60,6 +60,8 @@ pub fn cap(message: &[u8], rows: usize) -> Option<Capped<'_>> {
         at = range.end;
     }
     out.extend_from_slice(message.get(at..)?);
+    // What is left may be read as something else than what was cut.
+    count(&out).filter(|left| *left <= rows)?;
     Some(Capped { body: Cow::Owned(out), left_out })
 }
 
@@ -78,7 +80,7 @@ struct Place<'a> {
 enum Rows {
     /// None that could be cut: a remark, a picture, one object.
     Fixed(usize),
-    /// Ranges of the rows, each with what separates it from the one before, and how many rows are elsewhere.
+    /// Ranges of the rows, each with what separates it from the one before, and how many rows are elsewhere or within one.
     Ranges(Vec<Range<usize>>, usize),
 }
 
@@ -121,7 +123,12 @@ impl<'a> Place<'a> {
         let to = match (&self.rows, self.value.string()) {
             // A block that is one row becomes an empty one, so that the others keep their places.
             (Rows::Fixed(_), Some(_)) if self.is_block => "\"\"".to_owned(),
-            (rows, Some(text)) => serde_json::Value::from(rows.cut(&text, allowed)?).to_string(),
+            (rows, Some(text)) => {
+                let cut = rows.cut(&text, allowed)?;
+                // A header without its rows would be read as a line of text.
+                let bare = allowed == 0 && of_text(&cut).is_none_or(|left| left.count() > 0);
+                serde_json::Value::from(if bare { String::new() } else { cut }).to_string()
+            }
             (rows, None) => rows.cut(self.value.text(), allowed)?,
         };
         Some(Some((range, to)))
@@ -176,8 +183,9 @@ fn of_value(value: Raw<'_>) -> Option<Rows> {
     let text = value.text();
     let inside = array.range_in(text.as_bytes())?;
     let mut start = inside.start + 1;
-    let mut rows = Vec::new();
+    let (mut rows, mut nested) = (Vec::new(), 0);
     for element in array.elements() {
+        nested = nested.max(within(element, 0)?);
         let end = element.range_in(text.as_bytes())?.end;
         rows.push(start..end);
         start = end;
@@ -187,7 +195,7 @@ fn of_value(value: Raw<'_>) -> Option<Rows> {
     let after = text.get(inside.end..)?;
     let others = format!("{before}null{after}");
     let elsewhere = largest(json::skim(others.as_bytes())?, 0)?;
-    Some(Rows::Ranges(rows, elsewhere))
+    Some(Rows::Ranges(rows, elsewhere.max(nested)))
 }
 
 /// The array that holds the rows of a value.
@@ -248,6 +256,33 @@ fn largest(value: Raw<'_>, depth: usize) -> Option<usize> {
     Some(most)
 }
 
+/// Elements of the largest array in the cells of a row, at any depth and also in texts that are JSON: what `json_agg` and
+/// `json_group_array` make of a table. `None` when it is nested too deep to tell.
+fn within(row: Raw<'_>, depth: usize) -> Option<usize> {
+    if depth > portunus_core::limits::JSON_DEPTH {
+        return None;
+    }
+    let cell = |cell: Raw<'_>| {
+        let own = if cell.kind() == Kind::Array { cell.elements().count() } else { 0 };
+        Some(within(cell, depth + 1)?.max(own))
+    };
+    match row.kind() {
+        Kind::Array => row.elements().try_fold(0, |most, element| Some(most.max(cell(element)?))),
+        Kind::Object => row.members().try_fold(0, |most, (_, member)| Some(most.max(cell(member)?))),
+        Kind::String
+            if row.text().get(1..).is_some_and(|text| text.trim_start().starts_with(['[', '{', '\\'])) =>
+        {
+            let text = row.string()?;
+            let json = strict(text.trim()).filter(|value| matches!(value.kind(), Kind::Array | Kind::Object));
+            json.map_or(Some(0), |value| {
+                let own = if value.kind() == Kind::Array { value.elements().count() } else { 0 };
+                Some(within(value, depth + 1)?.max(own))
+            })
+        }
+        _ => Some(0),
+    }
+}
+
 /// The rows of a text: JSON, JSON lines, a Markdown table, values with commas or tabs, or what Python prints for a list.
 fn of_text(text: &str) -> Option<Rows> {
     let trimmed = text.trim();
@@ -264,8 +299,8 @@ fn of_text(text: &str) -> Option<Rows> {
         }
         return Some(Rows::Fixed(1));
     }
-    if let Some(rows) = python_list(trimmed) {
-        return Some(Rows::Ranges(shifted(rows, shift), 0));
+    if let Some((rows, nested)) = python_list(trimmed) {
+        return Some(Rows::Ranges(shifted(rows, shift), nested));
     }
     let lines = lines(text);
     let is_json = |line: &&Range<usize>| {
@@ -274,7 +309,10 @@ fn of_text(text: &str) -> Option<Rows> {
         })
     };
     if lines.len() > 1 && lines.iter().filter(is_json).count() == lines.len() {
-        return Some(Rows::Ranges(lines, 0));
+        let nested = lines
+            .iter()
+            .try_fold(0, |most, line| Some(most.max(within(strict(text.get(line.clone())?.trim())?, 0)?)))?;
+        return Some(Rows::Ranges(lines, nested));
     }
     markdown(text, &lines)
         .or_else(|| separated(text, &lines))
@@ -341,24 +379,37 @@ fn separated(text: &str, lines: &[Range<usize>]) -> Option<Rows> {
     alike.then(|| Rows::Ranges(lines.get(header..).unwrap_or_default().to_vec(), 0))
 }
 
-/// The elements of what Python prints for a list or tuple of rows: `[{'id': 1}, …]`, `[(1, 'a'), …]`.
-fn python_list(text: &str) -> Option<Vec<Range<usize>>> {
+/// The elements of what Python prints for a list or tuple of rows: `[{'id': 1}, …]`, `[(1, 'a'), …]`; and how many elements
+/// the largest list within one has.
+fn python_list(text: &str) -> Option<(Vec<Range<usize>>, usize)> {
     let bytes = text.as_bytes();
-    let (open, close) = (bytes.first()?, bytes.last()?);
-    if !matches!((open, close), (b'[', b']') | (b'(', b')')) {
+    if !matches!((bytes.first()?, bytes.last()?), (b'[', b']') | (b'(', b')')) {
         return None;
     }
     let end = bytes.len() - 1;
-    let (mut rows, mut start, mut depth, mut at) = (Vec::new(), 1, 0_usize, 1);
+    let (mut rows, mut start, mut at) = (Vec::new(), 1, 1);
+    // Of each bracket that is open, the elements so far; 0 for dictionaries, and for calls such as `Decimal('1')`.
+    let (mut open, mut nested): (Vec<usize>, usize) = (Vec::new(), 0);
     while at < end {
         match bytes.get(at)? {
             quote @ (b'\'' | b'"') => at = python_string(bytes, at, *quote)?,
-            b'[' | b'(' | b'{' => depth += 1,
-            b']' | b')' | b'}' => depth = depth.checked_sub(1)?,
-            b',' if depth == 0 => {
-                rows.push(start..at);
-                start = at;
+            b'[' | b'(' => {
+                let call =
+                    at.checked_sub(1).and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_alphanumeric);
+                open.push(usize::from(!call));
             }
+            b'{' => open.push(0),
+            b']' | b')' | b'}' => {
+                let elements = open.pop()?;
+                nested = if open.is_empty() { nested } else { nested.max(elements) };
+            }
+            b',' => match open.last_mut() {
+                Some(elements) => *elements += usize::from(*elements > 0),
+                None => {
+                    rows.push(start..at);
+                    start = at;
+                }
+            },
             _ => {}
         }
         at += 1;
@@ -367,7 +418,7 @@ fn python_list(text: &str) -> Option<Vec<Range<usize>>> {
     if !last.is_empty() {
         rows.push(start..end);
     }
-    (depth == 0).then_some(rows)
+    open.is_empty().then_some((rows, nested))
 }
 
 /// The offset of the quote that ends the string which starts at `at`.
@@ -428,10 +479,33 @@ mod tests {
             assert_eq!(cap(&message, 2).unwrap().left_out, 1);
             assert_eq!(cap(&message, 3).unwrap(), Capped { body: Cow::Borrowed(&message[..]), left_out: 0 });
             let none = capped(&message, 0)["result"]["content"][0]["text"].as_str().unwrap().to_owned();
-            // A header alone is a line of text.
-            let left = usize::from(none.starts_with("id"));
-            assert_eq!(count(&self::message(&none, None)), Some(left), "{none}");
+            assert_eq!(count(&self::message(&none, None)), Some(0), "{none}");
         }
+    }
+
+    #[test]
+    fn a_table_within_a_row_is_counted_and_not_released() {
+        let many = json!([{ "c": 1 }, { "c": 2 }, { "c": 3 }, { "c": 4 }]);
+        for rows in [
+            json!({ "rows": [{ "json_agg": many }] }),
+            json!({ "rows": [{ "tags": ["a", "b", "c", "d"] }] }),
+            json!([[[1, 2, 3, 4]], [[]]]),
+            json!({ "rows": [{ "a": { "b": [1, 2, 3, 4] } }] }),
+            json!({ "rows": [[many.to_string()]] }),
+            json!({ "rows": [{ "a": json!({ "b": many }).to_string() }] }),
+        ] {
+            for message in [message("x", Some(rows.clone())), message(&rows.to_string(), None)] {
+                assert_eq!(count(&message), Some(4), "{rows}");
+                assert_eq!(cap(&message, 3), None, "{rows}");
+                assert!(cap(&message, 4).is_some_and(|capped| capped.left_out == 0), "{rows}");
+            }
+        }
+        for text in ["{\"a\":[1,2,3,4]}\n{\"a\":[]}", "[{'a': ['x', 2, (3, 3), 4]}, {'a': Decimal('1')}]"] {
+            let message = message(text, None);
+            assert_eq!((count(&message), cap(&message, 3)), (Some(4), None), "{text}");
+        }
+        let dates = message("[(1, datetime.date(2026, 1, 2)), (2, datetime.date(2026, 1, 3))]", None);
+        assert_eq!(count(&dates), Some(2));
     }
 
     #[test]

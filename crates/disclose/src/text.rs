@@ -9,6 +9,9 @@ use crate::walk;
 use portunus_core::limits::JSON_IN_TEXT;
 use std::ops::Range;
 
+/// Looks at a text at most: each finds what touches the values of the one before.
+const LOOKS: usize = 4;
+
 /// One change: what stands in the place of a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edit {
@@ -52,12 +55,12 @@ impl<'r> Screener<'r> {
         let folded = if traits.folds { fold::fold(text) } else { None };
         match folded {
             None => {
-                let found = find::find(text, traits, key, &self.rule.wanted);
+                let found = self.find(text, traits, key);
                 self.edits(text, found)
             }
             Some(folded) => {
                 let traits = Traits::of(folded.text.as_bytes());
-                let found = find::find(&folded.text, traits, key, &self.rule.wanted);
+                let found = self.find(&folded.text, traits, key);
                 let mut edits = self.edits(&folded.text, found);
                 for edit in &mut edits {
                     edit.range = folded.original(&edit.range);
@@ -65,6 +68,25 @@ impl<'r> Screener<'r> {
                 edits
             }
         }
+    }
+
+    /// Every value of a folded text, also one that touches another and shows only once that one is replaced.
+    fn find(&self, text: &str, traits: Traits, key: Option<&str>) -> Vec<Found> {
+        let mut found = find::find(text, traits, key, &self.rule.wanted);
+        let mut fresh = found.clone();
+        let mut veiled = text.to_owned();
+        for _ in 1..LOOKS {
+            fresh.retain(|found| self.rule.treatments.get(found.class).copied().flatten().is_some());
+            if fresh.is_empty() {
+                break;
+            }
+            found.sort_by_key(|found| found.range.start);
+            veiled = covered(&veiled, &fresh);
+            fresh = find::find(&veiled, Traits::of(veiled.as_bytes()), key, &self.rule.wanted);
+            fresh.retain(|new| is_new(&found, new));
+            found.extend(fresh.iter().cloned());
+        }
+        found
     }
 
     /// Whether the value of a member of this name is hidden whatever it says.
@@ -118,6 +140,29 @@ impl<'r> Screener<'r> {
         let to = treat::replacement(treatment, found.class, name, value, self.rule.keys.as_ref());
         Edit { range: found.range, to }
     }
+}
+
+/// The text with brackets in the places of values, as later screenings see it; of the same length.
+fn covered(text: &str, found: &[Found]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for Found { range, .. } in found {
+        if let Some([first, rest @ ..]) = bytes.get_mut(range.clone()) {
+            *first = b'[';
+            rest.fill(b' ');
+            if let Some(last) = rest.last_mut() {
+                *last = b']';
+            }
+        }
+    }
+    // Values start and end between characters.
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Whether a value is none of these, which are sorted by their starts.
+fn is_new(found: &[Found], new: &Found) -> bool {
+    let first = found.partition_point(|found| found.range.start < new.range.start);
+    let same = found.get(first..).unwrap_or_default().iter();
+    !same.take_while(|found| found.range.start == new.range.start).any(|found| found == new)
 }
 
 fn looks_like_json(text: &str) -> bool {

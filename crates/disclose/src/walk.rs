@@ -3,12 +3,12 @@
 //! Read is whatever some parser could read as JSON; what is not balanced is refused. Duplicate keys and numbers beyond a
 //! float do no harm here: each value is looked at by itself.
 
+use crate::base64::Base64;
 use crate::find::{FEWEST_DIGITS, Traits};
 use crate::mapped::Mapped;
 use crate::place::Place;
 use crate::text::{Edit, Screener, apply};
 use crate::veil::ScreenError;
-use data_encoding::BASE64;
 use portunus_core::limits::JSON_DEPTH;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -56,11 +56,12 @@ impl<'t, 's, 'r> Walk<'t, 's, 'r> {
         Self { text, at: 0, depth: 0, level, screener, edits: Vec::new(), keys: Vec::new() }
     }
 
-    /// Reads the value at the present position. `key` is the name of the member whose value it is, or is within by arrays.
+    /// Reads the value at the present position. `key` is the name of the member whose value it is, or is within by arrays, or
+    /// by objects when the name is a secret's.
     fn value(&mut self, place: Place, key: Option<&str>) -> Result<()> {
         match self.byte() {
             Some(b'"') => self.string(place, key),
-            Some(b'{') => self.nested(|walk| walk.object(place.object())),
+            Some(b'{') => self.nested(|walk| walk.object(place.object(), key)),
             Some(b'[') => self.nested(|walk| walk.array(place.element(), key)),
             Some(b'-' | b'0'..=b'9' | b'+' | b'.') => self.number(place, key),
             _ => self.literal(),
@@ -80,9 +81,11 @@ impl<'t, 's, 'r> Walk<'t, 's, 'r> {
         Ok(())
     }
 
-    /// The members of an object, up to its closing bracket.
-    fn object(&mut self, place: Place) -> Result<()> {
+    /// The members of an object that is the value of `outer`, up to its closing bracket.
+    fn object(&mut self, place: Place, outer: Option<&str>) -> Result<()> {
         let mark = self.keys.len();
+        // A schema's object under `password` says what a password is.
+        let outer = outer.filter(|_| place != Place::Schema && self.screener.is_secret(outer));
         let mut changed = Vec::new();
         if self.byte() == Some(b'}') {
             return Ok(());
@@ -105,7 +108,8 @@ impl<'t, 's, 'r> Walk<'t, 's, 'r> {
             }
             self.at += 1;
             self.skip_space();
-            self.value(place.member(&key), Some(&key))?;
+            let name = outer.filter(|_| key != "type").unwrap_or(&key);
+            self.value(place.member(&key), Some(name))?;
             self.skip_space();
             match self.byte() {
                 Some(b',') => self.at += 1,
@@ -181,10 +185,13 @@ impl<'t, 's, 'r> Walk<'t, 's, 'r> {
     fn string(&mut self, place: Place, key: Option<&str>) -> Result<()> {
         let start = self.at;
         let (inner, escaped) = self.quoted()?;
-        if place == Place::Handle || inner.len() < 3 {
+        if place == Place::Handle || (inner.len() < 3 && !self.screener.is_secret(key)) {
             return Ok(());
         }
         let whole = start..self.at;
+        if matches!(key, Some("blob" | "data")) && inner.len() >= 8 && self.encoded(inner, escaped, &whole) {
+            return Ok(());
+        }
         if escaped {
             let mapped = unescape(inner);
             let edits = self.screener.text(&mapped.text, key, self.level);
@@ -192,17 +199,12 @@ impl<'t, 's, 'r> Walk<'t, 's, 'r> {
                 let lifted =
                     edits.into_iter().map(|edit| Edit { range: mapped.original(&edit.range), ..edit });
                 self.change(whole, inner.len(), lifted.collect(), place);
-                return Ok(());
             }
         } else {
             let edits = self.screener.text_with(inner, Traits::of(inner.as_bytes()), key, self.level);
             if !edits.is_empty() {
                 self.change(whole, inner.len(), edits, place);
-                return Ok(());
             }
-        }
-        if matches!(key, Some("blob" | "data")) && inner.len() >= 8 {
-            self.encoded(inner, escaped, whole);
         }
         Ok(())
     }
@@ -226,16 +228,25 @@ impl<'t, 's, 'r> Walk<'t, 's, 'r> {
         self.edits.extend(edits.into_iter().map(escape));
     }
 
-    /// Base64 of UTF-8 text, as in the `blob` of a resource.
-    fn encoded(&mut self, inner: &str, escaped: bool, whole: Range<usize>) {
-        let text = decoded(inner, escaped);
-        let Ok(bytes) = BASE64.decode(text.as_bytes()) else { return };
-        let Ok(text) = std::str::from_utf8(&bytes) else { return };
-        let edits = self.screener.text(text, None, self.level);
-        if !edits.is_empty() {
-            let to = format!("\"{}\"", BASE64.encode(apply(text, &edits).as_bytes()));
-            self.edits.push(Edit { range: whole, to });
+    /// Base64 of text, as in the `blob` of a resource. Whether it was that, and so needs no other look.
+    fn encoded(&mut self, inner: &str, escaped: bool, whole: &Range<usize>) -> bool {
+        let Some(base64) = Base64::read(&decoded(inner, escaped)) else { return false };
+        if !base64.is_text() {
+            return false;
         }
+        let mut changed = false;
+        let mut out = Vec::with_capacity(base64.bytes.len());
+        for chunk in base64.bytes.utf8_chunks() {
+            let edits = self.screener.text(chunk.valid(), None, self.level);
+            changed |= !edits.is_empty();
+            out.extend_from_slice(apply(chunk.valid(), &edits).as_bytes());
+            out.extend_from_slice(chunk.invalid());
+        }
+        if changed {
+            self.edits.push(Edit { range: whole.clone(), to: quote(&base64.written(&out)) });
+        }
+        // What is text by chance only is looked at as it stands, too.
+        changed || std::str::from_utf8(&base64.bytes).is_ok()
     }
 
     fn number(&mut self, place: Place, key: Option<&str>) -> Result<()> {
@@ -249,10 +260,12 @@ impl<'t, 's, 'r> Walk<'t, 's, 'r> {
             return self.literal();
         }
         let patterns = self.screener.rule.wanted.has_patterns();
-        if place == Place::Handle || (length < FEWEST_DIGITS && !patterns && !self.screener.is_secret(key)) {
+        let secret = self.screener.is_secret(key);
+        if place == Place::Handle || (length < FEWEST_DIGITS && !patterns && !secret) {
             return Ok(());
         }
-        let Some(integer) = integer(text) else { return Ok(()) };
+        let written = if secret { Some(Cow::Borrowed(text)) } else { integer(text) };
+        let Some(integer) = written else { return Ok(()) };
         // Whatever is found in a number is treated as the whole of it.
         let mut edits = self.screener.text(&integer, key, self.level);
         if let Some(edit) = edits.pop() {

@@ -145,8 +145,18 @@ fn what_is_no_json_is_withheld() {
 #[test]
 fn hostile_texts_take_linear_time() {
     let veil = veil(Treatment::Mask);
-    let nested = (0..12).fold("ana@example.com".to_owned(), |text, _| json!([text]).to_string());
-    let started = std::time::Instant::now();
+    const SMALL: usize = 3_000;
+    let nested = (0..6).fold("ana@example.com".to_owned(), |text, _| json!([text]).to_string());
+    let took = |part: &str, size: usize| {
+        let text = result_text(&part.repeat(size / part.len()));
+        // The quickest of some, since other programs run too.
+        let run = |_| {
+            let started = std::time::Instant::now();
+            let _ = veil.screen(text.as_bytes()).unwrap();
+            started.elapsed()
+        };
+        (0..3).map(run).min().unwrap()
+    };
     for part in [
         "1 ",
         "@",
@@ -170,10 +180,90 @@ fn hostile_texts_take_linear_time() {
         "+1 (",
         nested.as_str(),
     ] {
-        let text = result_text(&part.repeat(400_000 / part.len()));
-        let _ = veil.screen(text.as_bytes()).unwrap();
+        // Eight times as much takes eight times as long, not sixty-four times.
+        let (small, large) = (took(part, SMALL), took(part, 8 * SMALL));
+        let most = small * 24 + std::time::Duration::from_millis(5);
+        assert!(large < most, "{part:?}: {small:?}, eight times as much {large:?}");
     }
-    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_value_that_touches_another_is_found_in_the_first_screening() {
+    let veil = veil(Treatment::Mask);
+    for (text, shown) in [
+        ("ana@example.com+49 30 1234567", "[email][phone]"),
+        ("ana@example.com+49 30 1234567+49 30 7654321", "[email][phone][phone]"),
+    ] {
+        let (once, found) = veil.screen_text(text);
+        assert_eq!(once, shown);
+        assert_eq!(found.values().sum::<usize>(), shown.matches('[').count(), "{found:?}");
+        let message = json!({ "id": 1, "result": { "structuredContent": { text: null } } }).to_string();
+        assert!(screened(Treatment::Mask, &message).contains(&format!("{{\"{shown}\":null}}")));
+    }
+}
+
+#[test]
+fn base64_is_read_as_lenient_readers_do_and_stays_base64() {
+    let structured = |key: &str, value: &str| {
+        let message =
+            json!({ "id": 1, "result": { "contents": [{ "uri": "x:y", key: value }] } }).to_string();
+        let shown: Value = serde_json::from_str(&screened(Treatment::Mask, &message)).unwrap();
+        shown["result"]["contents"][0][key].as_str().unwrap().to_owned()
+    };
+    let text = "?>~ name;mail\nana;ana@example.com\n";
+    let plain = data_encoding::BASE64.encode(text.as_bytes());
+    let lines = plain.as_bytes().chunks(20).map(|line| std::str::from_utf8(line).unwrap());
+    let shown = text.replace("ana@example.com", "[email]").into_bytes();
+    for written in [plain.clone(), lines.collect::<Vec<_>>().join("\r\n")] {
+        assert_eq!(data_encoding::BASE64.decode(structured("blob", &written).as_bytes()).unwrap(), shown);
+    }
+    let bare = structured("blob", plain.trim_end_matches('='));
+    assert_eq!(data_encoding::BASE64_NOPAD.decode(bare.as_bytes()).unwrap(), shown);
+    let url = structured("data", &data_encoding::BASE64URL_NOPAD.encode(text.as_bytes()));
+    assert_eq!(data_encoding::BASE64URL_NOPAD.decode(url.as_bytes()).unwrap(), shown);
+    // Latin-1.
+    let latin = structured("blob", &data_encoding::BASE64.encode(b"M\xfcller;ana@example.com;x"));
+    assert_eq!(data_encoding::BASE64.decode(latin.as_bytes()).unwrap(), b"M\xfcller;[email];x");
+    // JSON in base64 starts as a JWT does, and stays base64.
+    let json = json!({ "note": "n".repeat(600), "mail": "ana@example.com" }).to_string();
+    let blob = structured("blob", &data_encoding::BASE64.encode(json.as_bytes()));
+    let read = String::from_utf8(data_encoding::BASE64.decode(blob.as_bytes()).unwrap()).unwrap();
+    assert_eq!(read, json.replace("ana@example.com", "[email]"));
+    let clean = data_encoding::BASE64.encode("{\"a\":\"b\"}".repeat(60).as_bytes());
+    assert_eq!(structured("blob", &clean), clean);
+    assert_eq!(structured("cursor", &clean), clean);
+    // What is no base64 of text is looked at as it stands; a picture stays.
+    for value in ["4111111111111111", "ghp_16C7e42F292c6912E7710c838347Ae178B4a"] {
+        assert!(structured("data", value).starts_with('['), "{value}");
+    }
+    let picture: Vec<u8> = (0..60_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let picture = data_encoding::BASE64.encode(&picture);
+    assert_eq!(structured("data", &picture), picture);
+}
+
+#[test]
+fn under_a_secrets_name_everything_is_hidden_but_in_schemas() {
+    for (value, shown) in [
+        (json!(1234.5), json!("[secret]")),
+        (json!(7), json!("[secret]")),
+        (json!(-1e300), json!("[secret]")),
+        (json!("ab"), json!("[secret]")),
+        (
+            json!({ "value": "hunter2", "n": [1.5], "in": { "x": "abc" } }),
+            json!({ "value": "[secret]", "n": ["[secret]"], "in": { "x": "[secret]" } }),
+        ),
+        (json!({ "type": "plain", "set": true }), json!({ "type": "plain", "set": true })),
+        (json!(null), json!(null)),
+    ] {
+        let message =
+            json!({ "id": 1, "result": { "structuredContent": { "password": value } } }).to_string();
+        let read: Value = serde_json::from_str(&screened(Treatment::Mask, &message)).unwrap();
+        assert_eq!(read["result"]["structuredContent"]["password"], shown);
+    }
+    let schema = json!({ "type": "object", "properties": { "password": { "type": "string", "description": "The new one", "minLength": 8 } } });
+    let tools =
+        json!({ "id": 1, "result": { "tools": [{ "name": "x", "inputSchema": schema }] } }).to_string();
+    assert_eq!(screened(Treatment::Mask, &tools), tools);
 }
 
 fn result_text(text: &str) -> String {

@@ -163,7 +163,7 @@ fn veil(edge: &Edge, case: &Case<'_>) -> Result<Option<Veil>, Barred> {
     let mut treatments = BTreeMap::new();
     for (class, treatment) in &disclosure.classes {
         let class: Class = class.parse().map_err(|error| unusable(&error))?;
-        treatments.insert(class, treatment.as_str().parse().map_err(|error| unusable(&error))?);
+        treatments.insert(class, *treatment);
     }
     let key = edge.mask_keys.of(&case.known.caller.grant);
     let key = <[u8; 32]>::try_from(key.expose().as_slice()).map_err(|error| unusable(&error))?;

@@ -26,6 +26,18 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
         let right = text.get(at + 1..).unwrap_or_default();
         let ceiling: usize =
             right.chars().take(SIDE_BYTES).take_while(|c| is_part(*c)).map(char::len_utf8).sum();
+        let ceiling = right.get(..ceiling).map_or(0, glued);
+        // A sentence without spaces before an address of ASCII.
+        let host = right.as_bytes().get(..ceiling).unwrap_or_default();
+        let top = host.rsplit(|byte| *byte == b'.').find(|label| !label.is_empty());
+        let floor = match left.char_indices().rev().take(SIDE_BYTES).find(|(_, c)| is_unspaced(*c)) {
+            Some((place, last))
+                if top.is_some_and(<[u8]>::is_ascii) && place + last.len_utf8() < left.len() =>
+            {
+                floor.max(at - left.len() + place + last.len_utf8())
+            }
+            _ => floor,
+        };
         let Some(start) = local_start(bytes, at, floor) else { continue };
         let Some(end) = domain_end(bytes.get(..at + 1 + ceiling).unwrap_or_default(), at + 1) else {
             continue;
@@ -112,6 +124,38 @@ fn domain_end(bytes: &[u8], start: usize) -> Option<usize> {
     }
 }
 
+/// How much of what follows an `@` is its domain and no sentence glued to it: `example.com谢谢`, `example.com.谢谢` (whose full
+/// stop was an ideographic one). All of it when its labels are all of one script.
+fn glued(right: &str) -> usize {
+    let (mut start, mut tops) = (0, 0);
+    for (index, label) in right.split('.').enumerate() {
+        let ascii = label.find(is_unspaced).unwrap_or(label.len());
+        let head = label.get(..ascii).unwrap_or_default();
+        let top = index > 0 && head.len() >= 2 && head.bytes().all(|byte| byte.is_ascii_alphabetic());
+        if ascii < label.len() {
+            if top {
+                return start + ascii;
+            }
+            if ascii == 0 && tops > 0 {
+                return start - 1;
+            }
+        }
+        tops += usize::from(top);
+        start += label.len() + 1;
+    }
+    right.len()
+}
+
+/// Letters of scripts whose sentences have no spaces, or glue their particles to a word: Thai to Khmer, Chinese, Japanese,
+/// Korean.
+fn is_unspaced(character: char) -> bool {
+    matches!(
+        character,
+        '\u{e00}'..='\u{109f}' | '\u{1100}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{2fff}' | '\u{3005}'..='\u{a4cf}'
+            | '\u{ac00}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}'
+    )
+}
+
 /// Beyond ASCII, what is neither a letter nor goes with one.
 fn is_sign(character: char) -> bool {
     matches!(
@@ -190,6 +234,25 @@ mod tests {
             }
         }
         assert_eq!(all("a@example.com;b@example.org"), ["a@example.com", "b@example.org"]);
+    }
+
+    #[test]
+    fn sentences_without_spaces_are_no_part_of_an_address() {
+        for (text, address) in [
+            ("请把报告发到ana@example.com谢谢您的配合", "ana@example.com"),
+            ("请把报告发到ana@example.com.谢谢", "ana@example.com"),
+            ("发到12345@mail.example.cn,谢谢", "12345@mail.example.cn"),
+            ("ส่งรายงานไปที่ana.b@example.co.thขอบคุณ", "ana.b@example.co.th"),
+            ("報告はana@example.comまで", "ana@example.com"),
+            ("ana@example.com으로 보내세요", "ana@example.com"),
+            ("用户@例子.公司", "用户@例子.公司"),
+            ("用户@example.com", "用户@example.com"),
+            ("ana@例子.公司", "ana@例子.公司"),
+            ("иван1@пример.рф", "иван1@пример.рф"),
+            ("josé99@exämple9.de", "josé99@exämple9.de"),
+        ] {
+            assert_eq!(all(text), [address], "{text}");
+        }
     }
 
     #[test]

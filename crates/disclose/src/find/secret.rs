@@ -87,11 +87,11 @@ pub(super) fn find(text: &str, key: Option<&str>, found: &mut Vec<Found>) {
         found.push(Found { range, class: SECRET });
         end
     };
-    let (mut at, mut inside) = (0, false);
+    let (mut at, mut inside, mut no_dot) = (0, false, 0);
     while let Some(next) = bytes.get(at) {
         let kind = KIND.get(usize::from(*next)).copied().unwrap_or_default();
         if kind == WORD {
-            if !inside && let Some(end) = token(bytes, at) {
+            if !inside && let Some(end) = token(bytes, at, &mut no_dot) {
                 at = push(at..end);
             } else {
                 at += 1;
@@ -185,8 +185,8 @@ fn user_info(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     is_worth_hiding(password).then_some(start + colon + 1..start + at)
 }
 
-/// The end of the token with a known start at `at`.
-fn token(bytes: &[u8], at: usize) -> Option<usize> {
+/// The end of the token with a known start at `at`. From there to `no_dot` no part of a JWT has ended.
+fn token(bytes: &[u8], at: usize, no_dot: &mut usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
     let (first, second) = (*rest.first()?, *rest.get(1)?);
     if PAIRS.get(usize::from(first & 31))? >> (second & 31) & 1 == 0 {
@@ -201,8 +201,7 @@ fn token(bytes: &[u8], at: usize) -> Option<usize> {
             b"AKIA" | b"ASIA" => {
                 body.len() == 16 && body.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
             }
-            // Parts with full stops between them, of which the first is a JSON object (RFC 7519).
-            b"eyJ" => body.contains(&b'.') || body.len() == PROBE_BYTES,
+            b"eyJ" => is_jwt(bytes, from, no_dot),
             _ => !*digit || body.iter().any(u8::is_ascii_digit),
         };
         if !fits || body.len() < *fewest {
@@ -213,6 +212,17 @@ fn token(bytes: &[u8], at: usize) -> Option<usize> {
         let end = end - usize::from(before(bytes, end) == b'.');
         Some(end + run(bytes, end, |byte| byte == b'=').min(2))
     })
+}
+
+/// Whether base64url goes on from `from` up to a full stop with more behind it, as the first part of a JWT does, which is a
+/// JSON object of any length (RFC 7515 section 7.1). Without the full stop it is any JSON in base64.
+fn is_jwt(bytes: &[u8], from: usize, no_dot: &mut usize) -> bool {
+    // What was read for an earlier start is not read again.
+    let end = from.max(*no_dot);
+    let end = end + run(bytes, end, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let found = byte(bytes, end) == b'.' && is_token_byte(byte(bytes, end + 1));
+    *no_dot = end;
+    found
 }
 
 fn is_token_byte(byte: u8) -> bool {
@@ -326,6 +336,7 @@ mod tests {
             "ptn_at_Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFy",
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
             "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY-----",
+            &format!("eyJ{}.eyJzdWIiOiIxMjM0In0.dozj", "hbGci0Ijo".repeat(1000)),
         ] {
             for text in [
                 token.to_owned(),
@@ -363,6 +374,8 @@ mod tests {
             "sk-learn and risk-averse",
             "https://example.com:8080/a@b",
             "eyJub3QiOiJhIHRva2VuIn0",
+            &format!("eyJ{}", "hbGci0Ijo".repeat(100)),
+            &format!("see eyJ{}. Then", "hbGci0Ijo".repeat(100)),
             "AKIAB",
             "password=",
             "password: ***",
