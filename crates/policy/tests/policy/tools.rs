@@ -138,8 +138,8 @@ fn a_matrix_says_what_holds_whatever_the_call_is() {
     };
     assert_eq!(cell("group analysts", "call sales/read_query"), "permit");
     assert_eq!(cell("(no group)", "call sales/read_query"), "refuse");
-    assert_eq!(cell("group editors", "call sales/write_query"), "approval/refuse: arguments");
-    assert_eq!(cell("workload ci-build", "call hr/mail"), "approval/refuse: hour");
+    assert_eq!(cell("group editors", "call sales/write_query"), "approval (owner)/refuse: arguments");
+    assert_eq!(cell("workload ci-build", "call hr/mail"), "approval (owner)/refuse: hour");
     assert_eq!(cell("group hr", "disclose hr/staff.salary"), "permit");
     assert_eq!(cell("group analysts", "disclose hr/staff.salary"), "refuse");
     assert_eq!(cell("(no group)", "read sales/logo"), "permit");
@@ -154,6 +154,25 @@ fn a_matrix_says_what_holds_whatever_the_call_is() {
     let fewer = golden.lines().skip(2).map(|line| format!("{line}\n")).collect::<String>();
     assert_eq!(made.changes(&fewer).len(), 1);
     assert_eq!(made.changes(&format!("{golden}x | y | permit\n")).len(), 1);
+}
+
+#[test]
+fn a_matrix_says_who_must_approve() {
+    let policies = |by: &str| {
+        format!(
+            r#"permit (principal in Group::"analysts", action in Action::"sales", resource == Server::"sales");
+            @approvable("{by}") forbid (principal, action == Action::"sales/write_query", resource) unless {{ context has approval }};"#
+        )
+    };
+    let made = |by: &str| {
+        let engine = engine(&policies(by));
+        matrix(&engine, &principals(&engine), now())
+    };
+    let (owner, two) = (made("owner"), made("two of group dba"));
+    assert!(owner.golden().contains("| approval: owner\n"), "{}", owner.golden());
+    let changes = two.changes(&owner.golden());
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(changes[0].is.as_deref(), Some("approval: two of group dba"));
 }
 
 #[test]

@@ -37,13 +37,17 @@ pub(super) fn matrix(matrix: &Matrix) -> String {
 }
 
 fn cell(cell: &Cell) -> String {
-    if cell.best == cell.worst {
+    let by = match cell.approvers() {
+        nobody if nobody.is_empty() => nobody,
+        approvers => format!("<small>approval by {}</small>", escape(&approvers)),
+    };
+    if cell.is_settled() {
         let word = cell.best.as_str();
-        return format!("<td class=\"{word}\">{word}</td>");
+        return format!("<td class=\"{word}\">{word}{by}</td>");
     }
     let depends: Vec<String> = cell.depends.iter().map(|name| escape(name)).collect();
     let (best, worst) = (cell.best.as_str(), cell.worst.as_str());
-    format!("<td class=\"depends\">{best} or {worst}<small>by {}</small></td>", depends.join(", "))
+    format!("<td class=\"depends\">{best} or {worst}<small>by {}</small>{by}</td>", depends.join(", "))
 }
 
 /// A replay: figures, a bar for each day, and the changes.
@@ -181,7 +185,8 @@ mod tests {
     fn what_others_chose_is_text_on_a_page() {
         let evil = "\"><script>alert(1)</script>";
         let column = Column { server: "sales".into(), action: "read", target: evil.into() };
-        let cell = Cell { best: Outcome::Permit, worst: Outcome::Refuse, depends: [evil.to_owned()].into() };
+        let depends = [evil.to_owned()].into();
+        let cell = Cell { worst: Outcome::Refuse, depends, ..Cell::settled(Outcome::Permit) };
         let page = matrix(&Matrix {
             columns: vec![column],
             rows: vec![Row { name: evil.into(), cells: vec![cell] }],
