@@ -171,7 +171,13 @@ mod tests {
         let at = |path: &str| {
             let path: Vec<String> = path.split('.').map(str::to_owned).collect();
             match shape.member(&path) {
-                Member::Typed(shape) => if shape.is_closed() { "closed" } else { "open" },
+                Member::Typed(shape) => {
+                    if shape.is_closed() {
+                        "closed"
+                    } else {
+                        "open"
+                    }
+                }
                 Member::Untyped => "untyped",
                 Member::Absent => "absent",
             }

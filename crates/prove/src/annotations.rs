@@ -16,7 +16,8 @@ type Policies<'w> = BTreeMap<&'w str, &'w Exported>;
 pub(crate) fn weaker(new: &World, than: &World, env: &RequestEnv) -> Option<String> {
     let (these, others) = (applying(new, new, env), applying(than, new, env));
     let approvals = || if new.is_tool(env) { approvals(&these, &others) } else { None };
-    let shown = || if env.action().id().unescaped() == "disclose" { treatments(&these, &others) } else { None };
+    let shown =
+        || if env.action().id().unescaped() == "disclose" { treatments(&these, &others) } else { None };
     step_ups(&these, &others).or_else(approvals).or_else(shown)
 }
 
@@ -75,7 +76,9 @@ fn treatments(new: &Policies<'_>, old: &Policies<'_>) -> Option<String> {
     };
     for (id, one) in old.iter().filter(|(_, one)| one.policy.effect() == Effect::Forbid) {
         let Some(same) = forbids(new, id) else {
-            return Some(format!("{id}, which hides values, is not there any more, and others show something of them"));
+            return Some(format!(
+                "{id}, which hides values, is not there any more, and others show something of them"
+            ));
         };
         if !as_strict(same.treatment, one.treatment) {
             let words = |of: Option<Treatment>| of.map_or("no @mask", Treatment::as_str);

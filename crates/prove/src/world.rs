@@ -191,5 +191,7 @@ const OPEN: &str = r#"{"type":"object"}"#;
 
 fn undeclared(whose: &str, env: &RequestEnv) -> String {
     let tool = env.action().id().unescaped();
-    format!("{whose} looks at arguments of {tool} of which its input schema says nothing that Cedar has a type for")
+    format!(
+        "{whose} looks at arguments of {tool} of which its input schema says nothing that Cedar has a type for"
+    )
 }

@@ -138,7 +138,11 @@ async fn an_approver_a_treatment_or_a_step_up_that_changed_is_not_proven_to_narr
     for (from, to, named) in [
         ("two of group dba", "owner", Some("ask can be approved by owner")),
         ("@approvable(\"two of group dba\") ", "", None),
-        ("@id(\"ask\") @approvable(\"two of group dba\")", "@id(\"other\") @approvable(\"owner\")", Some("ask, which approvals")),
+        (
+            "@id(\"ask\") @approvable(\"two of group dba\")",
+            "@id(\"other\") @approvable(\"owner\")",
+            Some("ask, which approvals"),
+        ),
         ("@mask(\"drop\")", "@mask(\"token\")", Some("mask has token")),
         ("@mask(\"drop\") ", "", Some("mask has no @mask")),
         ("max_age 300", "max_age 86400", Some("@step_up of fresh")),
@@ -161,10 +165,15 @@ async fn an_approver_a_treatment_or_a_step_up_that_changed_is_not_proven_to_narr
         }
     }
     // Rewritten, but all that can be approved is approved by the same people.
-    let broader = WRITES.replace("action in Action::\"write\", resource) unless", "action in Action::\"call\", resource) unless");
+    let broader = WRITES.replace(
+        "action in Action::\"write\", resource) unless",
+        "action in Action::\"call\", resource) unless",
+    );
     assert!(proven(&check(narrows, &broader, Some(WRITES)).await));
     // One of two approvers is gone, so that one person is enough where nobody was.
-    let two = format!("{WRITES} @id(\"also\") @approvable(\"owner\") forbid (principal, action == Action::\"hr/write_query\", resource) unless {{ context has approval }};");
+    let two = format!(
+        "{WRITES} @id(\"also\") @approvable(\"owner\") forbid (principal, action == Action::\"hr/write_query\", resource) unless {{ context has approval }};"
+    );
     assert!(!proven(&check(narrows, WRITES, Some(&two)).await) || solver().is_none());
 }
 
@@ -240,11 +249,18 @@ async fn a_member_that_cedar_has_no_type_for_is_not_taken_for_absent() {
         ("context.arguments has level && context.arguments.level == 3", false),
         ("context.arguments has tags", false),
         ("context.arguments has deep && context.arguments.deep == {x: 1}", false),
-        ("context.arguments has kind && context.arguments.kind == \"a\" && context.arguments.kind == \"b\"", true),
-        ("context.arguments has deep && context.arguments.deep has x && context.arguments.deep.x + 1 == context.arguments.deep.x", true),
+        (
+            "context.arguments has kind && context.arguments.kind == \"a\" && context.arguments.kind == \"b\"",
+            true,
+        ),
+        (
+            "context.arguments has deep && context.arguments.deep has x && context.arguments.deep.x + 1 == context.arguments.deep.x",
+            true,
+        ),
     ] {
-        let text =
-            format!("permit (principal, action == Action::\"hr/write_query\", resource) when {{ {condition} }};");
+        let text = format!(
+            "permit (principal, action == Action::\"hr/write_query\", resource) when {{ {condition} }};"
+        );
         let checked = prover.check(&property, &loose(&text), None, &mut |_, _, _| ()).await.unwrap();
         assert_eq!(proven(&checked), expected, "{condition}: {checked:?}");
     }

@@ -53,7 +53,7 @@ fn cell(cell: &Cell) -> String {
 /// A replay: figures, a bar for each day, and the changes.
 pub(super) fn replay(report: &Report) -> String {
     let mut body = format!(
-        "<p>{} recorded calls: {} decided as before, {} otherwise, {} cannot be told from their records, {} refused before any policy.</p>\n",
+        "<p>{} recorded calls: {} decided as before, {} otherwise, {} cannot be told from their records, {} refused by something else than a policy.</p>\n",
         report.calls, report.same, report.flipped, report.unknown, report.not_by_policy
     );
     if !report.missing.is_empty() {
@@ -83,8 +83,8 @@ pub(super) fn replay(report: &Report) -> String {
                 escape(&flip.client),
                 escape(&flip.server),
                 escape(&flip.tool),
-                outcome(flip.was),
-                outcome(flip.now),
+                outcome(flip.was, flip.approvers.as_ref().map(|approvers| &approvers.0)),
+                outcome(flip.now, flip.approvers.as_ref().map(|approvers| &approvers.1)),
                 escape(&by),
                 flip.example.at,
                 escape(&flip.example.decision),
@@ -96,9 +96,10 @@ pub(super) fn replay(report: &Report) -> String {
     whole("Recorded calls under other policies", &body)
 }
 
-fn outcome(outcome: Outcome) -> String {
+fn outcome(outcome: Outcome, approver: Option<&String>) -> String {
     let word = outcome.as_str();
-    format!("<td class=\"{word}\">{word}</td>")
+    let by = approver.map_or_else(String::new, |by| format!("<small>by {}</small>", escape(by)));
+    format!("<td class=\"{word}\">{word}{by}</td>")
 }
 
 /// Stacked bars, one a day; the figures are in each bar's title and beside it.
@@ -109,6 +110,7 @@ fn picture(report: &Report) -> String {
         [
             (day.narrower, "var(--refuse)", "refused more"),
             (day.wider, "var(--permit)", "permitted more"),
+            (day.approver, "var(--depends)", "another approver"),
             (day.unknown, "var(--approval)", "unknown"),
             (day.same, "var(--line)", "as before"),
         ]
