@@ -1,5 +1,6 @@
 //! Checks policies against the schema and against the servers that exist.
 
+use crate::export::Arguments;
 use crate::model::{ServerTools, Source, Tool, TrustGroups};
 use crate::names::{TYPES, nearest, server_of};
 use crate::problem::{Problem, Severity};
@@ -76,7 +77,8 @@ pub(crate) fn check(
     let text = schema::text(servers, shapes, &names);
     match Schema::from_cedarschema_str(&text) {
         Ok((parsed, _)) => {
-            validate(sources, rules, &Validator::new(parsed), &untyped(servers, shapes, &names), problems);
+            let untyped = untyped(servers, shapes, &names);
+            validate(sources, rules, &Validator::new(parsed), &untyped, shapes, problems);
         }
         Err(failure) => problems.push(Problem {
             severity: Severity::Error,
@@ -230,6 +232,7 @@ fn validate(
     rules: &[Rule],
     validator: &Validator,
     untyped: &BTreeSet<String>,
+    shapes: &BTreeMap<(&str, &str), Shape>,
     problems: &mut Vec<Problem>,
 ) {
     let by_id: BTreeMap<&str, &Rule> = rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
@@ -259,7 +262,8 @@ fn validate(
         };
         let mut literals = rule.policy.entity_literals().into_iter();
         let waits = literals.any(|literal| untyped.contains(literal.id().unescaped()))
-            || (!untyped.is_empty() && rule.policy.action_constraint() == ActionConstraint::Any);
+            || (!untyped.is_empty() && rule.policy.action_constraint() == ActionConstraint::Any)
+            || reads_untyped(&rule.policy, shapes);
         // What is wrong in the file may well be why.
         let wrong = |problem: &Problem| problem.severity == Severity::Error && problem.path == source.path;
         if !waits && !problems.iter().any(wrong) {
@@ -267,6 +271,12 @@ fn validate(
             problems.push(Problem { severity: Severity::Warning, ..problem });
         }
     }
+}
+
+/// Whether a policy reads arguments that Cedar has no type for. They are not in its schema: it takes them for absent.
+fn reads_untyped(policy: &Policy, shapes: &BTreeMap<(&str, &str), Shape>) -> bool {
+    let arguments = Arguments::of(policy);
+    shapes.values().any(|shape| arguments.reads_untyped(shape))
 }
 
 /// Cedar starts each message with the policy's id, which the place makes superfluous.

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::explain::Explanation;
-use crate::testing::{Case, run_explained};
+use crate::testing::{Case, SqlOf, run_explained};
 use cedar_policy::Effect;
 use portunus_core::time::Timestamp;
 use serde::Serialize;
@@ -48,7 +48,7 @@ impl Coverage {
 
 /// Runs the tests and counts what each policy did. A test that makes no sense reaches nothing.
 #[must_use]
-pub fn coverage(engine: &Engine, cases: &[Case], now: Timestamp) -> Coverage {
+pub fn coverage(engine: &Engine, cases: &[Case], now: Timestamp, sql: &SqlOf<'_>) -> Coverage {
     let own = engine.known.iter().filter(|(_, known)| known.path != crate::defaults::PATH);
     let mut policies: BTreeMap<&str, Covered> = own
         .map(|(id, known)| {
@@ -62,7 +62,7 @@ pub fn coverage(engine: &Engine, cases: &[Case], now: Timestamp) -> Coverage {
         })
         .collect();
     for case in cases {
-        if let Ok(explained) = run_explained(engine, case, now) {
+        if let Ok(explained) = run_explained(engine, case, now, sql) {
             count(&mut policies, &explained, case);
         }
     }

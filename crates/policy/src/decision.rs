@@ -21,6 +21,17 @@ pub enum Decision {
     ApprovalNeeded(ApprovalNeeded),
 }
 
+impl Decision {
+    /// Who must approve, if somebody must.
+    #[must_use]
+    pub fn approver(&self) -> Option<&str> {
+        match self {
+            Self::ApprovalNeeded(needed) => Some(&needed.approver),
+            Self::Permit(_) | Self::Refused(_) => None,
+        }
+    }
+}
+
 /// Proof that a request was permitted. It cannot be built, copied or changed outside this crate:
 ///
 /// ```compile_fail

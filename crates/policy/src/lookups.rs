@@ -169,7 +169,11 @@ pub(crate) fn uses_of_arguments(value: &Value, found: &mut Arguments) {
                 match (operator.as_str(), below, operand.get("attr")) {
                     ("." | "has", Some(path), Some(Value::String(name))) => {
                         found.read = true;
-                        found.paths.push(path.into_iter().chain([name.clone()]).collect());
+                        let path: Vec<String> = path.into_iter().chain([name.clone()]).collect();
+                        if operator == "." {
+                            found.values.push(path.clone());
+                        }
+                        found.paths.push(path);
                     }
                     ("has", Some(path), Some(Value::Array(names))) => {
                         found.read = true;

@@ -76,17 +76,50 @@ pub struct Cell {
     pub worst: Outcome,
     /// What it depends on: attributes of the context; empty when both are the same.
     pub depends: BTreeSet<String>,
+    /// Who must approve, at best; `None` when nobody must.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_approver: Option<String>,
+    /// Who must approve, at worst.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worst_approver: Option<String>,
 }
 
 impl Cell {
-    /// `permit`, `refuse`, `approval`, or `permit/refuse: arguments, hour`.
+    /// This, whatever the call is.
+    #[must_use]
+    pub fn settled(best: Outcome) -> Self {
+        let (depends, best_approver, worst_approver) = (BTreeSet::new(), None, None);
+        Self { best, worst: best, depends, best_approver, worst_approver }
+    }
+
+    /// Whether it is the same whatever the call is.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.best == self.worst && self.best_approver == self.worst_approver
+    }
+
+    /// Who must approve, in words; empty when nobody must.
+    #[must_use]
+    pub fn approvers(&self) -> String {
+        let both: BTreeSet<&str> =
+            [&self.best_approver, &self.worst_approver].into_iter().flatten().map(String::as_str).collect();
+        both.into_iter().collect::<Vec<&str>>().join(" or ")
+    }
+
+    /// `permit`, `refuse`, `approval: owner`, or `permit/approval (owner): arguments, hour`.
     #[must_use]
     pub fn words(&self) -> String {
-        if self.best == self.worst {
-            return self.best.as_str().to_owned();
+        if self.is_settled() {
+            let by = self.best_approver.as_ref().map_or_else(String::new, |by| format!(": {by}"));
+            return format!("{}{by}", self.best.as_str());
         }
+        let end = |outcome: Outcome, by: &Option<String>| {
+            let by = by.as_ref().map_or_else(String::new, |by| format!(" ({by})"));
+            format!("{}{by}", outcome.as_str())
+        };
+        let (best, worst) = (end(self.best, &self.best_approver), end(self.worst, &self.worst_approver));
         let depends: Vec<&str> = self.depends.iter().map(String::as_str).collect();
-        format!("{}/{}: {}", self.best.as_str(), self.worst.as_str(), depends.join(", "))
+        format!("{best}/{worst}: {}", depends.join(", "))
     }
 }
 
@@ -156,7 +189,7 @@ pub fn matrix(engine: &Engine, principals: &[Who], now: Timestamp) -> Matrix {
             decide(engine, &partial, principal.as_ref()?, column, now)
         };
         // What cannot even be asked is refused.
-        let refused = || Cell { best: Outcome::Refuse, worst: Outcome::Refuse, depends: BTreeSet::new() };
+        let refused = || Cell::settled(Outcome::Refuse);
         let cells = columns.iter().map(|column| cell(column).unwrap_or_else(refused)).collect();
         Row { name: name_of(who), cells }
     });
@@ -253,8 +286,13 @@ fn decide(
 
 fn cell(range: &Range) -> Cell {
     let (best, worst) = (Outcome::of(&range.best), Outcome::of(&range.worst));
-    let depends = if best == worst { BTreeSet::new() } else { range.depends.clone() };
-    Cell { best, worst, depends }
+    let [best_approver, worst_approver] =
+        [&range.best, &range.worst].map(|end| end.approver().map(str::to_owned));
+    let mut cell = Cell { best, worst, depends: BTreeSet::new(), best_approver, worst_approver };
+    if !cell.is_settled() {
+        cell.depends.clone_from(&range.depends);
+    }
+    cell
 }
 
 fn name_of(who: &Who) -> String {
@@ -350,7 +388,7 @@ impl Matrix {
         let each = |row: &Row| {
             let pairs = self.columns.iter().zip(&row.cells);
             pairs
-                .map(|(column, cell)| (plain(&row.name), plain(&column.words()), cell.words()))
+                .map(|(column, cell)| (plain(&row.name), plain(&column.words()), plain(&cell.words())))
                 .collect::<Vec<_>>()
         };
         self.rows.iter().flat_map(each).collect()

@@ -56,6 +56,14 @@ impl<'e> Partial<'e> {
         Self { engine, policies }
     }
 
+    /// What the policies about an operation of a server read that is not known.
+    pub(crate) fn missing(&self, server: &str, operation: &str, known: &Known) -> BTreeSet<String> {
+        let target = self.engine.served(server).and_then(|served| served.operation(operation));
+        let policies = target.into_iter().flat_map(|target| target.slice.policies.policies());
+        let read = policies.filter_map(|policy| self.policies.get(policy.id().to_string().as_str()));
+        read.flat_map(|read| unknown(read, known)).collect()
+    }
+
     /// `None` when the request is for a server that does not exist, or is not the caller's.
     pub(crate) fn decide(
         &self,

@@ -3,6 +3,7 @@
 //! depends on what is not there is counted as unknown, never as the same.
 
 mod report;
+mod unfit;
 
 pub use report::{Day, Example, Flip, Report};
 
@@ -35,6 +36,10 @@ pub struct Recorded<'a> {
     pub sql: Option<&'a SqlFacts>,
     /// Whether `sql` is what the edge saw.
     pub sql_known: bool,
+    /// Whether the server hides columns itself, as the built-in SQL server does: then no statement is refused for them.
+    pub hides_itself: bool,
+    /// Who had to approve it, of a call that asked for an approval or had one; `None`: not known.
+    pub approver: Option<&'a str>,
 }
 
 /// What a recorded call comes to under other policies.
@@ -42,6 +47,15 @@ pub struct Recorded<'a> {
 pub enum Replayed {
     /// It would be decided so, by these policies.
     Decided(Outcome, Vec<String>),
+    /// An approval would be needed still, but of somebody else.
+    OtherApprover {
+        /// Who had to approve.
+        was: String,
+        /// Who would have to.
+        now: String,
+        /// The policies that say so.
+        policies: Vec<String>,
+    },
     /// It cannot be told without this.
     Unknown(BTreeSet<String>),
     /// It was not decided by policy, so that no policy changes it.
@@ -81,7 +95,7 @@ impl<'e> Replay<'e> {
         match &replayed {
             Replayed::NotByPolicy => {
                 self.report.not_by_policy += 1;
-                day.same += 1;
+                day.not_by_policy += 1;
             }
             Replayed::Unknown(missing) => {
                 self.report.unknown += 1;
@@ -104,13 +118,24 @@ impl<'e> Replay<'e> {
                 };
                 let narrower = strictness(*now) > strictness(was(intent));
                 *if narrower { &mut day.narrower } else { &mut day.wider } += 1;
-                self.flip(intent, *now, policies);
+                self.flip(intent, *now, policies, None);
+            }
+            Replayed::OtherApprover { was, now, policies } => {
+                self.report.flipped += 1;
+                day.approver += 1;
+                self.flip(intent, Outcome::Approval, policies, Some((was.clone(), now.clone())));
             }
         }
         replayed
     }
 
-    fn flip(&mut self, intent: &Intent, now: Outcome, policies: &[String]) {
+    fn flip(
+        &mut self,
+        intent: &Intent,
+        now: Outcome,
+        policies: &[String],
+        approvers: Option<(String, String)>,
+    ) {
         let tool = match (intent.method.as_str(), intent.target.as_deref()) {
             ("tools/call", Some(tool)) => tool.to_owned(),
             (method, Some(target)) => format!("{method} {target}"),
@@ -128,6 +153,7 @@ impl<'e> Replay<'e> {
                 && flip.server == intent.server.as_str()
                 && (&flip.tool, flip.was, flip.now) == (&tool, was, now)
                 && flip.policies == policies
+                && flip.approvers == approvers
         });
         if let Some(flip) = known.and_then(|index| self.report.flips.get_mut(index)) {
             flip.count += 1;
@@ -141,6 +167,7 @@ impl<'e> Replay<'e> {
                 was,
                 now,
                 policies: policies.to_vec(),
+                approvers,
                 count: 1,
                 example,
             });
@@ -201,18 +228,20 @@ impl<'e> Replay<'e> {
             // The server is gone: nothing permits it.
             return Replayed::Decided(Outcome::Refuse, Vec::new());
         };
-        self.settle(intent, &principal, &request, &known, range)
+        let settled = self.settle(recorded, &principal, &request, &known, range);
+        self.or_unfit(settled, recorded, &principal, &request, &known)
     }
 
     /// The one decision, if there is one. A call that was approved is approved again; one that was turned down stays so.
     fn settle(
         &self,
-        intent: &Intent,
+        recorded: &Recorded<'_>,
         principal: &Principal,
         request: &Request<'_>,
         known: &Known,
         range: Range,
     ) -> Replayed {
+        let intent = recorded.intent;
         let unknown = |range: Range| {
             let mut missing = range.depends;
             if missing.is_empty() {
@@ -220,10 +249,11 @@ impl<'e> Replay<'e> {
             }
             Replayed::Unknown(missing)
         };
-        if Outcome::of(&range.best) != Outcome::of(&range.worst) {
+        let same_approver = range.best.approver() == range.worst.approver();
+        if Outcome::of(&range.best) != Outcome::of(&range.worst) || !same_approver {
             return unknown(range);
         }
-        let Decision::ApprovalNeeded(ApprovalNeeded { refused, binding, .. }) = &range.worst else {
+        let Decision::ApprovalNeeded(ApprovalNeeded { refused, binding, approver }) = &range.worst else {
             return Replayed::Decided(Outcome::of(&range.worst), policies_of(&range.worst));
         };
         if intent.verdict == Verdict::Refuse
@@ -232,8 +262,21 @@ impl<'e> Replay<'e> {
         {
             return Replayed::Decided(Outcome::Refuse, refused.policies.clone());
         }
-        if intent.verdict != Verdict::Permit || intent.approval.is_none() {
+        let waits = intent.verdict == Verdict::ApprovalNeeded;
+        if !waits && (intent.verdict != Verdict::Permit || intent.approval.is_none()) {
             return Replayed::Decided(Outcome::Approval, refused.policies.clone());
+        }
+        // What was approved by one is not what another would have approved.
+        match recorded.approver {
+            None => return Replayed::Unknown(["approver".to_owned()].into()),
+            Some(was) if was != approver && waits => {
+                let (was, now, policies) = (was.to_owned(), approver.clone(), refused.policies.clone());
+                return Replayed::OtherApprover { was, now, policies };
+            }
+            Some(was) if was != approver || waits => {
+                return Replayed::Decided(Outcome::Approval, refused.policies.clone());
+            }
+            Some(_) => {}
         }
         // Who approved is in another record: it must not matter.
         let mut found: Option<(Outcome, Vec<String>)> = None;
@@ -318,11 +361,14 @@ pub const REDACTED: &str = "hmac-sha256:";
 
 /// Whether policies decided it: they did when they are named, and when nothing was permitted.
 fn by_policy(intent: &Intent) -> bool {
-    !intent.policies.is_empty()
-        || intent.reason.as_deref().is_some_and(|reason| {
-            [DEFAULT_REASON, ARGUMENTS_REASON].contains(&reason)
-                || reason.starts_with("No policy allows the server")
-        })
+    let reason = intent.reason.as_deref().unwrap_or_default();
+    if intent.policies.is_empty() {
+        return [DEFAULT_REASON, ARGUMENTS_REASON].contains(&reason)
+            || reason.starts_with("No policy allows the server")
+            || unfit::refused_so(reason);
+    }
+    // It names the policies that ask for an approval, but its answers to questions are why it is refused.
+    reason != "A call that needs approval cannot carry answers to questions."
 }
 
 fn was(intent: &Intent) -> Outcome {

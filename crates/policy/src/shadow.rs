@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What two decisions about one request differ in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
     /// What the policies in force say.
     pub current: Outcome,
@@ -17,9 +17,11 @@ pub struct Difference {
     pub candidate: Outcome,
     /// The candidate's policies that decided, sorted; none when nothing of it permits the request.
     pub policies: Vec<String>,
+    /// Who must approve now and who would have to, where both ask for an approval of somebody else.
+    pub approvers: Option<(String, String)>,
 }
 
-/// Compares two decisions about the same request; `None` when they come to the same.
+/// Compares two decisions about the same request; `None` when they come to the same, by the same approver.
 #[must_use]
 pub fn compare(current: &Decision, candidate: &Decision) -> Option<Difference> {
     let (was, would_be) = (Outcome::of(current), Outcome::of(candidate));
@@ -28,7 +30,13 @@ pub fn compare(current: &Decision, candidate: &Decision) -> Option<Difference> {
         Decision::Refused(Refused { policies, .. })
         | Decision::ApprovalNeeded(ApprovalNeeded { refused: Refused { policies, .. }, .. }) => policies,
     };
-    (was != would_be).then(|| Difference { current: was, candidate: would_be, policies: policies.to_vec() })
+    let approvers = current.approver().zip(candidate.approver()).filter(|(one, other)| one != other);
+    (was != would_be || approvers.is_some()).then(|| Difference {
+        current: was,
+        candidate: would_be,
+        policies: policies.to_vec(),
+        approvers: approvers.map(|(one, other)| (one.to_owned(), other.to_owned())),
+    })
 }
 
 /// Counts differences.
@@ -38,7 +46,7 @@ pub struct Shadow {
     decisions: u64,
     differences: u64,
     uncounted: u64,
-    rows: BTreeMap<(String, String, Outcome, Outcome, String), (u64, Example)>,
+    rows: BTreeMap<(String, String, Difference), (u64, Example)>,
 }
 
 /// One request that was decided differently.
@@ -87,6 +95,9 @@ pub struct Row {
     pub candidate: Outcome,
     /// The candidate's policies that decided, separated by commas; empty when nothing permits it.
     pub policy: String,
+    /// Who must approve now and who would have to, where both ask for an approval of somebody else.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub approvers: Option<(String, String)>,
     /// How often.
     pub count: u64,
     /// The last one.
@@ -106,13 +117,13 @@ impl Shadow {
     ) {
         self.since.get_or_insert(now);
         self.decisions += 1;
-        let Some(Difference { current, candidate, policies }) = difference else { return };
+        let Some(difference) = difference else { return };
         self.differences += 1;
         let mut tool = tool.to_owned();
         while tool.len() > limits::NAME_BYTES {
             tool.pop();
         }
-        let key = (server.to_owned(), tool, current, candidate, policies.join(", "));
+        let key = (server.to_owned(), tool, difference);
         if let Some((count, last)) = self.rows.get_mut(&key) {
             *count += 1;
             *last = example();
@@ -126,20 +137,17 @@ impl Shadow {
     /// What was counted so far. `candidate` says where its policies come from.
     #[must_use]
     pub fn report(&self, candidate: &str) -> Report {
-        let row = |((server, tool, current, wanted, policy), (count, example)): (&_, &(u64, Example))| {
-            let (server, tool, policy): (&String, &String, &String) = (server, tool, policy);
-            let (current, candidate): (&Outcome, &Outcome) = (current, wanted);
-            Row {
-                server: server.clone(),
-                tool: tool.clone(),
-                current: *current,
-                candidate: *candidate,
-                policy: policy.clone(),
-                count: *count,
-                example: example.clone(),
-            }
-        };
-        let mut rows: Vec<Row> = self.rows.iter().map(row).collect();
+        let rows = self.rows.iter().map(|((server, tool, difference), (count, example))| Row {
+            server: server.clone(),
+            tool: tool.clone(),
+            current: difference.current,
+            candidate: difference.candidate,
+            policy: difference.policies.join(", "),
+            approvers: difference.approvers.clone(),
+            count: *count,
+            example: example.clone(),
+        });
+        let mut rows: Vec<Row> = rows.collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
         Report {
             running: true,
@@ -156,6 +164,8 @@ impl Shadow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portunus_core::digest::Digest;
+    use portunus_core::id::Id;
 
     fn example(n: u64) -> Example {
         Example {
@@ -168,7 +178,28 @@ mod tests {
 
     fn refusal(policies: &[&str]) -> Difference {
         let policies = policies.iter().map(|one| (*one).to_owned()).collect();
-        Difference { current: Outcome::Permit, candidate: Outcome::Refuse, policies }
+        Difference { current: Outcome::Permit, candidate: Outcome::Refuse, policies, approvers: None }
+    }
+
+    #[test]
+    fn another_approver_is_a_difference() {
+        let needed = |approver: &str| {
+            let decision = Id::parse("dec_00000000000000000000000000").unwrap();
+            let refused =
+                Refused { decision, reasons: Vec::new(), policies: vec!["ask".into()], step_up: None };
+            Decision::ApprovalNeeded(ApprovalNeeded {
+                refused,
+                approver: approver.into(),
+                binding: Digest([0; 32]),
+            })
+        };
+        assert_eq!(compare(&needed("owner"), &needed("owner")), None);
+        let difference = compare(&needed("two of group dba"), &needed("owner"));
+        let approvers = difference.as_ref().unwrap().approvers.clone();
+        assert_eq!(approvers, Some(("two of group dba".into(), "owner".into())));
+        let mut shadow = Shadow::default();
+        shadow.note("sales", "write", difference, || example(1), Timestamp::from_secs(1));
+        assert_eq!(shadow.report("").rows[0].approvers, approvers);
     }
 
     #[test]

@@ -20,6 +20,17 @@ pub(crate) enum Shape {
     Record(BTreeMap<String, (Shape, bool)>),
 }
 
+/// What an input schema says of one member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Member<'s> {
+    /// It has a type that Cedar can say.
+    Typed(&'s Shape),
+    /// It, or an object that it is in, may be there with a type that Cedar cannot say: Cedar's schema leaves it out.
+    Untyped,
+    /// Nothing.
+    Absent,
+}
+
 /// Objects within objects that are looked into.
 const DEPTH: usize = 8;
 
@@ -33,6 +44,31 @@ impl Shape {
             Self::Any => Some(Self::Record(BTreeMap::new())),
             shape @ Self::Record(_) => Some(shape),
             _ => None,
+        }
+    }
+
+    /// What the schema says of the member at this path.
+    pub(crate) fn member(&self, path: &[String]) -> Member<'_> {
+        let mut at = self;
+        for name in path {
+            match at {
+                Self::Record(members) => match members.get(name) {
+                    Some((shape, _)) => at = shape,
+                    None => return Member::Absent,
+                },
+                Self::Any => return Member::Untyped,
+                _ => return Member::Absent,
+            }
+        }
+        if at.cedar_type().is_some() { Member::Typed(at) } else { Member::Untyped }
+    }
+
+    /// Whether its Cedar type is the whole of what a value may be: an object may have members that no schema names.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Self::Any | Self::Record(_) => false,
+            Self::Bool | Self::Long | Self::Decimal | Self::Text => true,
+            Self::List(inner) => inner.is_closed(),
         }
     }
 
@@ -97,8 +133,17 @@ fn of_object(schema: &Map<String, Value>, depth: usize) -> Shape {
             }
             None => Shape::Any,
         },
+        None if is_choice_of_texts(schema) => Shape::Text,
         _ => Shape::Any,
     }
+}
+
+/// `enum` of nothing but texts, without a `type`. Beside `$ref` older drafts of JSON Schema pass over it.
+fn is_choice_of_texts(schema: &Map<String, Value>) -> bool {
+    let values = schema.get("enum").and_then(Value::as_array);
+    !schema.contains_key("type")
+        && !schema.contains_key("$ref")
+        && values.is_some_and(|values| !values.is_empty() && values.iter().all(Value::is_string))
 }
 
 /// `type`, which may list `null` beside the one that counts.
@@ -116,6 +161,45 @@ fn type_name(schema: &Map<String, Value>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_choice_of_texts_is_a_text_and_what_cedar_cannot_say_is_told_from_what_is_not_there() {
+        let schema = r##"{"type":"object","properties":{"mode":{"enum":["a","b"]},"mixed":{"enum":["a",1]},"none":{"enum":[]},
+            "ref":{"$ref":"#/$defs/m","enum":["a"]},"odd":{"type":["string","integer"],"enum":["a"]},
+            "deep":{"type":"object","properties":{"x":{"type":"integer"},"y":{}}},"all":{"type":"array","items":{"type":"object","properties":{}}}}}"##;
+        let shape = Shape::of_schema(schema).unwrap();
+        let at = |path: &str| {
+            let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+            match shape.member(&path) {
+                Member::Typed(shape) => {
+                    if shape.is_closed() {
+                        "closed"
+                    } else {
+                        "open"
+                    }
+                }
+                Member::Untyped => "untyped",
+                Member::Absent => "absent",
+            }
+        };
+        for (path, expected) in [
+            ("mode", "closed"),
+            ("mixed", "untyped"),
+            ("none", "untyped"),
+            ("ref", "untyped"),
+            ("odd", "untyped"),
+            ("ref.x", "untyped"),
+            ("deep", "open"),
+            ("deep.x", "closed"),
+            ("deep.y", "untyped"),
+            ("deep.z", "absent"),
+            ("deep.x.y", "absent"),
+            ("all", "open"),
+            ("other", "absent"),
+        ] {
+            assert_eq!(at(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn simple_schemas_become_types_and_others_are_left_out() {

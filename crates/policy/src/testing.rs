@@ -72,7 +72,7 @@ pub struct Case {
     /// The tool's arguments.
     #[serde(default)]
     pub arguments: Option<serde_json::Map<String, serde_json::Value>>,
-    /// The SQL among the arguments, when it is to be looked at.
+    /// SQL that the call carries, where no arguments are given; of arguments, what they carry is seen as the edge sees it.
     #[serde(default)]
     pub sql: Option<String>,
     /// Whether whoever must approve has approved it.
@@ -96,19 +96,28 @@ pub struct CaseResult {
     pub policies: Vec<String>,
 }
 
+/// What the SQL among a call's arguments does: of this server, this tool, these raw arguments. The edge knows which argument
+/// holds SQL, and in which dialect.
+pub type SqlOf<'a> = dyn Fn(&ServerName, &str, &[u8]) -> Option<SqlFacts> + 'a;
+
 /// Runs tests. A test that makes no sense fails.
 #[must_use]
-pub fn run_cases(engine: &Engine, cases: &[Case], now: Timestamp) -> Vec<CaseResult> {
-    cases.iter().map(|case| run(engine, case, now)).collect()
+pub fn run_cases(engine: &Engine, cases: &[Case], now: Timestamp, sql: &SqlOf<'_>) -> Vec<CaseResult> {
+    cases.iter().map(|case| run(engine, case, now, sql)).collect()
 }
 
 /// Runs one test and explains what it came to; [`crate::coverage`] counts these.
-pub(crate) fn run_explained(engine: &Engine, case: &Case, now: Timestamp) -> Result<Explanation, String> {
-    Prepared::of(case, now)?.explain(engine, case)
+pub(crate) fn run_explained(
+    engine: &Engine,
+    case: &Case,
+    now: Timestamp,
+    sql: &SqlOf<'_>,
+) -> Result<Explanation, String> {
+    Prepared::of(case, now, sql)?.explain(engine, case)
 }
 
-fn run(engine: &Engine, case: &Case, now: Timestamp) -> CaseResult {
-    let (failure, policies) = match run_explained(engine, case, now) {
+fn run(engine: &Engine, case: &Case, now: Timestamp, sql: &SqlOf<'_>) -> CaseResult {
+    let (failure, policies) = match run_explained(engine, case, now, sql) {
         Err(why) => (Some(why), Vec::new()),
         Ok(explained) => {
             let because = explained.errors.iter().chain(&explained.determining);
@@ -144,15 +153,18 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn of(case: &Case, now: Timestamp) -> Result<Self, String> {
+    fn of(case: &Case, now: Timestamp, sql: &SqlOf<'_>) -> Result<Self, String> {
         let now = match &case.at {
             Some(at) => Timestamp::parse(at)
                 .ok_or_else(|| format!("`{at}` is not a moment; write 2026-11-23T15:00:00Z"))?,
             None => now,
         };
         let arguments = case.arguments.as_ref().map(serde_json::to_vec).transpose();
-        let sql = case.sql.as_deref().map(|text| sql::facts(text, Dialect::Generic));
         let arguments = arguments.map_err(|e| e.to_string())?;
+        let sql = match (&case.tool, &arguments) {
+            (Some(tool), Some(arguments)) => sql(&case.server, tool, arguments),
+            _ => case.sql.as_deref().map(|text| sql::facts(text, Dialect::Generic)),
+        };
         let past = Past { labels: case.labels.clone(), ..Past::default() };
         Ok(Self { now, caller: caller(case, now)?, arguments, sql, past })
     }

@@ -6,6 +6,7 @@
 //! | [`property`] | what can be stated, as it is written in `*.proofs.yaml` |
 //! | [`world`] | policies, schema, and what is assumed of requests |
 //! | [`prover`] | one question after the other to the solver |
+//! | `annotations` | what decides beside the conditions that the solver sees |
 //! | [`found`] | counter-examples: decided again by Cedar itself, and printed |
 //!
 //! What is proven is about Portunus' decisions, not only Cedar's: a policy that fails refuses here, where Cedar passes over
@@ -15,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod annotations;
 pub mod found;
 pub mod property;
 pub mod prover;

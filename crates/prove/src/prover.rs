@@ -1,5 +1,6 @@
 //! Puts properties to the solver, one kind of request after the other.
 
+use crate::annotations;
 use crate::found::{self, Counterexample};
 use crate::property::{Claim, Property, Requests};
 use crate::world::World;
@@ -141,10 +142,15 @@ impl Prover {
         let condition = requests.condition();
         let guard =
             parse("(property)", &format!("permit (principal, action, resource) unless {{ {condition} }};"))?;
+        let doubt = world.doubt_about(&guard, env);
         let right = PolicySet::from_policies([guard]).map_err(said)?;
         let all = world.policy_set().map_err(ProveError::Property)?;
         let question = Question::Implies(assuming(&all, world, env)?, Box::new(right.clone()));
-        self.ask(world, env, question, Seen::Permitted(&all, &right)).await
+        let verdict = self.ask(world, env, question, Seen::Permitted(&all, &right)).await?;
+        Ok(match (verdict, doubt) {
+            (Verdict::Proven, Some(why)) => Verdict::Unknown(why),
+            (verdict, _) => verdict,
+        })
     }
 
     /// Whether `world` permits nothing that `than` does not. What `than` permits, Cedar says only of policies that never
@@ -162,7 +168,7 @@ impl Prover {
         if verdict != Verdict::Proven {
             return Ok(verdict);
         }
-        if let Some(why) = than.doubt(env) {
+        if let Some(why) = than.doubt(env).or_else(|| annotations::weaker(world, than, env)) {
             return Ok(Verdict::Unknown(why));
         }
         for (id, exported) in &than.policies {

@@ -6,7 +6,7 @@
 //! environment, at an hour between 0 and 23 of one of seven days.
 
 use crate::property::quoted;
-use cedar_policy::{PolicySet, RequestEnv, Schema};
+use cedar_policy::{Policy, PolicySet, RequestEnv, Schema};
 use portunus_policy::export::{Arguments, Exported};
 use portunus_policy::{Engine, ServerTools, Tool, TrustGroups, schema_text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,6 +114,11 @@ impl World {
         Some((server, server.tools.iter().find(|one| one.name == tool)?))
     }
 
+    /// Whether a request of this kind is a call of a tool.
+    pub(crate) fn is_tool(&self, env: &RequestEnv) -> bool {
+        self.tool(env.action().id().unescaped()).is_some()
+    }
+
     /// What is assumed of a request of this kind, in Cedar.
     pub(crate) fn assumptions(&self, env: &RequestEnv) -> String {
         let mut parts = vec![
@@ -148,21 +153,23 @@ impl World {
     /// Why what is proven of a request of this kind would not hold for every real one: a policy looks at arguments of which
     /// the schema says nothing, so that the solver takes them for absent.
     pub(crate) fn doubt(&self, env: &RequestEnv) -> Option<String> {
-        let (_, tool) = self.tool(env.action().id().unescaped())?;
-        let schema: serde_json::Value =
-            serde_json::from_str(tool.input_schema.as_deref().unwrap_or(OPEN)).ok()?;
-        let doubtful = |one: &&Exported| {
-            one.arguments.read && self.may_apply(&one.policy, env) && !declared(&one.arguments, &schema)
-        };
-        let policy = self.policies.values().find(doubtful)?;
-        Some(format!(
-            "{} looks at arguments of {} of which its input schema says nothing",
-            policy.id,
-            env.action().id().unescaped()
-        ))
+        let doubtful =
+            |one: &&Exported| self.may_apply(&one.policy, env) && !self.are_declared(&one.arguments, env);
+        self.policies.values().find(doubtful).map(|policy| undeclared(&policy.id, env))
     }
 
-    fn may_apply(&self, policy: &cedar_policy::Policy, env: &RequestEnv) -> bool {
+    /// The same of a property's own conditions.
+    pub(crate) fn doubt_about(&self, property: &Policy, env: &RequestEnv) -> Option<String> {
+        (!self.are_declared(&Arguments::of(property), env)).then(|| undeclared("the property", env))
+    }
+
+    /// Whether the schema has all that is read of a tool's arguments; what is no tool has none.
+    fn are_declared(&self, arguments: &Arguments, env: &RequestEnv) -> bool {
+        let found = self.tool(env.action().id().unescaped());
+        found.is_none_or(|(_, tool)| arguments.are_declared(tool.input_schema.as_deref()))
+    }
+
+    pub(crate) fn may_apply(&self, policy: &Policy, env: &RequestEnv) -> bool {
         use cedar_policy::ActionConstraint;
         match policy.action_constraint() {
             ActionConstraint::Any => true,
@@ -182,14 +189,9 @@ fn parsed(servers: &[ServerTools]) -> Result<Schema, String> {
 /// An input schema that says nothing.
 const OPEN: &str = r#"{"type":"object"}"#;
 
-/// Whether each argument that is read is one that the input schema declares.
-fn declared(arguments: &Arguments, schema: &serde_json::Value) -> bool {
-    let known = |path: &Vec<String>| {
-        let mut at = Some(schema);
-        for name in path {
-            at = at.and_then(|at| at.get("properties")?.get(name));
-        }
-        at.is_some()
-    };
-    !arguments.whole && arguments.paths.iter().all(known)
+fn undeclared(whose: &str, env: &RequestEnv) -> String {
+    let tool = env.action().id().unescaped();
+    format!(
+        "{whose} looks at arguments of {tool} of which its input schema says nothing that Cedar has a type for"
+    )
 }

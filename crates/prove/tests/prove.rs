@@ -124,6 +124,59 @@ async fn a_change_that_only_narrows_is_told_from_one_that_widens() {
     broken(&check(equivalent, &narrower, Some(POLICIES)).await);
 }
 
+const WRITES: &str = r#"
+@id("all") permit (principal in Group::"analysts", action in Action::"hr", resource == Server::"hr");
+@id("ask") @approvable("two of group dba") forbid (principal, action in Action::"write", resource) unless { context has approval };
+@id("mask") @mask("drop") forbid (principal, action == Action::"disclose", resource == Column::"hr/staff.salary") unless { principal in Group::"hr" };
+@id("fresh") @step_up("max_age 300") forbid (principal, action == Action::"hr/mail", resource) when { context.sign_in.age_seconds > 300 };
+"#;
+
+#[tokio::test]
+async fn an_approver_a_treatment_or_a_step_up_that_changed_is_not_proven_to_narrow() {
+    let narrows = "{ name: narrows, narrows: { than: old } }";
+    assert!(proven(&check(narrows, WRITES, Some(WRITES)).await));
+    for (from, to, named) in [
+        ("two of group dba", "owner", Some("ask can be approved by owner")),
+        ("@approvable(\"two of group dba\") ", "", None),
+        (
+            "@id(\"ask\") @approvable(\"two of group dba\")",
+            "@id(\"other\") @approvable(\"owner\")",
+            Some("ask, which approvals"),
+        ),
+        ("@mask(\"drop\")", "@mask(\"token\")", Some("mask has token")),
+        ("@mask(\"drop\") ", "", Some("mask has no @mask")),
+        ("max_age 300", "max_age 86400", Some("@step_up of fresh")),
+    ] {
+        let changed = WRITES.replace(from, to);
+        assert_ne!(changed, WRITES);
+        let checked = check(narrows, &changed, Some(WRITES)).await;
+        let unknown: Vec<&String> = checked
+            .iter()
+            .filter_map(|one| match &one.verdict {
+                Verdict::Unknown(why) => Some(why),
+                _ => None,
+            })
+            .collect();
+        if solver().is_some() {
+            match named {
+                Some(words) => assert!(unknown.iter().any(|why| why.contains(words)), "{to}: {unknown:?}"),
+                None => assert!(proven(&checked), "{to}: {unknown:?}"),
+            }
+        }
+    }
+    // Rewritten, but all that can be approved is approved by the same people.
+    let broader = WRITES.replace(
+        "action in Action::\"write\", resource) unless",
+        "action in Action::\"call\", resource) unless",
+    );
+    assert!(proven(&check(narrows, &broader, Some(WRITES)).await));
+    // One of two approvers is gone, so that one person is enough where nobody was.
+    let two = format!(
+        "{WRITES} @id(\"also\") @approvable(\"owner\") forbid (principal, action == Action::\"hr/write_query\", resource) unless {{ context has approval }};"
+    );
+    assert!(!proven(&check(narrows, WRITES, Some(&two)).await) || solver().is_none());
+}
+
 #[tokio::test]
 async fn a_policy_that_may_fail_is_not_what_others_are_compared_with() {
     // Where the old policy overflows it refuses, but Cedar would pass over it: nothing is proven of that.
@@ -165,6 +218,65 @@ async fn what_the_schema_does_not_say_is_unknown_and_never_proven() {
     );
     let checked = check("{ name: no writes, never: { action: hr/write_query } }", &policies, None).await;
     assert!(!proven(&checked) || solver().is_none(), "{checked:?}");
+}
+
+/// Tools whose input schemas declare members for which Cedar has no type.
+const LOOSE: &str = r##"{"type":"object","properties":{"mode":{"$ref":"#/$defs/mode"},"level":{"type":["string","integer"]},
+    "tags":{"type":"array"},"kind":{"enum":["soft","hard"]},"deep":{"type":"object","required":["x"],"properties":{"x":{"type":"integer"}}}},
+    "$defs":{"mode":{"type":"string"}}}"##;
+
+fn loose(text: &str) -> World {
+    let mut servers = servers();
+    for tool in &mut servers[0].tools {
+        tool.input_schema = Some(LOOSE.to_owned());
+    }
+    let source = Source { path: "main.cedar".to_owned(), text: text.to_owned() };
+    let engine = Engine::load(&[defaults::source(), source], &servers)
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    let wrong = engine.warnings().iter().find(|problem| problem.message.contains("never apply"));
+    assert!(wrong.is_none(), "{wrong:?}");
+    World::new(&engine, &servers).unwrap()
+}
+
+#[tokio::test]
+async fn a_member_that_cedar_has_no_type_for_is_not_taken_for_absent() {
+    let Some(solver) = solver() else { return };
+    let mut prover = Prover::new(solver, Duration::from_secs(60)).await.unwrap();
+    let property: Property =
+        serde_saphyr::from_str("{ name: nobody writes, never: { action: hr/write_query } }").unwrap();
+    for (condition, expected) in [
+        ("context.arguments has mode && context.arguments.mode == \"force\"", false),
+        ("context.arguments has level && context.arguments.level == 3", false),
+        ("context.arguments has tags", false),
+        ("context.arguments has deep && context.arguments.deep == {x: 1}", false),
+        (
+            "context.arguments has kind && context.arguments.kind == \"a\" && context.arguments.kind == \"b\"",
+            true,
+        ),
+        (
+            "context.arguments has deep && context.arguments.deep has x && context.arguments.deep.x + 1 == context.arguments.deep.x",
+            true,
+        ),
+    ] {
+        let text = format!(
+            "permit (principal, action == Action::\"hr/write_query\", resource) when {{ {condition} }};"
+        );
+        let checked = prover.check(&property, &loose(&text), None, &mut |_, _, _| ()).await.unwrap();
+        assert_eq!(proven(&checked), expected, "{condition}: {checked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_property_about_arguments_that_are_not_declared_is_not_vacuously_proven() {
+    let lax = format!("{POLICIES} permit (principal, action == Action::\"hr/write_query\", resource);");
+    for (condition, expected) in [
+        ("context.arguments has force && context.arguments.force == true", false),
+        ("context.arguments has limit && context.arguments.limit > 3 && context.arguments.limit < 2", true),
+    ] {
+        let property = format!("{{ name: n, never: {{ action: hr/write_query, when: '{condition}' }} }}");
+        let checked = check(&property, &lax, None).await;
+        assert!(solver().is_none() || proven(&checked) == expected, "{condition}: {checked:?}");
+    }
 }
 
 #[tokio::test]

@@ -37,8 +37,12 @@ pub struct Day {
     pub narrower: u64,
     /// More is permitted than before.
     pub wider: u64,
+    /// As much is permitted, but somebody else must approve it.
+    pub approver: u64,
     /// It cannot be told.
     pub unknown: u64,
+    /// Refused by something else than a policy, so that no policy changes it.
+    pub not_by_policy: u64,
 }
 
 /// Calls of one kind that flip.
@@ -56,7 +60,11 @@ pub struct Flip {
     pub was: Outcome,
     /// What would be.
     pub now: Outcome,
-    /// The policies that would decide; none when nothing would permit it.
+    /// Who had to approve and who would have to, where that is what differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<(String, String)>,
+    /// The policies that would decide; none when nothing would permit it. `(release)` and `(disclose)` stand for those about
+    /// what may be shown, where the decision alone would permit it.
     pub policies: Vec<String>,
     /// How often.
     pub count: u64,

@@ -78,7 +78,7 @@ fn the_templates_do_what_they_say() {
         ]"#,
     )
     .unwrap();
-    let results = run_cases(&engine(&policies), &cases, now());
+    let results = run_cases(&engine(&policies), &cases, now(), &|_, _, _| None);
     let failures: Vec<_> = results.iter().filter(|result| result.failure.is_some()).collect();
     assert!(failures.is_empty(), "{failures:#?}");
     assert_eq!(results[0].policies, ["sales-business-hours-read", "sales-read-only", "sales-use-tools"]);
@@ -96,7 +96,7 @@ fn a_test_that_does_not_hold_says_what_came_instead() {
         ]"#,
     )
     .unwrap();
-    let results = run_cases(&engine(""), &cases, now());
+    let results = run_cases(&engine(""), &cases, now(), &|_, _, _| None);
     let failures: Vec<String> =
         results.into_iter().map(|result| result.failure.unwrap_or_default()).collect();
     assert_eq!(failures[0], "should be permitted, but is refused: No policy allows this.");

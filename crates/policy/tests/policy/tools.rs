@@ -37,8 +37,8 @@ fn coverage_names_the_policies_that_no_case_reaches() {
         {"name":"d","user":"ana","server":"hr","column":"staff.name","expect":"permit"}
         ]"#,
     );
-    assert!(run_cases(&engine, &cases, now()).iter().all(|result| result.failure.is_none()));
-    let covered = coverage(&engine, &cases, now());
+    assert!(run_cases(&engine, &cases, now(), &|_, _, _| None).iter().all(|result| result.failure.is_none()));
+    let covered = coverage(&engine, &cases, now(), &|_, _, _| None);
     let rows: Vec<(&str, usize, usize, usize)> = covered
         .policies
         .iter()
@@ -46,6 +46,30 @@ fn coverage_names_the_policies_that_no_case_reaches() {
         .collect();
     assert_eq!(rows, [("read", 1, 1, 0), ("night", 2, 0, 1), ("salary", 3, 1, 0), ("drop", 4, 0, 0)]);
     assert_eq!((covered.decided, covered.percent()), (2, 50));
+}
+
+#[test]
+fn a_case_sees_the_sql_of_its_arguments_as_the_edge_does() {
+    let engine = engine(
+        r#"permit (principal, action in Action::"hr", resource == Server::"hr");
+        @id("drop") forbid (principal, action in Action::"call", resource) when { context has sql && context.sql.kinds.contains("drop") };"#,
+    );
+    let cases = cases(
+        r#"[
+        {"name":"declared","user":"ana","server":"hr","tool":"mail","arguments":{"body":"DROP TABLE `t`"},"expect":"refuse"},
+        {"name":"no sql","user":"ana","server":"hr","tool":"mail","arguments":{"sql":"DROP TABLE t"},"expect":"permit"},
+        {"name":"alone","user":"ana","server":"hr","tool":"mail","sql":"DROP TABLE t","expect":"refuse"}
+        ]"#,
+    );
+    // The administrator said that `body` holds SQL, in this dialect.
+    let declared = |server: &ServerName, tool: &str, arguments: &[u8]| {
+        assert_eq!((server.as_str(), tool), ("hr", "mail"));
+        let all: serde_json::Value = serde_json::from_slice(arguments).ok()?;
+        Some(facts(all.get("body")?.as_str()?, Dialect::MySql))
+    };
+    let results = run_cases(&engine, &cases, now(), &declared);
+    assert!(results.iter().all(|result| result.failure.is_none()), "{results:?}");
+    assert_eq!(coverage(&engine, &cases, now(), &declared).policies[1].decided, 2);
 }
 
 fn advice(engine: &Engine, call: &Call<'_>) -> Vec<Suggestion> {
@@ -138,8 +162,8 @@ fn a_matrix_says_what_holds_whatever_the_call_is() {
     };
     assert_eq!(cell("group analysts", "call sales/read_query"), "permit");
     assert_eq!(cell("(no group)", "call sales/read_query"), "refuse");
-    assert_eq!(cell("group editors", "call sales/write_query"), "approval/refuse: arguments");
-    assert_eq!(cell("workload ci-build", "call hr/mail"), "approval/refuse: hour");
+    assert_eq!(cell("group editors", "call sales/write_query"), "approval (owner)/refuse: arguments");
+    assert_eq!(cell("workload ci-build", "call hr/mail"), "approval (owner)/refuse: hour");
     assert_eq!(cell("group hr", "disclose hr/staff.salary"), "permit");
     assert_eq!(cell("group analysts", "disclose hr/staff.salary"), "refuse");
     assert_eq!(cell("(no group)", "read sales/logo"), "permit");
@@ -154,6 +178,25 @@ fn a_matrix_says_what_holds_whatever_the_call_is() {
     let fewer = golden.lines().skip(2).map(|line| format!("{line}\n")).collect::<String>();
     assert_eq!(made.changes(&fewer).len(), 1);
     assert_eq!(made.changes(&format!("{golden}x | y | permit\n")).len(), 1);
+}
+
+#[test]
+fn a_matrix_says_who_must_approve() {
+    let policies = |by: &str| {
+        format!(
+            r#"permit (principal in Group::"analysts", action in Action::"sales", resource == Server::"sales");
+            @approvable("{by}") forbid (principal, action == Action::"sales/write_query", resource) unless {{ context has approval }};"#
+        )
+    };
+    let made = |by: &str| {
+        let engine = engine(&policies(by));
+        matrix(&engine, &principals(&engine), now())
+    };
+    let (owner, two) = (made("owner"), made("two of group dba"));
+    assert!(owner.golden().contains("| approval: owner\n"), "{}", owner.golden());
+    let changes = two.changes(&owner.golden());
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!(changes[0].is.as_deref(), Some("approval: two of group dba"));
 }
 
 #[test]
@@ -209,7 +252,15 @@ fn replayed(engine: &Engine, intent: &Intent) -> Replayed {
     let whole = intent.arguments_digest.is_none()
         && !intent.arguments.as_deref().unwrap_or_default().contains(portunus_policy::replay::REDACTED);
     let mut replay = Replay::new(engine, HashMap::new());
-    replay.add(&Recorded { intent, arguments_whole: whole, sql: facts.as_ref(), sql_known: whole })
+    let approver = (intent.verdict != Verdict::Refuse).then_some("owner");
+    let sql = facts.as_ref();
+    replay.add(&Recorded { approver, arguments_whole: whole, sql, sql_known: whole, ..recorded(intent) })
+}
+
+/// A record whose arguments are whole and hold no SQL.
+fn recorded(intent: &Intent) -> Recorded<'_> {
+    let (sql, approver) = (None, None);
+    Recorded { intent, arguments_whole: true, sql, sql_known: true, hides_itself: false, approver }
 }
 
 fn unknown(names: &[&str]) -> Replayed {
@@ -263,7 +314,7 @@ fn what_a_record_does_not_hold_makes_a_call_unknown_only_if_it_matters() {
     assert_eq!(replayed(&engine, &old), unknown(&["groups"]));
     let groups = HashMap::from([(old.user.clone(), vec![GroupName::parse("analysts").unwrap()])]);
     let mut replay = Replay::new(&engine, groups);
-    let again = replay.add(&Recorded { intent: &old, arguments_whole: true, sql: None, sql_known: true });
+    let again = replay.add(&recorded(&old));
     assert_eq!(again, decided(Outcome::Permit, &["read"]));
     // What was refused before policy stays refused.
     let outside = Intent {
@@ -294,15 +345,112 @@ fn approved_calls_are_approved_again_and_flips_are_counted_by_kind() {
     let mut replay = Replay::new(&asks, HashMap::new());
     let free = write(Verdict::Permit, None);
     for _ in 0..3 {
-        replay.add(&Recorded { intent: &free, arguments_whole: true, sql: None, sql_known: true });
+        replay.add(&recorded(&free));
     }
     let read = intent(Verdict::Permit, &["x"], Some("{}"));
-    replay.add(&Recorded { intent: &read, arguments_whole: true, sql: None, sql_known: true });
+    replay.add(&recorded(&read));
     let Report { calls, same, flipped, flips, days, .. } = replay.finish();
     assert_eq!((calls, same, flipped, flips.len()), (4, 1, 3, 1));
     assert_eq!((flips[0].count, flips[0].was, flips[0].now), (3, Outcome::Permit, Outcome::Approval));
     let day = &days["2026-11-23"];
     assert_eq!((day.same, day.narrower, day.wider, day.unknown), (1, 3, 0, 0));
+}
+
+#[test]
+fn a_recorded_approval_counts_only_for_who_had_to_approve_then() {
+    let asks = engine(
+        r#"@id("all") permit (principal in Group::"analysts", action in Action::"sales", resource == Server::"sales");
+        @id("ask") @approvable("two of group dba") forbid (principal, action in Action::"write", resource) unless { context has approval };"#,
+    );
+    let write = |verdict| Intent {
+        target: Some("write_query".to_owned()),
+        approval: Some(id("apr")),
+        ..intent(verdict, &["ask"], Some("{}"))
+    };
+    let mut replay = Replay::new(&asks, HashMap::new());
+    let (waited, approved) = (write(Verdict::ApprovalNeeded), write(Verdict::Permit));
+    let mut again = |intent, approver| replay.add(&Recorded { approver, ..recorded(intent) });
+    assert_eq!(again(&waited, Some("two of group dba")), decided(Outcome::Approval, &["ask"]));
+    let (was, now, policies) = ("owner".to_owned(), "two of group dba".to_owned(), vec!["ask".to_owned()]);
+    assert_eq!(again(&waited, Some("owner")), Replayed::OtherApprover { was, now, policies });
+    assert_eq!(again(&approved, Some("two of group dba")), decided(Outcome::Permit, &["all"]));
+    assert_eq!(again(&approved, Some("owner")), decided(Outcome::Approval, &["ask"]));
+    assert_eq!(again(&approved, None), unknown(&["approver"]));
+    let report = replay.finish();
+    assert_eq!((report.same, report.flipped, report.unknown), (2, 2, 1));
+    let day = &report.days["2026-11-23"];
+    assert_eq!((day.approver, day.narrower, day.wider), (1, 1, 0));
+    assert!(report.flips.iter().any(|flip| flip.approvers.is_some()));
+}
+
+#[test]
+fn a_permitted_call_of_which_nothing_may_be_shown_is_not_as_before() {
+    let permits = r#"@id("read") permit (principal in Group::"analysts", action in Action::"read", resource == Server::"sales");"#;
+    let salary =
+        r#"forbid (principal, action == Action::"disclose", resource == Column::"sales/staff.salary");"#;
+    let audit = r#"forbid (principal, action == Action::"change", resource == Table::"sales/audit");"#;
+    let release = r#"forbid (principal, action == Action::"release", resource == Server::"sales")"#;
+    let call = |sql: &str| intent(Verdict::Permit, &["read"], Some(&format!("{{\"sql\":\"{sql}\"}}")));
+    let as_before = decided(Outcome::Permit, &["read"]);
+    for (more, sql, expected) in [
+        (salary.to_owned(), "SELECT salary FROM staff", decided(Outcome::Refuse, &["(disclose)"])),
+        (salary.to_owned(), "SELECT * FROM staff", decided(Outcome::Refuse, &["(disclose)"])),
+        (salary.to_owned(), "SELECT name FROM staff", as_before.clone()),
+        (audit.to_owned(), "DELETE FROM audit", decided(Outcome::Refuse, &["(disclose)"])),
+        (format!("{release};"), "SELECT 1", decided(Outcome::Refuse, &["(release)"])),
+        (
+            format!("{release} when {{ context.rows > 0 }};"),
+            "SELECT 1",
+            decided(Outcome::Refuse, &["(release)"]),
+        ),
+        (format!("{release} when {{ context.rows > 10 }};"), "SELECT 1", as_before.clone()),
+        (
+            format!("{release} when {{ context.labels.contains(\"private\") }};"),
+            "SELECT 1",
+            unknown(&["labels"]),
+        ),
+        (
+            salary.replace(");", ") when { context.labels.contains(\"x\") };"),
+            "SELECT 1",
+            unknown(&["labels"]),
+        ),
+    ] {
+        let engine = engine(&format!("{permits} {more}"));
+        assert_eq!(replayed(&engine, &call(sql)), expected, "{more} {sql}");
+    }
+    let engine = engine(&format!("{permits} {salary}"));
+    let redacted = call("hmac-sha256:00ff");
+    assert_eq!(replayed(&engine, &redacted), unknown(&["sql"]));
+    // The built-in server hides the column itself.
+    let facts = facts("SELECT salary FROM staff", Dialect::Sqlite);
+    let star = call("SELECT salary FROM staff");
+    let mut replay = Replay::new(&engine, HashMap::new());
+    let itself = Recorded { sql: Some(&facts), hides_itself: true, ..recorded(&star) };
+    assert_eq!(replay.add(&itself), as_before);
+}
+
+#[test]
+fn refusals_that_are_not_by_policy_are_not_counted_as_the_same() {
+    let engine = engine(
+        r#"@id("read") permit (principal in Group::"analysts", action in Action::"read", resource == Server::"sales");
+        @id("ask") @approvable("owner") forbid (principal, action in Action::"read", resource) unless { context has approval };"#,
+    );
+    let refused = |policies: &[&str], reason: &str| Intent {
+        reason: Some(reason.to_owned()),
+        ..intent(Verdict::Refuse, policies, Some("{}"))
+    };
+    let actor = refused(&[], "Clients of kind ci may not use this server.");
+    let answers = refused(&["ask"], "A call that needs approval cannot carry answers to questions.");
+    let mut replay = Replay::new(&engine, HashMap::new());
+    for intent in [&actor, &answers] {
+        assert_eq!(replay.add(&recorded(intent)), Replayed::NotByPolicy);
+    }
+    // What may be shown is a matter of policies too.
+    let hidden = refused(&[], "`staff.salary` is hidden from you: name the columns you need, without it.");
+    assert_eq!(replay.add(&recorded(&hidden)), decided(Outcome::Approval, &["ask"]));
+    let report = replay.finish();
+    let day = &report.days["2026-11-23"];
+    assert_eq!((report.same, report.not_by_policy, day.same, day.not_by_policy, day.wider), (0, 2, 0, 2, 1));
 }
 
 #[test]
@@ -334,15 +482,14 @@ fn templates_are_valid_and_pass_their_own_tests_which_reach_every_policy() {
             .unwrap_or_else(|problems| panic!("{template}: {problems:?}"));
         assert!(engine.warnings().is_empty(), "{template}: {:?}", engine.warnings());
         let cases: Vec<Case> = serde_saphyr::from_str(&templates::fill(found.tests, &name, &group)).unwrap();
-        let with_sql = |case: Case| {
-            let sql = case.arguments.as_ref().and_then(|all| all.get("sql")?.as_str().map(str::to_owned));
-            Case { sql, ..case }
+        let sql = |_: &ServerName, _: &str, arguments: &[u8]| {
+            let all: serde_json::Value = serde_json::from_slice(arguments).ok()?;
+            Some(facts(all.get("sql")?.as_str()?, Dialect::Generic))
         };
-        let cases: Vec<Case> = cases.into_iter().map(with_sql).collect();
-        let results = run_cases(&engine, &cases, now());
+        let results = run_cases(&engine, &cases, now(), &sql);
         let failures: Vec<_> = results.iter().filter(|result| result.failure.is_some()).collect();
         assert!(failures.is_empty(), "{template}: {failures:#?}");
-        assert_eq!(coverage(&engine, &cases, now()).percent(), 100, "{template}");
+        assert_eq!(coverage(&engine, &cases, now(), &sql).percent(), 100, "{template}");
     }
     assert_eq!(templates::find("other"), None);
 }

@@ -91,11 +91,16 @@ fn symbol(cell: &Cell) -> String {
         Decided::Refuse => "✗",
         Decided::Approval => "◐",
     };
-    if cell.best == cell.worst {
-        return sign(cell.best).to_owned();
+    let by = match cell.approvers() {
+        nobody if nobody.is_empty() => nobody,
+        approvers => format!(" {approvers}"),
+    };
+    if cell.is_settled() {
+        return format!("{}{by}", sign(cell.best));
     }
     let depends: Vec<&str> = cell.depends.iter().map(String::as_str).collect();
-    format!("? {}/{} {}", sign(cell.best), sign(cell.worst), depends.join(" "))
+    let on = if by.is_empty() { "" } else { ":" };
+    format!("? {}/{}{by}{on} {}", sign(cell.best), sign(cell.worst), depends.join(" "))
 }
 
 fn markdown(matrix: &Matrix) -> String {
@@ -112,14 +117,16 @@ fn markdown(matrix: &Matrix) -> String {
 }
 
 fn csv(matrix: &Matrix) -> String {
-    let mut text = String::from("principal,server,action,target,best,worst,depends\n");
+    let mut text = String::from("principal,server,action,target,best,worst,depends,approvers\n");
     for row in &matrix.rows {
         for (column, cell) in matrix.columns.iter().zip(&row.cells) {
             let depends: Vec<&str> = cell.depends.iter().map(String::as_str).collect();
             let (best, worst) = (cell.best.as_str(), cell.worst.as_str());
             let depends = depends.join(" ");
             let (name, server, target) = (row.name.as_str(), column.server.as_str(), column.target.as_str());
-            let fields = [name, server, column.action, target, best, worst, depends.as_str()];
+            let approvers = cell.approvers();
+            let fields =
+                [name, server, column.action, target, best, worst, depends.as_str(), approvers.as_str()];
             text.push_str(&fields.map(field).join(","));
             text.push('\n');
         }

@@ -37,19 +37,23 @@ pub(super) fn matrix(matrix: &Matrix) -> String {
 }
 
 fn cell(cell: &Cell) -> String {
-    if cell.best == cell.worst {
+    let by = match cell.approvers() {
+        nobody if nobody.is_empty() => nobody,
+        approvers => format!("<small>approval by {}</small>", escape(&approvers)),
+    };
+    if cell.is_settled() {
         let word = cell.best.as_str();
-        return format!("<td class=\"{word}\">{word}</td>");
+        return format!("<td class=\"{word}\">{word}{by}</td>");
     }
     let depends: Vec<String> = cell.depends.iter().map(|name| escape(name)).collect();
     let (best, worst) = (cell.best.as_str(), cell.worst.as_str());
-    format!("<td class=\"depends\">{best} or {worst}<small>by {}</small></td>", depends.join(", "))
+    format!("<td class=\"depends\">{best} or {worst}<small>by {}</small>{by}</td>", depends.join(", "))
 }
 
 /// A replay: figures, a bar for each day, and the changes.
 pub(super) fn replay(report: &Report) -> String {
     let mut body = format!(
-        "<p>{} recorded calls: {} decided as before, {} otherwise, {} cannot be told from their records, {} refused before any policy.</p>\n",
+        "<p>{} recorded calls: {} decided as before, {} otherwise, {} cannot be told from their records, {} refused by something else than a policy.</p>\n",
         report.calls, report.same, report.flipped, report.unknown, report.not_by_policy
     );
     if !report.missing.is_empty() {
@@ -79,8 +83,8 @@ pub(super) fn replay(report: &Report) -> String {
                 escape(&flip.client),
                 escape(&flip.server),
                 escape(&flip.tool),
-                outcome(flip.was),
-                outcome(flip.now),
+                outcome(flip.was, flip.approvers.as_ref().map(|approvers| &approvers.0)),
+                outcome(flip.now, flip.approvers.as_ref().map(|approvers| &approvers.1)),
                 escape(&by),
                 flip.example.at,
                 escape(&flip.example.decision),
@@ -92,9 +96,10 @@ pub(super) fn replay(report: &Report) -> String {
     whole("Recorded calls under other policies", &body)
 }
 
-fn outcome(outcome: Outcome) -> String {
+fn outcome(outcome: Outcome, approver: Option<&String>) -> String {
     let word = outcome.as_str();
-    format!("<td class=\"{word}\">{word}</td>")
+    let by = approver.map_or_else(String::new, |by| format!("<small>by {}</small>", escape(by)));
+    format!("<td class=\"{word}\">{word}{by}</td>")
 }
 
 /// Stacked bars, one a day; the figures are in each bar's title and beside it.
@@ -105,6 +110,7 @@ fn picture(report: &Report) -> String {
         [
             (day.narrower, "var(--refuse)", "refused more"),
             (day.wider, "var(--permit)", "permitted more"),
+            (day.approver, "var(--depends)", "another approver"),
             (day.unknown, "var(--approval)", "unknown"),
             (day.same, "var(--line)", "as before"),
         ]
@@ -181,7 +187,8 @@ mod tests {
     fn what_others_chose_is_text_on_a_page() {
         let evil = "\"><script>alert(1)</script>";
         let column = Column { server: "sales".into(), action: "read", target: evil.into() };
-        let cell = Cell { best: Outcome::Permit, worst: Outcome::Refuse, depends: [evil.to_owned()].into() };
+        let depends = [evil.to_owned()].into();
+        let cell = Cell { worst: Outcome::Refuse, depends, ..Cell::settled(Outcome::Permit) };
         let page = matrix(&Matrix {
             columns: vec![column],
             rows: vec![Row { name: evil.into(), cells: vec![cell] }],

@@ -1,9 +1,10 @@
 //! `portunus policy replay`: recorded calls under other policies.
 
+use super::shadow::by_whom;
 use super::{Paint, engine, page, yaml};
 use crate::args::PolicyReplay;
 use crate::command::{Failure, Outcome, printable, table};
-use crate::config::{self, Config, duration};
+use crate::config::{self, Config, Tools, duration};
 use crate::system::SystemClock;
 use portunus_core::id::{GroupName, UserName};
 use portunus_core::record::{Intent, Record};
@@ -45,10 +46,21 @@ pub(crate) fn run(asked: &PolicyReplay) -> Outcome {
         return Err(Failure::Usage(format!("there is no ledger at {}; give --ledger", directory.display())));
     }
     let mut replay = Replay::new(&engine, groups);
+    // Who must approve is in the record of the question, which comes before those of the calls.
+    let mut approvers: HashMap<String, String> = HashMap::new();
     let filter = Filter { since: Some(since), ..Filter::default() };
     for entry in read::search(&directory, filter).map_err(broken)? {
-        if let Record::Intent(intent) = entry.map_err(broken)?.record {
-            add(&mut replay, &intent, &config);
+        match entry.map_err(broken)?.record {
+            Record::Intent(intent) => {
+                let approver = intent.approval.as_ref().and_then(|id| approvers.get(id.as_str()));
+                add(&mut replay, &intent, approver.map(String::as_str), &config);
+            }
+            Record::Event(event) if event.action == "approval.asked" => {
+                if let Some(approver) = event.detail.get("approver") {
+                    approvers.insert(event.subject.clone(), approver.clone());
+                }
+            }
+            Record::Event(_) | Record::Outcome(_) => {}
         }
     }
     let report = replay.finish();
@@ -73,7 +85,7 @@ fn write_page(path: &Path, report: &Report) -> Outcome {
 }
 
 /// The facts about SQL are made anew from the recorded arguments, as the edge made them.
-fn add(replay: &mut Replay<'_>, intent: &Intent, config: &Config) {
+fn add(replay: &mut Replay<'_>, intent: &Intent, approver: Option<&str>, config: &Config) {
     let entry = config.servers.iter().find(|entry| entry.server.name == intent.server);
     let arguments = intent.arguments.as_deref();
     let whole = arguments.map_or(intent.arguments_digest.is_none(), |text| !text.contains(MARK));
@@ -83,7 +95,14 @@ fn add(replay: &mut Replay<'_>, intent: &Intent, config: &Config) {
         let declared = entry.and_then(|entry| entry.sql.get(tool));
         portunus_edge::facts::of_tool(arguments.map(str::as_bytes), declared)
     });
-    replay.add(&Recorded { intent, arguments_whole: whole, sql: sql.as_ref(), sql_known: whole });
+    replay.add(&Recorded {
+        intent,
+        arguments_whole: whole,
+        sql: sql.as_ref(),
+        sql_known: whole,
+        hides_itself: entry.is_some_and(|entry| entry.tools == Tools::Sql),
+        approver,
+    });
 }
 
 fn print(report: &Report, since: Timestamp) {
@@ -93,7 +112,7 @@ fn print(report: &Report, since: Timestamp) {
         (report.same, "decided as before", paint.green("■")),
         (report.flipped, "decided otherwise", paint.red("■")),
         (report.unknown, "cannot be told from their records", paint.yellow("■")),
-        (report.not_by_policy, "refused before any policy", paint.dim("■")),
+        (report.not_by_policy, "refused by something else than a policy", paint.dim("■")),
     ];
     for (count, words, mark) in lines {
         println!("  {mark} {count:>8} {words}");
@@ -115,19 +134,20 @@ fn print(report: &Report, since: Timestamp) {
     }
 }
 
-/// A bar for each day: as before, less, more, unknown.
+/// A bar for each day: as before, less, more, by another approver, unknown. What no policy refused is in none.
 fn picture(report: &Report, paint: Paint) {
     const WIDTH: u64 = 50;
-    let total = |day: &Day| day.same + day.narrower + day.wider + day.unknown;
+    let total = |day: &Day| day.same + day.narrower + day.wider + day.approver + day.unknown;
     let most = report.days.values().map(total).max().unwrap_or(0).max(1);
     if report.days.is_empty() {
         return;
     }
     println!(
-        "\nby day   {} as before  {} refused more  {} permitted more  {} unknown",
+        "\nby day   {} as before  {} refused more  {} permitted more  {} another approver  {} unknown",
         paint.dim("░"),
         paint.red("█"),
         paint.green("▓"),
+        paint.yellow("▓"),
         paint.yellow("▒")
     );
     for (date, day) in &report.days {
@@ -137,9 +157,10 @@ fn picture(report: &Report, paint: Paint) {
             usize::try_from(cells).unwrap_or(0)
         };
         println!(
-            "{date}  {}{}{}{} {}",
+            "{date}  {}{}{}{}{} {}",
             paint.red(&"█".repeat(cells(day.narrower))),
             paint.green(&"▓".repeat(cells(day.wider))),
+            paint.yellow(&"▓".repeat(cells(day.approver))),
             paint.yellow(&"▒".repeat(cells(day.unknown))),
             paint.dim(&"░".repeat(cells(day.same))),
             total(day)
@@ -157,8 +178,8 @@ fn row(flip: &Flip) -> Vec<String> {
         flip.client.clone(),
         flip.server.clone(),
         flip.tool.clone(),
-        flip.was.as_str().to_owned(),
-        flip.now.as_str().to_owned(),
+        by_whom(flip.was, flip.approvers.as_ref().map(|approvers| &approvers.0)),
+        by_whom(flip.now, flip.approvers.as_ref().map(|approvers| &approvers.1)),
         by,
         format!("{} {arguments}", flip.example.decision),
     ]

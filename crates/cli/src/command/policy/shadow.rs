@@ -4,6 +4,7 @@ use super::Paint;
 use crate::admin::AdminClient;
 use crate::args::Admin;
 use crate::command::{Failure, Outcome, printable, table};
+use portunus_policy::explain::Outcome as Decided;
 use portunus_policy::shadow::{Report, Row};
 
 /// Where the edge gives its report.
@@ -38,14 +39,19 @@ pub(crate) fn run(admin: &Admin) -> Outcome {
     Ok(())
 }
 
+/// The decision, with who must approve where that is what differs.
+pub(super) fn by_whom(outcome: Decided, approver: Option<&String>) -> String {
+    approver.map_or_else(|| outcome.as_str().to_owned(), |by| format!("{} by {by}", outcome.as_str()))
+}
+
 fn row(row: &Row) -> Vec<String> {
     let by = if row.policy.is_empty() { "(nothing permits it)".to_owned() } else { row.policy.clone() };
     vec![
         row.count.to_string(),
         row.server.clone(),
         row.tool.clone(),
-        row.current.as_str().to_owned(),
-        row.candidate.as_str().to_owned(),
+        by_whom(row.current, row.approvers.as_ref().map(|approvers| &approvers.0)),
+        by_whom(row.candidate, row.approvers.as_ref().map(|approvers| &approvers.1)),
         by,
         format!("{} {} {}", row.example.at, row.example.user, row.example.decision),
     ]

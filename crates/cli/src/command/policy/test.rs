@@ -5,6 +5,7 @@ use crate::args::PolicyTest;
 use crate::command::{Failure, Outcome, printable, table};
 use crate::policies;
 use crate::system::SystemClock;
+use portunus_core::id::ServerName;
 use portunus_core::time::Clock;
 use portunus_policy::coverage::{Coverage, Covered, coverage};
 use portunus_policy::testing::{Case, CaseResult, run_cases};
@@ -13,8 +14,7 @@ pub(crate) fn run(asked: &PolicyTest) -> Outcome {
     let (config, engine) = load(&asked.files)?;
     let mut cases: Vec<Case> = Vec::new();
     for path in policies::files(&config.policies, ".test.yaml").map_err(Failure::usage)? {
-        let found: Vec<Case> = yaml(&path)?;
-        cases.extend(found.into_iter().map(with_sql));
+        cases.extend(yaml::<Vec<Case>>(&path)?);
     }
     if cases.is_empty() {
         return Err(Failure::Usage(format!(
@@ -23,8 +23,13 @@ pub(crate) fn run(asked: &PolicyTest) -> Outcome {
         )));
     }
     let now = SystemClock.now();
-    let results = run_cases(&engine, &cases, now);
-    let covered = coverage(&engine, &cases, now);
+    // A case sees the SQL among its arguments as the edge does.
+    let sql = |server: &ServerName, tool: &str, arguments: &[u8]| {
+        let entry = config.servers.iter().find(|entry| entry.server.name == *server);
+        portunus_edge::facts::of_tool(Some(arguments), entry.and_then(|entry| entry.sql.get(tool)))
+    };
+    let results = run_cases(&engine, &cases, now, &sql);
+    let covered = coverage(&engine, &cases, now, &sql);
     let failed = results.iter().filter(|result| result.failure.is_some()).count();
     if asked.files.json {
         let case = |r: &CaseResult| serde_json::json!({ "name": r.name, "failure": r.failure, "policies": r.policies });
@@ -85,11 +90,4 @@ fn row(policy: &Covered) -> Vec<String> {
         number(policy.near_misses),
         number(policy.failed),
     ]
-}
-
-/// A case sees the SQL among its arguments as the edge would.
-fn with_sql(case: Case) -> Case {
-    let text = |name: &str| case.arguments.as_ref()?.get(name)?.as_str().map(str::to_owned);
-    let sql = case.sql.clone().or_else(|| text("sql")).or_else(|| text("query"));
-    Case { sql, ..case }
 }
