@@ -185,6 +185,7 @@ impl Node {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one part after another, each made of those before")]
 async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
     let store = SqliteStore::open(&config.store).map_err(|e| StartError::because("store", &e))?;

@@ -95,6 +95,22 @@ async fn write(store: &dyn Store, seen: &mut HashMap<Id, Seen>) {
     }
 }
 
+/// Writes what was counted to the store, again and again until stopped and once more then.
+pub(crate) async fn write_counters(edge: Arc<portunus_edge::Edge>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let stop = tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => true,
+            () = tokio::time::sleep(limits::COUNTS_WRITTEN) => false,
+        };
+        if let Err(error) = edge.counters.write(&*edge.store).await {
+            tracing::warn!(%error, "what was counted could not be written");
+        }
+        if stop {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,21 +136,5 @@ mod tests {
         assert_eq!(written, [0, 60, 120]);
         let stored = load::<GrantUse>(&store, grant.as_str()).await.unwrap().unwrap().value;
         assert_eq!(stored.at, Timestamp::from_secs(1_000_120));
-    }
-}
-
-/// Writes what was counted to the store, again and again until stopped and once more then.
-pub(crate) async fn write_counters(edge: Arc<portunus_edge::Edge>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        let stop = tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => true,
-            () = tokio::time::sleep(limits::COUNTS_WRITTEN) => false,
-        };
-        if let Err(error) = edge.counters.write(&*edge.store).await {
-            tracing::warn!(%error, "what was counted could not be written");
-        }
-        if stop {
-            return;
-        }
     }
 }

@@ -1,5 +1,15 @@
 //! Screening clean results of about 1 MB in the forms they come in, with the built-in classes all masked; and, as the
 //! baseline, what regular expressions alone take for the same classes. Criterion prints bytes per second.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    missing_docs,
+    reason = "tests"
+)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use portunus_disclose::class::{BUILT_IN, Treatment};

@@ -1,4 +1,14 @@
 //! Planted values never pass, wherever they stand and however they are written.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod common;
 

@@ -1,4 +1,14 @@
 //! Values that belong to no class stay as they are.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod common;
 

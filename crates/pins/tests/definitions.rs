@@ -1,4 +1,14 @@
 //! Real and realistic definitions: honest ones have no serious flags, published attacks have theirs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    missing_docs,
+    reason = "tests"
+)]
 
 use portunus_core::id::ServerName;
 use portunus_pins::{Definition, Flag, Kind, Names, Severity, flags};

@@ -29,10 +29,11 @@ pub(crate) fn trial(frame: &Frame<'_>, sql: &str, parameters: &[Value]) -> Resul
     };
     let rows_changed = run().map_err(|failure| frame.explain(failure, sql))?;
     let (target, mut tables) = frame.witness.changed();
-    if let Some(target) = target.and_then(|name| frame.catalog.find(&name)) {
-        if target.without_rowid && rows_changed > 0 {
-            tables.insert(target.name.clone(), rows_changed);
-        }
+    if let Some(target) = target.and_then(|name| frame.catalog.find(&name))
+        && target.without_rowid
+        && rows_changed > 0
+    {
+        tables.insert(target.name.clone(), rows_changed);
     }
     // A table that is as if it were not there is not counted either.
     tables.retain(|name, _| {

@@ -290,7 +290,8 @@ fn mapped(rows: &Value, map: &BTreeMap<String, Value>, columns: &BTreeSet<usize>
 #[tokio::test]
 async fn each_treatment_has_its_form_and_text_and_structure_show_the_same() {
     let [shop, ..] = shops();
-    let cases: [(&str, fn(&str) -> bool); 4] = [
+    type Form = fn(&str) -> bool;
+    let cases: [(&str, Form); 4] = [
         ("hash", |text| text.len() == 32),
         ("token", |text| text.len() == 24 && text.starts_with("tok_")),
         ("partial", |text| text == "••••••5678"),

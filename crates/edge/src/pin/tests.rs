@@ -223,7 +223,7 @@ fn a_list_in_doubt_shows_nothing_and_other_messages_change_nothing() {
 fn a_definition_that_is_too_long_is_hidden_and_cannot_be_accepted() {
     let pins = seen();
     let long = tool("find", &"a ".repeat(limits::DEFINITION_BYTES));
-    assert_eq!(see(&pins, &[long.clone()]), hidden(["find"]));
+    assert_eq!(see(&pins, std::slice::from_ref(&long)), hidden(["find"]));
     assert_eq!(state(&pins, "find"), PinState::Changed);
     assert_eq!(pins.accept(&sales(), Kind::Tool, "find", "00000000", "admin", NOW), Err(Reason::TooLong));
     let fresh = Pins::new(Lock::default());

@@ -1,5 +1,7 @@
 //! Which changes of a request are worth trying, from what the policies for its action write.
 
+#![expect(clippy::unnecessary_to_owned, reason = "the changes outlive what their words were read from")]
+
 use super::{Candidate, Change, Draft};
 use crate::engine::Engine;
 use crate::lookups::{Lookups, compared};
@@ -280,7 +282,8 @@ fn statements(facts: &SqlFacts, all: &mut Vec<Candidate>) {
             true
         });
     }
-    let parts: [(&str, fn(&mut SqlFacts) -> &mut BTreeSet<String>); 4] = [
+    type Part = fn(&mut SqlFacts) -> &mut BTreeSet<String>;
+    let parts: [(&str, Part); 4] = [
         ("does not read", |facts| &mut facts.reads),
         ("does not write", |facts| &mut facts.writes),
         ("does not call", |facts| &mut facts.functions),

@@ -154,7 +154,7 @@ fn is_small_format(text: &str) -> bool {
     let mut digits = 0;
     text.bytes().all(|byte| {
         digits = if byte.is_ascii_digit() { digits + 1 } else { 0 };
-        digits <= LENGTH_DIGITS - 1 && byte != b'*'
+        digits < LENGTH_DIGITS && byte != b'*'
     })
 }
 

@@ -76,7 +76,7 @@ pub(super) fn is_function(name: &ObjectName) -> bool {
             .is_some_and(|own| own.eq_ignore_ascii_case(start.as_bytes()))
     };
     // SQLite's extension of that name runs its argument.
-    FUNCTIONS.iter().any(|start| starts(&start)) || own.is_some_and(|own| own.eq_ignore_ascii_case(b"eval"))
+    FUNCTIONS.iter().any(|start| starts(start)) || own.is_some_and(|own| own.eq_ignore_ascii_case(b"eval"))
 }
 
 /// Whether a table holds values of others; of an unknown database, in any of those known.
@@ -101,7 +101,7 @@ pub(super) fn reads_shadows(columns: &BTreeSet<String>, dialect: Option<Dialect>
             let Some((table, column)) = name.rsplit_once('.') else { return true };
             // `c0`, `c1name` …
             let numbered =
-                || column.starts_with('c') && column.bytes().nth(1).is_some_and(|c| c.is_ascii_digit());
+                || column.starts_with('c') && column.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
             SHADOWS.iter().any(|(end, values)| {
                 table.ends_with(end)
                     && (column == "*" || values.contains(&column) || (values.is_empty() && numbered()))

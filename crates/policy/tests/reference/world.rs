@@ -40,7 +40,7 @@ impl World {
         let policies = policies(dice);
         let servers: Vec<ServerTools> = SERVERS.iter().map(|name| server(name)).collect();
         // One that does not fit the schema is left out, so that the others are tested nevertheless.
-        let alone = |text: &String| match Engine::load(&[source(&[text.clone()])], &servers) {
+        let alone = |text: &String| match Engine::load(&[source(std::slice::from_ref(text))], &servers) {
             Ok(_) => true,
             Err(problems) => {
                 set_problem(format!("{text}\n{}", problems[0]));
