@@ -76,7 +76,7 @@ pub(super) fn is_function(name: &ObjectName) -> bool {
             .is_some_and(|own| own.eq_ignore_ascii_case(start.as_bytes()))
     };
     // SQLite's extension of that name runs its argument.
-    FUNCTIONS.iter().any(|start| starts(start)) || own.is_some_and(|own| own.eq_ignore_ascii_case(b"eval"))
+    FUNCTIONS.iter().any(starts) || own.is_some_and(|own| own.eq_ignore_ascii_case(b"eval"))
 }
 
 /// Whether a table holds values of others; of an unknown database, in any of those known.
