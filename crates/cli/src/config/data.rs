@@ -190,12 +190,7 @@ pub(crate) fn sql(tools: Option<&file::Tools>) -> Result<HashMap<String, Declare
 }
 
 fn dialect(tool: &str, word: &str) -> Result<Dialect, String> {
-    match word {
-        "sqlite" => Ok(Dialect::Sqlite),
-        "postgres" => Ok(Dialect::Postgres),
-        "generic" => Ok(Dialect::Generic),
-        _ => Err(format!("dialect `{word}` of tool `{tool}` must be sqlite, postgres or generic")),
-    }
+    word.parse::<Dialect>().map_err(|why| format!("dialect `{word}` of tool `{tool}` is not known: {why}"))
 }
 
 /// Names of labels and classes are words, so that policies read well and nothing hides in them.
