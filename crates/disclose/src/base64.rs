@@ -38,7 +38,7 @@ impl Base64 {
         // A last sign alone is less than a byte.
         let whole = signs.len() - usize::from(signs.len() % 4 == 1);
         let bytes = LENIENT.as_ref()?.decode(signs.get(..whole)?).ok()?;
-        Some(Self { bytes, url, padded: padding > 0 || signs.len() % 4 == 0 })
+        Some(Self { bytes, url, padded: padding > 0 || signs.len().is_multiple_of(4) })
     }
 
     /// Whether the bytes can be text, in UTF-8 or in an eight-bit character set: pictures and packed data have more control

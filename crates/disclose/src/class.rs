@@ -1,7 +1,7 @@
 //! What values are looked for, and what is done with them.
 
 use portunus_core::limits;
-/// What is done with a value; [`mod@crate::class`] and `docs/results.md` say what each leaves of one.
+/// What is done with a value; `docs/results.md` says what each leaves of one.
 pub use portunus_core::treatment::Treatment;
 use std::fmt;
 use std::str::FromStr;
