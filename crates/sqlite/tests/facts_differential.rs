@@ -64,8 +64,10 @@ fn facts_claim_no_less_than_sqlite_says() {
         .unwrap();
     let tables = tables();
     let (mut compiled, mut complete) = (0_u32, 0_u32);
+    let mut wrong = Vec::new();
     for case in 0..cases {
-        let text = Writer::new(case).statement();
+        let mut writer = Writer::new(case);
+        let text = writer.statement();
         seen.lock().unwrap().clear();
         if connection.prepare(&text).is_err() {
             continue;
@@ -78,19 +80,27 @@ fn facts_claim_no_less_than_sqlite_says() {
             // SQLite names a common table expression too, without a column, as if it were the table of that name.
             let is_cte = |table: &str| {
                 let text = text.to_ascii_lowercase();
-                [" as (", "(", "] as (", "\" as (", "` as ("]
+                [" as (", "(", "] as (", "\" as (", "` as (", "](", "\"(", "`("]
                     .iter()
                     .any(|tail| text.contains(&format!("{table}{tail}")))
             };
+            // It makes `SELECT *` of several tables beside one that is updated, and asks for all columns of them.
+            let is_wrapped = |seen: &(&'static str, String, String)| {
+                writer.wraps && seen.0 == "read" && facts.reads.contains(&seen.1)
+            };
             let missing = |seen: &&(&'static str, String, String)| {
-                facts.complete && !claims(&facts, seen) && !(seen.2.is_empty() && is_cte(&seen.1))
+                facts.complete
+                    && !claims(&facts, seen)
+                    && !(seen.2.is_empty() && is_cte(&seen.1))
+                    && !is_wrapped(seen)
             };
             if let Some(missing) = seen.iter().find(missing) {
-                panic!("case {case}: {missing:?} is not claimed\n{text}\n{facts:?}");
+                wrong.push(format!("case {case}: {missing:?} is not claimed\n{text}\n{facts:?}"));
             }
         }
     }
     println!("{cases} cases, {compiled} compiled, {complete} of them complete");
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(9)].join("\n"));
     assert!(compiled * 2 > cases, "only {compiled} of {cases} compile");
     assert!(complete * 10 > compiled * 9, "only {complete} of {compiled} are understood");
 }
@@ -189,12 +199,14 @@ struct Writer {
     scope: Vec<Vec<Source>>,
     ctes: Vec<Source>,
     names: u32,
+    /// It wrote an `UPDATE` with several tables beside the one that is updated.
+    wraps: bool,
 }
 
 impl Writer {
     fn new(case: u32) -> Self {
         let state = u64::from(case).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed_0fac_7500_0001;
-        Self { state, scope: Vec::new(), ctes: Vec::new(), names: 0 }
+        Self { state, scope: Vec::new(), ctes: Vec::new(), names: 0, wraps: false }
     }
 
     /// SplitMix64.
@@ -232,7 +244,7 @@ impl Writer {
             let operator = self.pick(&["UNION", "UNION ALL", "EXCEPT", "INTERSECT"]);
             let other = self.select(depth - 1, Some(columns.len())).0;
             text = format!("{text} {operator} {other}");
-            if self.chance(40) {
+            if !columns.is_empty() && self.chance(40) {
                 text = format!("{text} ORDER BY {}", self.pick(&columns));
             }
         } else if self.chance(20) {
@@ -305,7 +317,8 @@ impl Writer {
             if self.chance(60) {
                 return (column, name);
             }
-            let alias = format!("z{n}");
+            // An alias that is the column's own name hides nothing.
+            let alias = if self.chance(50) { name } else { format!("z{n}") };
             return (format!("{column} AS {alias}"), alias);
         }
         let alias = format!("e{n}");
@@ -410,7 +423,7 @@ impl Writer {
 
     fn expression(&mut self, depth: usize) -> String {
         let depth = depth.saturating_sub(1);
-        match self.below(if depth == 0 { 8 } else { 13 }) {
+        match self.below(if depth == 0 { 8 } else { 15 }) {
             0..=2 => self.column(),
             3 => self.pick(&["1", "'x'", "NULL", "2.5"]).to_owned(),
             4 => {
@@ -438,8 +451,25 @@ impl Writer {
             9 => format!("EXISTS ({})", self.query(depth, None).0),
             10 => format!("{} IN ({})", self.column(), self.query(depth, Some(1)).0),
             11 => format!("{} BETWEEN {} AND {}", self.column(), self.expression(depth), self.column()),
+            12 => self.correlated(),
             _ => format!("({})", self.query(depth, Some(1)).0),
         }
+    }
+
+    /// A sub-query that has columns of what is around it only, with their own names as aliases.
+    fn correlated(&mut self) -> String {
+        let column = self.column();
+        let name = column.rsplit('.').next().unwrap().trim_matches(['"', '[', ']', '`']);
+        let alias = if name == "1" { "one" } else { name };
+        let from = self.pick(&["", " FROM (SELECT 1 AS z) q", " FROM (SELECT 1 AS z UNION SELECT 2) AS q"]);
+        let item = self.pick(&["{}", "{}", "max({})", "1"]).replace("{}", &column);
+        let tail = match self.below(5) {
+            0 => format!(" WHERE {column} > 1"),
+            1 if !from.is_empty() => format!(" GROUP BY {column}"),
+            2 if !from.is_empty() => format!(" ORDER BY {column} || ''"),
+            _ => String::new(),
+        };
+        format!("(SELECT {item} AS {alias}{from}{tail})")
     }
 
     fn target(&mut self) -> Source {
@@ -460,6 +490,7 @@ impl Writer {
         let with = if self.chance(25) { self.with(1) } else { String::new() };
         let target = self.target();
         let (from, mut frame) = if self.chance(30) { self.from(1) } else { (String::new(), Vec::new()) };
+        self.wraps = frame.len() > 1;
         frame.push(target.clone());
         self.scope.push(frame);
         let sets: Vec<String> = (0..=self.below(2))
@@ -476,11 +507,14 @@ impl Writer {
     }
 
     fn delete(&mut self) -> String {
+        let known = self.ctes.len();
+        let with = if self.chance(25) { self.with(1) } else { String::new() };
         let target = self.target();
         self.scope.push(vec![target.clone()]);
-        let text = format!("DELETE FROM {} WHERE {}{}", target.name, self.expression(3), self.returning());
+        let (condition, returning) = (self.expression(3), self.returning());
         self.scope.pop();
-        text
+        self.ctes.truncate(known);
+        format!("{with}DELETE FROM {} WHERE {condition}{returning}", target.name)
     }
 
     fn insert(&mut self) -> String {

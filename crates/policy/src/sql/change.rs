@@ -8,9 +8,9 @@ use super::resolve::Use;
 use super::scope::{Frame, Of, Scope, Source};
 use super::walk::Walk;
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, CreateIndex, Delete, FromTable, Ident, Insert, ObjectName, OnConflict,
-    OnConflictAction, OnInsert, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update,
-    UpdateTableFromKind,
+    Assignment, AssignmentTarget, ConflictTarget, CreateIndex, Delete, FromTable, Ident, Insert, ObjectName,
+    OnConflict, OnConflictAction, OnInsert, SetExpr, Statement, TableFactor, TableObject, TableWithJoins,
+    Update, UpdateTableFromKind,
 };
 
 impl<'a> Walk<'a> {
@@ -73,6 +73,10 @@ impl<'a> Walk<'a> {
     }
 
     fn conflict(&mut self, conflict: &'a OnConflict, own: Scope) {
+        // Whether there is a row with these values is seen by what becomes of the new one.
+        if let Some(ConflictTarget::Columns(columns)) = &conflict.conflict_target {
+            columns.iter().for_each(|column| self.unqualified(column.into(), own, Use::Read));
+        }
         if let OnConflictAction::DoUpdate(update) = &conflict.action {
             self.kind("update");
             self.assign(&update.assignments, own);

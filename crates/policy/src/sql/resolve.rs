@@ -75,7 +75,7 @@ impl<'a> Walk<'a> {
         let mut found = Match::No;
         for pair in parts.windows(2) {
             let [qualifier, column] = pair else { continue };
-            found = found.max(self.of_qualifier(qualifier.into(), scope, |walk, source| {
+            found = found.max(self.of_qualifier(qualifier.into(), Some(column.into()), scope, |walk, source| {
                 walk.field(source, column, to);
             }));
         }
@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
     pub(super) fn all_of(&mut self, name: &ObjectName, scope: Scope, to: Use) {
         let qualifier = names::last(name);
         let found = qualifier.map_or(Match::No, |qualifier| {
-            self.of_qualifier(qualifier.into(), scope, |walk, source| walk.whole(source, to))
+            self.of_qualifier(qualifier.into(), None, scope, |walk, source| walk.whole(source, to))
         });
         self.facts.complete &= found > Match::No;
     }
@@ -100,10 +100,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Does something with everything that a qualifier can mean.
+    /// Does something with everything that a qualifier can mean before this column. But for PostgreSQL, databases go on
+    /// outwards from what is called so and has no such column.
     fn of_qualifier(
         &mut self,
         qualifier: Name<'_>,
+        column: Option<Name<'_>>,
         scope: Scope,
         mut each: impl FnMut(&mut Self, usize),
     ) -> Match {
@@ -114,9 +116,10 @@ impl<'a> Walk<'a> {
             if !self.may_step(sources.len() + 1) {
                 return Match::No;
             }
+            let mut ends = false;
             // The row that an insertion proposes is no row of the table.
             if changes && qualifier.value.eq_ignore_ascii_case("excluded") {
-                best = Match::Sure;
+                (best, ends) = (Match::Sure, true);
             }
             let row = changes && ["old", "new"].iter().any(|row| qualifier.value.eq_ignore_ascii_case(row));
             for index in sources {
@@ -125,10 +128,13 @@ impl<'a> Walk<'a> {
                     source.is_called(qualifier, self.dialect).max(if row { Match::Maybe } else { Match::No });
                 if called > Match::No {
                     best = best.max(called);
+                    let has = |column| source.has(column, self.dialect) == Match::Sure;
+                    ends |= called == Match::Sure
+                        && (self.dialect == Dialect::Postgres || column.is_none_or(has));
                     each(self, index);
                 }
             }
-            if best == Match::Sure {
+            if ends {
                 break;
             }
         }

@@ -66,7 +66,7 @@ fn columns_are_found_without_a_schema() {
             ("INSERT INTO t (a) VALUES (1) RETURNING *", "t.*", "t.a"),
             (
                 "INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET b = excluded.b + c WHERE d = 1",
-                "t.c t.d",
+                "t.a t.c t.d",
                 "t.a t.b",
             ),
             ("REPLACE INTO t (a) VALUES (1)", "", "t.* t.a"),

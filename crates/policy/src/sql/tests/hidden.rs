@@ -34,6 +34,20 @@ fn an_alias_hides_no_column_of_the_same_name_further_out() {
 }
 
 #[test]
+fn a_qualifier_that_has_no_such_column_hides_none_further_out() {
+    for text in [
+        "SELECT (SELECT staff.salary FROM (SELECT 1 AS z) staff) FROM staff",
+        "SELECT (SELECT s.salary FROM t s) FROM staff s",
+        "WITH staff(k) AS (SELECT 1) SELECT (SELECT staff.salary FROM staff) FROM main.staff",
+    ] {
+        for dialect in [Dialect::Sqlite, Dialect::MySql, Dialect::Generic] {
+            let facts = facts(text, dialect);
+            assert!(facts.columns_read.contains("staff.salary"), "{dialect}: {text}: {facts:?}");
+        }
+    }
+}
+
+#[test]
 fn a_table_that_is_changed_is_a_table_whatever_with_names() {
     for (text, written) in [
         ("WITH staff AS (SELECT 1 AS x) UPDATE staff SET name = name RETURNING salary", "staff.name"),
