@@ -1,5 +1,7 @@
 //! Planted values never pass, wherever they stand and however they are written.
 
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "helpers of tests")]
+
 mod common;
 
 use bytes::Bytes;
