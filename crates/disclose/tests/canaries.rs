@@ -10,6 +10,8 @@
     reason = "tests"
 )]
 
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "helpers of tests")]
+
 mod common;
 
 use bytes::Bytes;

@@ -10,6 +10,8 @@
     reason = "tests"
 )]
 
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "helpers of tests")]
+
 mod common;
 
 use common::veil;
@@ -155,17 +157,17 @@ fn what_is_no_json_is_withheld() {
 #[test]
 fn hostile_texts_take_linear_time() {
     let veil = veil(Treatment::Mask);
-    const SMALL: usize = 3_000;
+    const SMALL: usize = 300;
     let nested = (0..6).fold("ana@example.com".to_owned(), |text, _| json!([text]).to_string());
     let took = |part: &str, size: usize| {
-        let text = result_text(&part.repeat(size / part.len()));
-        // The quickest of some, since other programs run too.
+        let text = result_text(&part.repeat((size / part.len()).max(2)));
+        // The quicker of two, since other programs run too.
         let run = |_| {
             let started = std::time::Instant::now();
             let _ = veil.screen(text.as_bytes()).unwrap();
             started.elapsed()
         };
-        (0..3).map(run).min().unwrap()
+        (0..2).map(run).min().unwrap()
     };
     for part in [
         "1 ",

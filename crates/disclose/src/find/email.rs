@@ -13,6 +13,19 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
         if at < last_end {
             continue;
         }
+        // Most signs of this kind are seen to be none of an address by what touches them.
+        let (last, next) = (before(bytes, at), byte(bytes, at + 1));
+        let quoted = last == b'"';
+        if !(quoted || is_local(last)) || !(is_domain(next) || next == b'[') {
+            continue;
+        }
+        let is_near = |c: char| {
+            if c.is_ascii() {
+                quoted || u8::try_from(c).is_ok_and(|c| is_local(c) || matches!(c, b'\'' | b'='))
+            } else {
+                !is_sign(c)
+            }
+        };
         // Signs beyond ASCII, such as typographic quotes, are no part of an address; letters are.
         let Some(left) = text.get(last_end..at) else { continue };
         let floor = at
@@ -20,7 +33,7 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
                 .chars()
                 .rev()
                 .take(SIDE_BYTES)
-                .take_while(|c| !is_sign(*c))
+                .take_while(|c| is_near(*c))
                 .map(char::len_utf8)
                 .sum::<usize>();
         let right = text.get(at + 1..).unwrap_or_default();
@@ -30,7 +43,8 @@ pub(super) fn find(text: &str, found: &mut Vec<Found>) {
         // A sentence without spaces before an address of ASCII.
         let host = right.as_bytes().get(..ceiling).unwrap_or_default();
         let top = host.rsplit(|byte| *byte == b'.').find(|label| !label.is_empty());
-        let floor = match left.char_indices().rev().take(SIDE_BYTES).find(|(_, c)| is_unspaced(*c)) {
+        let mut near = left.char_indices().rev().take(SIDE_BYTES).take_while(|(_, c)| is_near(*c));
+        let floor = match near.find(|(_, c)| is_unspaced(*c)) {
             Some((place, last))
                 if top.is_some_and(<[u8]>::is_ascii) && place + last.len_utf8() < left.len() =>
             {

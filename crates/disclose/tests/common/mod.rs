@@ -2,6 +2,7 @@
 //! ones in every run.
 
 #![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::too_many_lines, reason = "helpers of tests")]
 
 use portunus_disclose::class::{BUILT_IN, Class, Treatment};
 use portunus_disclose::veil::{Classes, Rules, Veil};
