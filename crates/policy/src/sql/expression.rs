@@ -93,8 +93,7 @@ impl<'a> Walk<'a> {
             // Elsewhere that is a column with an alias.
             Expr::Prefixed { prefix, value } => {
                 let known = |known: &&str| prefix.value.eq_ignore_ascii_case(known);
-                self.facts.complete &=
-                    self.dialect == Dialect::MySql && CHARACTER_SETS.iter().any(known);
+                self.facts.complete &= self.dialect == Dialect::MySql && CHARACTER_SETS.iter().any(known);
                 self.waiting.push(value);
             }
             Expr::IsDistinctFrom(one, two)

@@ -75,9 +75,10 @@ impl<'a> Walk<'a> {
         let mut found = Match::No;
         for pair in parts.windows(2) {
             let [qualifier, column] = pair else { continue };
-            found = found.max(self.of_qualifier(qualifier.into(), Some(column.into()), scope, |walk, source| {
-                walk.field(source, column, to);
-            }));
+            found =
+                found.max(self.of_qualifier(qualifier.into(), Some(column.into()), scope, |walk, source| {
+                    walk.field(source, column, to);
+                }));
         }
         self.facts.complete &= found > Match::No;
     }
