@@ -9,7 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcp", &["core"]),
     ("policy", &["core"]),
     ("oauth", &["core"]),
-    ("prove", &["policy"]),
+    ("prove", &["core", "policy"]),
     ("pins", &["core", "mcp"]),
     ("ledger", &["core"]),
     ("disclose", &["core", "mcp"]),
