@@ -102,7 +102,8 @@ fn certificate(dir: &Path, name: &str, ca: &str, extension: &str) {
 
 /// YAML of the server `wiki` with these further keys of its upstream.
 fn wiki(url: &str, more: &str) -> String {
-    server_at("wiki", url).replace(" }\n", &format!("{more} }}\n"))
+    // Not pinned, so that only a change of the file makes it read again.
+    server_at("wiki", url).replace(" }\n", &format!("{more} }}\n    pinned: false\n"))
 }
 
 async fn ask(app: &App) -> Reply {
