@@ -9,7 +9,6 @@
     missing_docs,
     reason = "tests"
 )]
-#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "helpers of tests")]
 
 mod common;
 
