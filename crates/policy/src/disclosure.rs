@@ -3,6 +3,7 @@
 use crate::context::{self, Parts};
 use crate::engine::{Asked, Engine, failures};
 use crate::model::Context;
+use crate::names::TYPES;
 use crate::principal::{Prepared, Principal};
 use crate::sql::SqlFacts;
 use cedar_policy::{EntityUid, Response};
@@ -186,17 +187,21 @@ impl Engine {
         match self.respond(caller, asked, thing, policies, context.clone()) {
             Some(response) if failures(&response).next().is_some() => Shown::No(None),
             Some(response) if response.decision() == cedar_policy::Decision::Allow => Shown::Yes,
-            Some(response) => Shown::No(self.treatment(&response)),
+            Some(response) => {
+                let plain = (*thing.type_name() == TYPES.data_class).then_some(Treatment::Mask);
+                Shown::No(self.treatment(&response, plain))
+            }
             None => Shown::No(None),
         }
     }
 
-    /// The strictest of the treatments; `None` when a policy has none, or nothing permits it at all.
-    fn treatment(&self, response: &Response) -> Option<Treatment> {
+    /// The strictest of the treatments, where a policy that names none means `plain`; `None` when that is nothing, or nothing
+    /// permits it at all.
+    fn treatment(&self, response: &Response, plain: Option<Treatment>) -> Option<Treatment> {
         let mut strictest = None;
         for policy in response.diagnostics().reason() {
             let id: &str = policy.as_ref();
-            strictest = strictest.max(Some(self.known.get(id)?.treatment?));
+            strictest = strictest.max(Some(self.known.get(id)?.treatment.or(plain)?));
         }
         strictest
     }

@@ -157,6 +157,11 @@ fn data_classes_are_treated_as_policies_say_for_one_server_or_all() {
     assert_eq!(of(&[]), both.into());
     assert_eq!(of(&["hr"]), [("card".to_owned(), Treatment::Mask)].into());
     assert_eq!(whole(&engine, &[]).columns, all_but(&[]));
+    // A policy that says nothing of how does not make another one's treatment milder.
+    let both = r#"@mask("drop") forbid (principal, action == Action::"disclose", resource in DataClass::"email");
+        forbid (principal, action == Action::"disclose", resource in DataClass::"email");"#;
+    let treated = whole(&crate::world::engine(both), &[]).classes;
+    assert_eq!(treated, [("email".to_owned(), Treatment::Drop)].into());
 }
 
 #[test]
