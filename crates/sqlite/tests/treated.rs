@@ -471,5 +471,5 @@ fn treated_values_influence_nothing_but_the_cells_that_show_them() {
             prop_assert_eq!(&ours["rows"], &mapped(&theirs["structuredContent"]["rows"], &map, &columns), "{}", sql);
         }
     });
-    assert!(shown.get() > 100, "only {} answers showed treated values", shown.get());
+    assert!(shown.get() > 40, "only {} answers showed treated values", shown.get());
 }
