@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the fuzz targets one after another, each for so many seconds of its own CPU time, and prints a line for each.
 # Usage: fuzz/run.sh [SECONDS [TARGET…]]     Needs: cargo install cargo-fuzz --locked
+# TIMEOUT is the longest wall time of one input, 5 seconds: more where the machine is busy.
 # NO_BUILD=1 runs what was built before; SANITIZER=address adds AddressSanitizer, which is slow and looks for what unsafe
 # code of dependencies could do.
 set -euo pipefail
@@ -38,7 +39,7 @@ fuzz() {
     TIMEFORMAT=%U
     spent=$({ time "$binaries/$target" "corpus/$target" "seeds/${seeds[$target]:-$target}" \
       -dict="dictionaries/${dictionary[$target]:-$target}.dict" -max_len="${longest[$target]:-4096}" \
-      -timeout=5 -rss_limit_mb=1024 -max_total_time=$((rest < 600 ? rest : 600)) -print_final_stats=1 \
+      -timeout="${TIMEOUT:-5}" -rss_limit_mb=1024 -max_total_time=$((rest < 600 ? rest : 600)) -print_final_stats=1 \
       -artifact_prefix="artifacts/$target/" >"$slice" 2>&1; } 2>&1) || status=$?
     cat "$slice" >>"$log"
     used=$((used + ${spent%.*} + 1))

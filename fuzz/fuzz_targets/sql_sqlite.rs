@@ -28,7 +28,7 @@ struct Judge {
 }
 
 static JUDGE: LazyLock<Mutex<Judge>> = LazyLock::new(|| {
-    let connection = Connection::open_in_memory().unwrap();
+    let mut connection = Connection::open_in_memory().unwrap();
     connection.execute_batch(SCHEMA).unwrap();
     let seen = Arc::new(Mutex::new(Seen::new()));
     let witness = Arc::clone(&seen);

@@ -25,6 +25,7 @@ impl Place {
     /// The place of the member `key` of an object here.
     pub(crate) fn member(self, key: &str) -> Self {
         match (self, key) {
+            (Self::Data, _) => Self::Data,
             (Self::Root, "id") => Self::Handle,
             (Self::Root, "result" | "params" | "error") => Self::Body,
             (
@@ -42,7 +43,7 @@ impl Place {
             | (Self::Structure | Self::Body, "inputSchema" | "outputSchema" | "requestedSchema") => {
                 Self::Schema
             }
-            (Self::Data | Self::Meta, _) | (_, "structuredContent" | "_meta" | "arguments") => Self::Data,
+            (Self::Meta, _) | (_, "structuredContent" | "_meta" | "arguments") => Self::Data,
             _ => Self::Structure,
         }
     }

@@ -7,6 +7,7 @@ use crate::treat;
 use crate::veil::Rule;
 use crate::walk;
 use portunus_core::limits::JSON_IN_TEXT;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Looks at a text at most: each finds what touches the values of the one before.
@@ -74,14 +75,14 @@ impl<'r> Screener<'r> {
     fn find(&self, text: &str, traits: Traits, key: Option<&str>) -> Vec<Found> {
         let mut found = find::find(text, traits, key, &self.rule.wanted);
         let mut fresh = found.clone();
-        let mut veiled = text.to_owned();
+        let mut veiled = Cow::Borrowed(text);
         for _ in 1..LOOKS {
             fresh.retain(|found| self.rule.treatments.get(found.class).copied().flatten().is_some());
             if fresh.is_empty() {
                 break;
             }
             found.sort_by_key(|found| found.range.start);
-            veiled = covered(&veiled, &fresh);
+            veiled = Cow::Owned(covered(&veiled, &fresh));
             fresh = find::find(&veiled, Traits::of(veiled.as_bytes()), key, &self.rule.wanted);
             fresh.retain(|new| is_new(&found, new));
             found.extend(fresh.iter().cloned());

@@ -2,11 +2,14 @@
 
 use super::before;
 use crate::treat::is_replacement;
+use std::cell::OnceCell;
 
 /// The text that is searched, and the name of the member that it is the value of.
 pub(super) struct Context<'a> {
-    pub(super) text: &'a str,
-    pub(super) key: Option<&'a str>,
+    text: &'a str,
+    key: Option<&'a str>,
+    /// Whether the key says telephone number, card, national id; known once somebody asked.
+    key_says: [OnceCell<bool>; 3],
 }
 
 /// Bytes before a value that are looked at for words.
@@ -70,32 +73,48 @@ const NATIONAL_PAIRS: [(&str, &str); 9] = [
 const OTHERWISE: [&str; 12] =
     ["id", "count", "date", "time", "at", "total", "amount", "price", "hash", "year", "duration", "index"];
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    pub(super) fn new(text: &'a str, key: Option<&'a str>) -> Self {
+        Self { text, key, key_says: Default::default() }
+    }
+
     pub(super) fn says_phone(&self, at: usize) -> bool {
-        self.says(at, |words| has_word(words, &PHONE), true)
+        let [known, ..] = &self.key_says;
+        self.says(at, |words| has_word(words, &PHONE), known, true)
     }
 
     pub(super) fn says_card(&self, at: usize) -> bool {
-        self.says(at, |words| has_word(words, &CARD), true)
+        let [_, known, _] = &self.key_says;
+        self.says(at, |words| has_word(words, &CARD), known, true)
     }
 
     pub(super) fn says_national_id(&self, at: usize) -> bool {
+        let [.., known] = &self.key_says;
         let pair = |words: &[u8]| {
             NATIONAL_PAIRS
                 .iter()
                 .any(|(first, second)| has_word(words, &[first]) && has_word(words, &[second]))
         };
-        self.says(at, |words| has_word(words, &NATIONAL) || pair(words), false)
+        self.says(at, |words| has_word(words, &NATIONAL) || pair(words), known, false)
     }
 
     /// Whether the member's name says so (unless something stands there in the place of a value), or the last words before `at` in its line do.
-    fn says(&self, at: usize, say: impl Fn(&[u8]) -> bool, otherwise: bool) -> bool {
-        if let Some(key) = self.key.map(str::as_bytes)
-            && !key.starts_with(b"[")
-            && !is_replacement(key)
-            && say(key)
-            && !(otherwise && has_word(key, &OTHERWISE))
-        {
+    fn says(
+        &self,
+        at: usize,
+        say: impl Fn(&[u8]) -> bool,
+        known: &OnceCell<bool>,
+        otherwise: bool,
+    ) -> bool {
+        let key_says = || {
+            self.key.map(str::as_bytes).is_some_and(|key| {
+                !key.starts_with(b"[")
+                    && say(key)
+                    && !(otherwise && has_word(key, &OTHERWISE))
+                    && !is_replacement(key)
+            })
+        };
+        if *known.get_or_init(key_says) {
             return true;
         }
         let label = self.text.as_bytes().get(at.saturating_sub(LABEL_BYTES)..at).unwrap_or_default();
@@ -174,14 +193,22 @@ const SECRET_ENDS: [&str; 22] = [
 
 /// Whether the value of a member of this name is a secret whatever it looks like.
 pub(crate) fn is_secret_key(key: &str) -> bool {
-    let last = key.as_bytes().last().map_or(0, u8::to_ascii_lowercase);
-    if !matches!(last, b'd' | b'e' | b't' | b'y' | b'n' | b'g') {
+    if !key.as_bytes().last().is_some_and(|last| ends_secret_key(*last)) {
         return false;
     }
-    SECRET_ENDS.iter().any(|end| {
-        let mut name = key.bytes().rev().filter(|byte| !matches!(byte, b'_' | b'-' | b' ' | b'.'));
-        end.bytes().rev().all(|wanted| name.next().is_some_and(|byte| byte.eq_ignore_ascii_case(&wanted)))
-    })
+    let letters = || key.bytes().rev().filter(|byte| !matches!(byte, b'_' | b'-' | b' ' | b'.'));
+    let two = letters().nth(1).unwrap_or_default().to_ascii_lowercase();
+    // Most keys are told apart by two letters.
+    matches!(two, b'r' | b'w' | b's' | b'e' | b'n')
+        && SECRET_ENDS.iter().any(|end| {
+            let mut name = letters();
+            end.bytes().rev().all(|wanted| name.next().is_some_and(|byte| byte.eq_ignore_ascii_case(&wanted)))
+        })
+}
+
+/// Whether one of [`SECRET_ENDS`] ends like this.
+pub(super) const fn ends_secret_key(last: u8) -> bool {
+    matches!(last.to_ascii_lowercase(), b'd' | b'e' | b't' | b'y' | b'n' | b'g')
 }
 
 /// The word that ends just before `at`.
@@ -219,7 +246,7 @@ mod tests {
 
     #[test]
     fn words_before_a_value_say_what_it_is() {
-        let says = |text: &str| Context { text, key: None }.says_phone(text.len());
+        let says = |text: &str| Context::new(text, None).says_phone(text.len());
         assert!(says("Tel.: ") && says("my mobile number is ") && says("phone="));
         assert!(!says("phone of somebody who was not there ") && !says("phone\n") && !says(""));
     }

@@ -47,27 +47,40 @@ pub(crate) struct Traits {
 pub(crate) const FEWEST_DIGITS: usize = 6;
 
 impl Traits {
-    /// Written so that the compiler makes it SIMD.
     #[inline]
     pub(crate) fn of(bytes: &[u8]) -> Self {
-        let mut all = Self::default();
-        for chunk in bytes.chunks(128) {
-            let (mut digits, mut at, mut folds) = (0_u8, 0_u8, 0_u8);
-            for byte in chunk {
-                digits += u8::from(byte.wrapping_sub(b'0') < 10);
-                at |= u8::from(*byte == b'@');
-                folds |= u8::from(*byte >= 0x80)
-                    | u8::from(*byte == b'\\')
-                    | u8::from(*byte == b'&')
-                    | u8::from(*byte == b'%');
-            }
-            all.digits += usize::from(digits);
-            all.at |= at != 0;
-            all.folds |= folds != 0;
+        let (mut digits, mut all) = (0, 0);
+        for byte in bytes {
+            let traits = TRAITS.get(usize::from(*byte)).copied().unwrap_or_default();
+            digits += usize::from(traits & DIGIT);
+            all |= traits;
         }
-        all
+        Self { digits, at: all & AT != 0, folds: all & FOLDS != 0 }
     }
 }
+
+const DIGIT: u8 = 1;
+const AT: u8 = 2;
+const FOLDS: u8 = 4;
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, where an index out of bounds is an error"
+)]
+const TRAITS: [u8; 256] = {
+    let mut traits = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        traits[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'@' => AT,
+            b'\\' | b'&' | b'%' | 0x80.. => FOLDS,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    traits
+};
 
 /// Every value in `text`, in no particular order; values of one class do not overlap. `key` is the name of the member that
 /// the text is the value of.
@@ -77,7 +90,7 @@ pub(crate) fn find(text: &str, traits: Traits, key: Option<&str>, wanted: &Wante
         email::find(text, &mut found);
     }
     if traits.digits >= FEWEST_DIGITS && wanted.has_digits() {
-        numbers(text, &Context { text, key }, wanted, &mut found);
+        numbers(text, &Context::new(text, key), wanted, &mut found);
     }
     if wanted.has(SECRET) {
         secret::find(text, key, &mut found);
@@ -91,38 +104,46 @@ pub(crate) fn find(text: &str, traits: Traits, key: Option<&str>, wanted: &Wante
 /// Everything that has digits: walks from group of digits to group of digits.
 fn numbers(text: &str, context: &Context<'_>, wanted: &Wanted, found: &mut Vec<Found>) {
     let bytes = text.as_bytes();
+    let mut run = Run::new(bytes);
     // Where values of each class that were found end.
     let mut ends = [0; 6];
     let mut at = 0;
     while let Some(offset) = bytes.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
-        let run = Run::read(bytes, at + offset);
-        at = run.end();
-        if run.digits() < 2 {
+        let start = at + offset;
+        if byte(bytes, start + 1).is_ascii_alphabetic() {
+            at = start + 1;
             continue;
         }
-        for group in 0..run.groups() {
-            let mut take = |class: usize, hit: Option<Range<usize>>| {
-                if let (Some(range), Some(end)) = (hit, ends.get_mut(class))
+        run.read(start);
+        at = run.end();
+        // With so few digits in a row only what starts with letters is a value.
+        let groups = match run.digits() {
+            0..FEWEST_DIGITS => usize::from(run.digits() > 1 && follows_letters(bytes, start)),
+            _ => run.groups(),
+        };
+        for group in 0..groups {
+            let mut take = |class: usize, find: &dyn Fn() -> Option<Range<usize>>| {
+                if wanted.has(class)
+                    && let (Some(range), Some(end)) = (find(), ends.get_mut(class))
                     && range.start >= *end
                 {
                     *end = range.end;
                     found.push(Found { range, class });
                 }
             };
-            if wanted.has(CARD) {
-                take(CARD, card::find(&run, group, context));
-            }
-            if wanted.has(PHONE) {
-                take(PHONE, phone::find(&run, group, context));
-            }
-            if wanted.has(IBAN) {
-                take(IBAN, iban::find(bytes, run.start_of(group)));
-            }
-            if wanted.has(NATIONAL_ID) {
-                take(NATIONAL_ID, national::find(&run, group, context));
-            }
+            take(CARD, &|| card::find(&run, group, context));
+            take(PHONE, &|| phone::find(&run, group, context));
+            take(IBAN, &|| iban::find(bytes, run.start_of(group)));
+            take(NATIONAL_ID, &|| national::find(&run, group, context));
         }
     }
+}
+
+/// Whether two letters are just before `at`, or before one sign.
+fn follows_letters(bytes: &[u8], at: usize) -> bool {
+    let signs = usize::from(!before(bytes, at).is_ascii_alphabetic());
+    let letters = at.checked_sub(signs + 2).and_then(|start| bytes.get(start..at - signs));
+    letters.is_some_and(|letters| letters.iter().all(u8::is_ascii_alphabetic))
 }
 
 /// The byte before `at`; 0 at the start.

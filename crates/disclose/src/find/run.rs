@@ -30,26 +30,23 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// The run whose first digit is at `start`.
-    pub(super) fn read(bytes: &'a [u8], start: usize) -> Self {
-        let mut run = Self {
-            bytes,
-            digits: [0; DIGITS],
-            count: 0,
-            groups: [Group::default(); GROUPS],
-            length: 0,
-            end: start,
-        };
+    /// No run yet. One is used for all runs of a text, since to fill it with zeros takes longer than to read most runs.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, digits: [0; DIGITS], count: 0, groups: [Group::default(); GROUPS], length: 0, end: 0 }
+    }
+
+    /// Becomes the run whose first digit is at `start`.
+    pub(super) fn read(&mut self, start: usize) {
+        (self.count, self.length, self.end) = (0, 0, start);
         let mut at = start;
-        while let Some(end) = run.group(at) {
-            run.end = end;
-            match next_group(bytes, end) {
+        while let Some(end) = self.group(at) {
+            self.end = end;
+            match next_group(self.bytes, end) {
                 Some(next) => at = next,
-                None => return run,
+                None => return,
             }
         }
-        run.close_full(at);
-        run
+        self.close_full(at);
     }
 
     /// Adds the group at `start`; `None` when it does not fit.

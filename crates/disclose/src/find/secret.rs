@@ -1,7 +1,7 @@
 //! Keys, tokens and passwords by their makers' forms. Unlike what the ledger hides of arguments, randomness alone makes no
 //! secret here: results are full of digests, identifiers and encoded data.
 
-use super::context::{is_secret_key, word_before};
+use super::context::{ends_secret_key, is_secret_key, word_before};
 use super::{Found, SECRET, before, byte};
 use portunus_core::limits::PRIVATE_KEY_BYTES;
 use std::ops::Range;
@@ -60,8 +60,8 @@ const FORMS: [(&[u8], usize, bool); 51] = [
     (b"gsk_", 30, false),
     (b"eyJ", 20, false),
 ];
-/// The first two bytes of [`FORMS`], five bits of each.
-const PAIRS: [u32; 32] = pairs();
+/// A bit for the first three bytes of each of [`FORMS`], which few other words share.
+const STARTS: [u64; 128] = starts();
 
 pub(crate) const PEM_START: &[u8] = b"-----BEGIN ";
 const PEM_END: &[u8] = b"-----END ";
@@ -73,8 +73,8 @@ const PROBE_BYTES: usize = 256;
 pub(super) fn find(text: &str, key: Option<&str>, found: &mut Vec<Found>) {
     let bytes = text.as_bytes();
     if let Some(key) = key
-        && is_worth_hiding(bytes)
         && is_secret_key(key)
+        && is_worth_hiding(bytes)
     {
         found.push(Found { range: 0..bytes.len(), class: SECRET });
         return;
@@ -87,25 +87,15 @@ pub(super) fn find(text: &str, key: Option<&str>, found: &mut Vec<Found>) {
         found.push(Found { range, class: SECRET });
         end
     };
-    let (mut at, mut inside, mut no_dot) = (0, false, 0);
+    let (mut at, mut no_dot) = (0, 0);
     while let Some(next) = bytes.get(at) {
-        let kind = KIND.get(usize::from(*next)).copied().unwrap_or_default();
-        if kind == WORD {
-            if !inside && let Some(end) = token(bytes, at, &mut no_dot) {
-                at = push(at..end);
-            } else {
-                at += 1;
+        match kind(*next) {
+            WORD => {
+                at = token(bytes, at, &mut no_dot).map_or(at + 1, |end| push(at..end));
+                at += run(bytes, at, |byte| kind(byte) == WORD);
             }
-            inside = true;
-            continue;
-        }
-        inside = false;
-        if kind == SIGN
-            && let Some(range) = behind_sign(bytes, at)
-        {
-            at = push(range).max(at + 1);
-        } else {
-            at += 1;
+            SIGN => at = behind_sign(bytes, at).map_or(at, &mut push).max(at + 1),
+            _ => at += 1,
         }
     }
 }
@@ -113,7 +103,8 @@ pub(super) fn find(text: &str, key: Option<&str>, found: &mut Vec<Found>) {
 /// What a `-`, `:`, `=` or space at `at` announces.
 fn behind_sign(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     match byte(bytes, at) {
-        b'-' => private_key(bytes, at),
+        b'-' if byte(bytes, at + 1) == b'-' => private_key(bytes, at),
+        b'-' => None,
         b':' if bytes.get(at..at + 3) == Some(b"://") => user_info(bytes, at + 3),
         b' ' => {
             if !matches!(before(bytes, at), b'r' | b'R' | b'c' | b'C') {
@@ -139,6 +130,9 @@ fn assigned(bytes: &[u8], at: usize) -> Option<Range<usize>> {
         && at - name_end < 4
     {
         name_end -= 1;
+    }
+    if !ends_secret_key(before(bytes, name_end)) {
+        return None;
     }
     let mut name_start = name_end;
     while is_name(before(bytes, name_start)) && name_end - name_start < 48 && name_start > 0 {
@@ -188,11 +182,13 @@ fn user_info(bytes: &[u8], start: usize) -> Option<Range<usize>> {
 /// The end of the token with a known start at `at`. From there to `no_dot` no part of a JWT has ended.
 fn token(bytes: &[u8], at: usize, no_dot: &mut usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
-    let (first, second) = (*rest.first()?, *rest.get(1)?);
-    if PAIRS.get(usize::from(first & 31))? >> (second & 31) & 1 == 0 {
+    let [first, second, third, ..] = *rest else { return None };
+    let bit = start_bit(first, second, third);
+    if STARTS.get(bit / 64)? >> (bit % 64) & 1 == 0 {
         return None;
     }
-    FORMS.iter().filter(|(start, ..)| rest.starts_with(start)).find_map(|(start, fewest, digit)| {
+    let fits = |start: &[u8]| start.first() == Some(&first) && rest.starts_with(start);
+    FORMS.iter().filter(|(start, ..)| fits(start)).find_map(|(start, fewest, digit)| {
         // Only what fits is read to its end, so that hostile text is not read again and again.
         let from = at + start.len();
         let probe = bytes.get(from..bytes.len().min(from + PROBE_BYTES))?;
@@ -282,6 +278,10 @@ fn run(bytes: &[u8], at: usize, wanted: impl Fn(u8) -> bool) -> usize {
 const WORD: u8 = 1;
 const SIGN: u8 = 2;
 
+fn kind(byte: u8) -> u8 {
+    KIND.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
 #[expect(
     clippy::indexing_slicing,
     reason = "evaluated by the compiler, where an index out of bounds is an error"
@@ -304,15 +304,22 @@ const KIND: [u8; 256] = {
     clippy::indexing_slicing,
     reason = "evaluated by the compiler, where an index out of bounds is an error"
 )]
-const fn pairs() -> [u32; 32] {
-    let mut pairs = [0; 32];
+const fn starts() -> [u64; 128] {
+    let mut starts = [0; 128];
     let mut index = 0;
     while index < FORMS.len() {
         let form = FORMS[index].0;
-        pairs[(form[0] & 31) as usize] |= 1 << (form[1] & 31);
+        let bit = start_bit(form[0], form[1], form[2]);
+        starts[bit / 64] |= 1 << (bit % 64);
         index += 1;
     }
-    pairs
+    starts
+}
+
+/// The bit in [`STARTS`], from the upper bits of a product so that words that are alike fall apart; below 8192.
+const fn start_bit(first: u8, second: u8, third: u8) -> usize {
+    let three = first as u32 | (second as u32) << 8 | (third as u32) << 16;
+    (three.wrapping_mul(0x9E37_79B1) >> 19) as usize
 }
 
 #[cfg(test)]

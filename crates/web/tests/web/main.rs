@@ -15,6 +15,7 @@ mod clients;
 mod console;
 mod device;
 mod flow;
+mod routes;
 mod safety;
 mod sign_in;
 mod webhook;
