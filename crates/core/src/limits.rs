@@ -264,6 +264,8 @@ pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
 pub const APPROVAL_TTLS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
 /// Approvals of one user that are asked for and not used, denied ones too, until they expire; further ones are refused.
 pub const APPROVALS_PER_USER: usize = 20;
+/// Times that a call looks for an approval anew when equal calls were quicker.
+pub const APPROVAL_TRIES: usize = 4;
 /// Bytes of arguments that a person is asked to judge; a call with more cannot be approved.
 pub const APPROVAL_ARGUMENTS_BYTES: usize = 64 * KIB;
 /// People whose yes one approval may need.

@@ -18,12 +18,19 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 /// What there is for a call that needs an approval.
 pub enum Standing {
-    /// A human said yes to exactly this call; it is used up now.
-    Approved(Approved),
+    /// A human said yes to exactly this call. It is good once: see [`use_up`].
+    Allowed(Box<Allowed>),
     /// It waits for a human.
     Waiting(Box<Approval>),
     /// It is refused, for this reason.
     Refused(String),
+}
+
+/// An approval that was given and not used yet.
+pub struct Allowed {
+    /// As policy sees it.
+    pub approved: Approved,
+    found: Versioned<Approval>,
 }
 
 /// What asking for approvals shares.
@@ -52,7 +59,7 @@ impl Desk {
     }
 }
 
-/// Uses an approval that was given for exactly this call, or sees to it that one is asked for.
+/// Finds an approval that was given for exactly this call, or sees to it that one is asked for.
 ///
 /// # Errors
 /// When the store or the ledger fails.
@@ -73,14 +80,14 @@ pub async fn find_or_ask(
     }
 }
 
-/// What there is already, if anything; an allowed one is used up by compare-and-swap.
+/// What there is already, if anything.
 async fn find(edge: &Edge, needed: &ApprovalNeeded) -> Result<Option<Standing>, Refusal> {
     let (parent, now) = (needed.binding.hex(), edge.clock.now());
     let found = store::list_all::<Approval>(&*edge.store, Some(&parent)).await?;
     let live: Vec<_> = found.into_iter().filter(|entry| !entry.value.expires_at.is_past(now)).collect();
     for entry in live.iter().filter(|entry| entry.value.state == ApprovalState::Allowed) {
-        if let Some(approved) = use_up(edge, entry).await? {
-            return Ok(Some(Standing::Approved(approved)));
+        if let Some(allowed) = allowed(edge, entry).await? {
+            return Ok(Some(Standing::Allowed(Box::new(allowed))));
         }
     }
     let in_state =
@@ -91,8 +98,8 @@ async fn find(edge: &Edge, needed: &ApprovalNeeded) -> Result<Option<Standing>, 
     Ok(in_state(ApprovalState::Denied).map(|denied| Standing::Refused(denial(denied))))
 }
 
-/// `None` when another call was quicker, or somebody who said yes may not say anything any more.
-async fn use_up(edge: &Edge, entry: &Versioned<Approval>) -> Result<Option<Approved>, Refusal> {
+/// `None` when somebody who said yes may not say anything any more.
+async fn allowed(edge: &Edge, entry: &Versioned<Approval>) -> Result<Option<Allowed>, Refusal> {
     let by = entry.value.decided_by.as_deref().and_then(|name| UserName::parse(name).ok());
     let by = by.ok_or(Refusal::Internal("an allowed approval names nobody"))?;
     if by == entry.value.user {
@@ -104,10 +111,20 @@ async fn use_up(edge: &Edge, entry: &Versioned<Approval>) -> Result<Option<Appro
             return Ok(None);
         }
     }
-    let used = Approval { state: ApprovalState::Used, ..entry.value.clone() };
-    match edge.store.commit(Batch::new().update(&used, entry.version)).await {
-        Ok(_) => Ok(Some(Approved { id: used.id, by, binding: used.binding })),
-        Err(StoreError::Conflict { .. }) => Ok(None),
+    let approved = Approved { id: entry.value.id.clone(), by, binding: entry.value.binding };
+    Ok(Some(Allowed { approved, found: entry.clone() }))
+}
+
+/// Uses an approval up, by compare-and-swap: of many equal calls at once one does. Only for a call that is admitted otherwise;
+/// whoever is told `false` must not go on.
+///
+/// # Errors
+/// When the store fails.
+pub async fn use_up(edge: &Edge, allowed: &Allowed) -> Result<bool, Refusal> {
+    let used = Approval { state: ApprovalState::Used, ..allowed.found.value.clone() };
+    match edge.store.commit(Batch::new().update(&used, allowed.found.version)).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::Conflict { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

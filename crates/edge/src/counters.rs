@@ -44,6 +44,12 @@ pub struct Count {
     pub refusals: u64,
 }
 
+impl Count {
+    const fn values(self) -> [u64; 4] {
+        [self.calls, self.rows, self.bytes, self.refusals]
+    }
+}
+
 impl Whose {
     /// Of a user and a client; a tool only when it is one that the server is known to have.
     #[must_use]
@@ -87,6 +93,21 @@ impl Counters {
         self.lock().add(whose, now, count);
     }
 
+    /// Takes back what was counted at `then` for a call that did not come about.
+    pub fn take_back(&self, whose: &Whose, then: Timestamp, count: Count) {
+        let mut inner = self.lock();
+        for key in &whose.keys {
+            let Some(tally) = inner.tallies.get_mut(key) else { continue };
+            for (span, (seconds, _)) in tally.spans.iter_mut().zip(SPANS) {
+                let piece = span.iter_mut().find(|(number, _)| *number == then.as_secs() / seconds);
+                for (sum, value) in piece.into_iter().flat_map(|(_, sums)| sums).zip(count.values()) {
+                    *sum = sum.saturating_sub(value);
+                }
+            }
+            inner.unwritten.insert(key.clone());
+        }
+    }
+
     /// Writes what has changed; what could not be written is tried again the next time.
     ///
     /// # Errors
@@ -127,8 +148,7 @@ impl Inner {
     }
 
     fn add(&mut self, whose: &Whose, now: Timestamp, count: Count) {
-        let Count { calls, rows, bytes, refusals } = count;
-        let values = [calls, rows, bytes, refusals];
+        let values = count.values();
         if values == [0; 4] {
             return;
         }
@@ -236,6 +256,23 @@ mod tests {
             (bo.user.calls[0], bo.client.calls[0], bo.tool.calls[0], bo.user_tool.calls[0]),
             (0, 1, 1, 0)
         );
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_counted() {
+        let counters = Counters::default();
+        let (ana, one) = (whose("ana"), Count { calls: 1, rows: 2, ..Count::default() });
+        counters.count(&ana, at(0), one);
+        counters.count(&ana, at(10), one);
+        counters.take_back(&ana, at(0), one);
+        let now = past(&counters, &ana, at(20));
+        assert_eq!((now.user.calls, now.user_tool.calls, now.client.rows), ([1; 3], [1; 3], [2; 3]));
+        counters.take_back(&ana, at(20), one);
+        counters.take_back(&whose("bo"), at(20), one);
+        // Of the minute nothing was counted at that moment; of the hour and the day something was.
+        assert_eq!(past(&counters, &ana, at(20)).user.calls[0], 1);
+        assert_eq!(past(&counters, &ana, at(65)).user.calls[0], 1, "what was counted at 10 stays");
+        assert_eq!(past(&counters, &ana, at(72)).user.calls[0], 0, "and falls off in its own time");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::wait::Await;
 use crate::{Edge, Published, Snapshot, facts, record, send, shadow};
 use portunus_core::document::Approval;
 use portunus_core::id::{self, Id};
+use portunus_core::limits;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::record::Verdict;
 use portunus_core::time::Timestamp;
@@ -69,7 +70,7 @@ impl Case<'_> {
 pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
     let engine = &case.snapshot.engine;
     let principal = case.known.principal(engine);
-    let mut request = Request {
+    let request = Request {
         decision: id::mint("dec", case.now, &*edge.rng),
         server: &case.published.server.name,
         operation: case.asked.operation(),
@@ -109,23 +110,48 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         let reasons = vec![String::from("A call that needs approval cannot carry answers to questions.")];
         return Err(refuse(edge, case, Refused { reasons, ..needed.refused }).await);
     }
-    match approval::find_or_ask(edge, case, case.sql, &needed).await? {
-        Standing::Approved(approved) => {
-            request.approval = Some(&approved);
-            match once(edge, case, &principal, &request) {
-                Decision::Permit(permit) => admitted(edge, case, permit).await,
-                Decision::Refused(refused) => Err(refuse(edge, case, refused).await),
-                Decision::ApprovalNeeded(_) => {
-                    Err(Refusal::Internal("an approval did not satisfy its own policy"))
-                }
+    approved(edge, case, &principal, &request, needed).await
+}
+
+/// A call that goes on only with a person's yes, which is used up last: what is refused otherwise does not cost it.
+async fn approved(
+    edge: &Edge,
+    case: &Case<'_>,
+    principal: &Principal,
+    request: &Request<'_>,
+    needed: ApprovalNeeded,
+) -> Result<Permit, Refusal> {
+    for _ in 0..limits::APPROVAL_TRIES {
+        let allowed = match approval::find_or_ask(edge, case, case.sql, &needed).await? {
+            Standing::Allowed(allowed) => allowed,
+            Standing::Waiting(approval) => return Err(wait(edge, case, needed.refused, &approval).await),
+            Standing::Refused(reason) => {
+                let refused = Refused { reasons: vec![reason], ..needed.refused };
+                return Err(refuse(edge, case, refused).await);
             }
+        };
+        // It may have waited: what was counted and labelled meanwhile counts.
+        let now = edge.clock.now();
+        let past = edge.labels.of(&case.known.caller, now).await?;
+        let past = Past { labels: past, ..edge.counters.past(case.whose, now) };
+        let context = Context { now, past: &past, ..request.context };
+        let request = Request { approval: Some(&allowed.approved), context, ..request.clone() };
+        let permit = match once(edge, case, principal, &request) {
+            Decision::Permit(permit) => permit,
+            Decision::Refused(refused) => return Err(refuse(edge, case, refused).await),
+            Decision::ApprovalNeeded(_) => {
+                return Err(Refusal::Internal("an approval did not satisfy its own policy"));
+            }
+        };
+        let used = approval::use_up(edge, &allowed).await;
+        if matches!(used, Ok(true)) {
+            return admitted(edge, case, permit).await;
         }
-        Standing::Refused(reason) => {
-            let refused = Refused { reasons: vec![reason], ..needed.refused };
-            Err(refuse(edge, case, refused).await)
-        }
-        Standing::Waiting(approval) => Err(wait(edge, case, needed.refused, &approval).await),
+        edge.counters.take_back(case.whose, now, calls(&request));
+        used?;
+        // Another call was quicker.
     }
+    Err(Refusal::Busy { id: case.asked.id() })
 }
 
 /// What is known of the SQL that a call carries.
@@ -159,24 +185,28 @@ fn unfit(case: &Case<'_>, request: &Request<'_>) -> Option<String> {
 
 /// One decision, counted. Where a policy looks at counts, nobody else's call is counted between them and the decision.
 fn once(edge: &Edge, case: &Case<'_>, principal: &Principal, request: &Request<'_>) -> Decision {
-    let engine = &case.snapshot.engine;
-    let is_use = is_use(request.operation);
+    let (engine, now) = (&case.snapshot.engine, request.context.now);
     let counted = |decision: &Decision| match decision {
-        Decision::Permit(_) => Count { calls: u64::from(is_use), ..Count::default() },
+        Decision::Permit(_) => calls(request),
         Decision::Refused(_) | Decision::ApprovalNeeded(_) => Count::default(),
     };
     if !engine.looks_at_counters(request.server, request.operation) {
         let decision = engine.decide(principal, request);
-        edge.counters.count(case.whose, case.now, counted(&decision));
+        edge.counters.count(case.whose, now, counted(&decision));
         return decision;
     }
-    edge.counters.decide(case.whose, case.now, |mut past| {
-        past.labels.clone_from(&case.past.labels);
+    edge.counters.decide(case.whose, now, |mut past| {
+        past.labels.clone_from(&request.context.past.labels);
         let context = Context { past: &past, ..request.context };
         let decision = engine.decide(principal, &Request { context, ..request.clone() });
         let count = counted(&decision);
         (decision, count)
     })
+}
+
+/// What a request counts for once it is permitted.
+fn calls(request: &Request<'_>) -> Count {
+    Count { calls: u64::from(is_use(request.operation)), ..Count::default() }
 }
 
 /// What reads or does something, as against listings and housekeeping.

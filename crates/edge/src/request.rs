@@ -116,7 +116,7 @@ where
 
 /// From a request that is understood to its answer. The edge's own questions to a server go this way too.
 pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<Body>, Refusal> {
-    // Before the decision, which may use up an approval: nothing that is known to fail afterwards.
+    // Before the decision, which may use up an approval in the end: nothing that is known to fail afterwards.
     let room = Room::take(case.published, case.known).ok_or_else(|| Refusal::Busy { id: case.asked.id() })?;
     let credential = credential(edge, case).await?;
     let age = credential.as_ref().map(|bound| case.now.since(bound.created_at()).as_secs());

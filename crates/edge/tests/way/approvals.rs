@@ -192,6 +192,44 @@ async fn a_modern_client_is_sent_to_the_page_and_goes_on_with_what_it_asked_firs
     assert_eq!(world.sent(), 1);
 }
 
+#[tokio::test]
+async fn a_yes_is_not_used_up_by_a_call_that_something_else_refuses() {
+    let quota = r#"@reason("Enough for now.") forbid (principal, action in [Action::"sales/look", Action::"sales/change"], resource) when { context.counters.user.calls_per_minute >= 1 };
+        @reason("Not after that.") forbid (principal, action == Action::"sales/change", resource) when { context.labels.contains("seen") };"#;
+    let world = World::with_policy(quota).await;
+    world.token_lasts(Duration::from_secs(86_400)).await;
+    let arguments = json!({ "careful": 1 });
+    let asked = modern(&world, "change", arguments.clone(), json!({}), true).await;
+    let id = world.approvals().await[0].id.to_string();
+    let state = |of: &Answer| of.body["result"]["requestState"].clone();
+
+    // While it waits for the yes, another call takes the quota; then, a label comes on.
+    let caller = [("seen".to_owned(), Duration::from_secs(60))].into();
+    for (why, code) in [("Enough for now.", -32010), ("Not after that.", -32010)] {
+        let coming = modern(&world, "change", arguments.clone(), went(&state(&asked), "accept"), true);
+        let (answer, ()) = tokio::join!(coming, async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if why.starts_with("Enough") {
+                assert!(world.call("look", json!({})).await.body["result"].is_object());
+            } else {
+                world.label(&caller).await;
+            }
+            world.approve(&id).await;
+        });
+        assert_eq!(answer.code(), code, "{}", answer.body);
+        assert!(answer.body.to_string().contains(why), "{}", answer.body);
+        assert_eq!(world.approvals().await[0].state, ApprovalState::Allowed);
+        world.pending_again(&id).await;
+        world.clock.advance(Duration::from_secs(62));
+    }
+    assert_eq!(world.sent(), 1);
+    world.approve(&id).await;
+    let calls = (0..4).map(|_| modern(&world, "change", arguments.clone(), json!({}), true));
+    let answers = futures_util::future::join_all(calls).await;
+    let refused = answers.iter().filter(|answer| answer.code() == -32010).count();
+    assert_eq!((refused, world.sent()), (3, 2), "now it is good for one, and the quota too");
+}
+
 fn body_of(request: Request<Body>) -> Value {
     let body = futures_util::FutureExt::now_or_never(request.into_body().collect()).unwrap().unwrap();
     serde_json::from_slice(&body.to_bytes()).unwrap()

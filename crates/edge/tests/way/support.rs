@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
-use portunus_core::caller::{Holding, SignIn};
+use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::dialer::{Body, BodyError, DialError, Dialer};
 use portunus_core::document::{AccessToken, Approval, ApprovalState, Grant, Ruling, Through, User};
 use portunus_core::id::{self, ClientId, GroupName, Id, ServerName, UserName};
@@ -369,6 +369,29 @@ impl World {
         let allowed =
             Approval { state: ApprovalState::Allowed, decided_by: Some("olga".into()), ..found.value };
         self.store.commit(Batch::new().update(&allowed, found.version)).await.unwrap();
+    }
+    /// As if nobody had decided.
+    pub(crate) async fn pending_again(&self, id: &str) {
+        let found = store::load::<Approval>(&*self.store, id).await.unwrap().unwrap();
+        let pending = Approval { state: ApprovalState::Pending, decided_by: None, ..found.value };
+        self.store.commit(Batch::new().update(&pending, found.version)).await.unwrap();
+    }
+    /// Puts labels on the caller's session.
+    pub(crate) async fn label(&self, put: &portunus_edge::labels::Put) {
+        let grant = store::load::<Grant>(&*self.store, self.grant.as_str()).await.unwrap().unwrap().value;
+        let caller = Caller {
+            user: grant.user,
+            groups: Vec::new(),
+            client: grant.client_id,
+            client_name: grant.client_name,
+            grant: grant.id,
+            server: grant.server,
+            scopes: grant.scopes,
+            actor: Actor::Assistant,
+            sign_in: grant.sign_in,
+            holding: Holding::default(),
+        };
+        self.edge.labels.put(&caller, put, self.clock.now()).await.unwrap();
     }
     /// Somebody says no.
     pub(crate) async fn deny(&self, id: &str, reason: &str) {
