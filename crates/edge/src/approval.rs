@@ -171,7 +171,9 @@ async fn ask(
 ) -> Result<Standing, Refusal> {
     let refused = |why: String| Ok(Standing::Refused(why));
     let longest = limits::APPROVAL_ARGUMENTS_BYTES;
-    if case.asked.arguments().is_some_and(|raw| raw.len() > longest) {
+    let bytes =
+        case.asked.arguments().map_or(0, bytes::Bytes::len) + case.asked.besides().map_or(0, str::len);
+    if bytes > longest {
         return refused(format!(
             "This call needs a person's approval, and its arguments are too long for a person to judge (more than {longest} bytes)."
         ));
@@ -220,6 +222,7 @@ fn pending(
         server: case.published.server.name.clone(),
         tool: case.asked.tool().unwrap_or_default().to_owned(),
         arguments,
+        besides: case.asked.besides().map(str::to_owned),
         reason: needed.refused.reasons.join(" "),
         approver: needed.approver.clone(),
         sql: sql.map(summary),

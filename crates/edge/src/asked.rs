@@ -241,6 +241,11 @@ impl Asked {
     pub fn arguments(&self) -> Option<&Bytes> {
         self.call().and_then(|call| call.arguments.as_ref())
     }
+    /// What else steers the tool that it calls.
+    #[must_use]
+    pub fn besides(&self) -> Option<&str> {
+        self.call().and_then(|call| call.besides.as_deref())
+    }
     /// The call's id, or JSON `null` where there is none.
     #[must_use]
     pub fn id(&self) -> Bytes {

@@ -76,6 +76,7 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         operation: case.asked.operation(),
         arguments: case.asked.arguments().map(|raw| &raw[..]),
         sql: case.sql,
+        besides: case.asked.besides(),
         approval: None,
         context: context(case),
     };

@@ -114,8 +114,16 @@ impl Interview {
         let made = question.map(|question| {
             let operation = Operation::Ask(question);
             let (server, decision) = (&self.server, decision.clone());
-            let request =
-                Request { decision, server, operation, arguments: None, sql: None, approval: None, context };
+            let request = Request {
+                decision,
+                server,
+                operation,
+                arguments: None,
+                besides: None,
+                sql: None,
+                approval: None,
+                context,
+            };
             engine.decide(&self.principal, &request)
         });
         let (permitted, policies) = match made {

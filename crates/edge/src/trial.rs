@@ -59,6 +59,7 @@ fn permit(edge: &Edge, case: &Case<'_>) -> Option<Permit> {
         operation: Operation::Estimate(TOOL),
         arguments: None,
         sql: None,
+        besides: None,
         approval: None,
         context: decide::context(case),
     };

@@ -53,6 +53,8 @@ pub mod meta {
     pub const TRACEPARENT: &str = "traceparent";
     /// W3C trace context.
     pub const TRACESTATE: &str = "tracestate";
+    /// W3C baggage.
+    pub const BAGGAGE: &str = "baggage";
 }
 
 const BASE64_PREFIX: &str = "=?base64?";

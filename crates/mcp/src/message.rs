@@ -61,6 +61,10 @@ pub struct Call {
     pub traceparent: Option<String>,
     /// `params._meta.progressToken` as it stands in the body: a quoted string or an integer.
     pub progress_token: Option<Bytes>,
+    /// What else of `params` steers a `tools/call`: every member besides its name and arguments, as a JSON object in order of
+    /// names, values byte for byte. Not among them: progress token and trace context, which are others in each request, and
+    /// what continues a call. `None` when there is nothing.
+    pub besides: Option<String>,
     /// The whole message, as it arrived and as it goes upstream.
     pub body: Bytes,
 }
@@ -205,6 +209,7 @@ fn read_call(
         client_capabilities: cut(params.client_capabilities()?).filter(|_| modern),
         traceparent: params.traceparent(),
         progress_token: cut(params.progress_token()?),
+        besides: if *method == Method::ToolsCall { params.besides() } else { None },
         body: body.clone(),
     })))
 }

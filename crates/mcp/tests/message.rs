@@ -55,6 +55,30 @@ fn a_modern_call_is_read_without_copying_or_changing_a_byte() {
 }
 
 #[test]
+fn what_steers_a_call_besides_its_arguments_is_one_text() {
+    let besides = |method: &str, more: &str| {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"name":"t"{more}}}}}"#);
+        call_of(read(&post(&[]), &body)).besides
+    };
+    let of = |more: &str| besides("tools/call", more);
+    assert_eq!(of(r#","arguments":{"_meta":{"x":1},"task":2}"#), None);
+    assert_eq!(of(r#","_meta":{"progressToken":"p","tracestate":"a=b","baggage":"c=d"}"#), None);
+    assert_eq!(of(r#","_meta":{"claudecode/toolUseId":"toolu_1","vscode.requestId":"a-b"}"#), None);
+    let text = Some(r#"{"_meta":{"a":{"n": 1},"b":"\u0062"},"task":{"ttl":5}}"#.to_owned());
+    assert_eq!(of(r#","task":{"ttl":5},"_meta":{"b":"\u0062","progressToken":1,"\u0061":{"n": 1}}"#), text);
+    assert_eq!(of(r#","_meta":{"a":{"n": 1},"b":"\u0062"},"ta\u0073k":{"ttl":5}"#), text);
+    assert_ne!(
+        of(r#","task":{"ttl":5},"_meta":{"a":{"n":1},"b":"\u0062"}"#),
+        text,
+        "values are as they were sent"
+    );
+    for id in [r#"{"any":1}"#, r#""a b""#, "7", &format!("\"{}\"", "x".repeat(200))] {
+        assert!(of(&format!(r#","_meta":{{"claudecode/toolUseId":{id}}}"#)).is_some(), "{id}");
+    }
+    assert_eq!(besides("prompts/get", r#","_meta":{"a":1}"#), None);
+}
+
+#[test]
 fn a_legacy_message_needs_no_headers_and_keeps_its_kind() {
     let call =
         call_of(read(&post(&[]), r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#));

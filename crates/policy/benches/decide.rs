@@ -101,7 +101,16 @@ fn decide(engine: &Engine, principal: &Principal, tool: &str, sql: Option<&SqlFa
     let (arguments, context) = (Some(ARGUMENTS), context());
     engine.decide(
         principal,
-        &Request { decision: id("dec"), server, operation, arguments, sql, approval: None, context },
+        &Request {
+            decision: id("dec"),
+            server,
+            operation,
+            arguments,
+            besides: None,
+            sql,
+            approval: None,
+            context,
+        },
     )
 }
 

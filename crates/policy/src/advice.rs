@@ -127,6 +127,7 @@ fn attempt(engine: &Engine, draft: &Draft<'_>, changes: &[&Candidate]) -> Option
         operation,
         arguments: draft.arguments.as_deref(),
         sql: draft.sql.as_ref(),
+        besides: None,
         approval: None,
         context: Context { past: &draft.past, ..draft.request.context },
         ..draft.request.clone()

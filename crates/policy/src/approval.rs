@@ -16,6 +16,8 @@ pub struct Subject<'a> {
     pub tool: &'a str,
     /// The exact bytes of the arguments.
     pub arguments: Option<&'a [u8]>,
+    /// What else of the call reaches the server, as one canonical text.
+    pub besides: Option<&'a str>,
     /// Who must approve.
     pub approver: &'a str,
     /// The policy version, which covers the tool's groups and input schema too.
@@ -26,9 +28,9 @@ pub struct Subject<'a> {
 /// the same digest because a border between parts moved.
 #[must_use]
 pub fn binding(subject: &Subject<'_>) -> Digest {
-    let Subject { user, client, server, tool, arguments, approver, version } = *subject;
+    let Subject { user, client, server, tool, arguments, besides, approver, version } = *subject;
     digest(
-        b"portunus approval 1",
+        b"portunus approval 2",
         &[
             user.as_str().as_bytes(),
             client.as_str().as_bytes(),
@@ -36,6 +38,7 @@ pub fn binding(subject: &Subject<'_>) -> Digest {
             tool.as_bytes(),
             if arguments.is_some() { b"with" } else { b"without" },
             arguments.unwrap_or_default(),
+            besides.unwrap_or_default().as_bytes(),
             approver.as_bytes(),
             &version.0,
         ],
@@ -69,6 +72,7 @@ mod tests {
             server: &server,
             tool: "write",
             arguments: Some(b"{}"),
+            besides: None,
             approver: "owner",
             version: &version,
         };
@@ -83,6 +87,8 @@ mod tests {
             Subject { arguments: Some(b"{ }"), ..call },
             Subject { arguments: Some(b""), ..call },
             Subject { arguments: None, ..call },
+            Subject { besides: Some("{}"), ..call },
+            Subject { besides: Some(r#"{"task":{}}"#), ..call },
             Subject { approver: "security", ..call },
             Subject { version: &sha256(&[b"w"]), ..call },
         ];

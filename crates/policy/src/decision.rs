@@ -99,7 +99,7 @@ pub struct ApprovalNeeded {
     pub refused: Refused,
     /// Who must approve: the text of `@approvable("…")`, such as `owner`.
     pub approver: String,
-    /// What the approval will be good for: this user, client, server, tool, these exact arguments, this approver and this
-    /// policy version.
+    /// What the approval will be good for: this user, client, server, tool, these exact arguments and what else goes with
+    /// them, this approver and this policy version.
     pub binding: Digest,
 }

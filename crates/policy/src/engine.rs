@@ -301,6 +301,7 @@ impl Engine {
             server: request.server,
             tool,
             arguments: request.arguments,
+            besides: request.besides,
             approver,
             version: &version,
         };

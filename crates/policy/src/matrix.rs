@@ -262,6 +262,7 @@ fn decide(
         operation,
         arguments: None,
         sql: None,
+        besides: None,
         approval: None,
         context: Context {
             now,

@@ -88,6 +88,8 @@ pub struct Request<'a> {
     pub operation: Operation<'a>,
     /// The arguments of a tool call: the raw JSON object, exactly as it will be forwarded; `None` when it has none.
     pub arguments: Option<&'a [u8]>,
+    /// What else of a tool call reaches the server, as one canonical text; no policy looks at it, an approval is bound to it.
+    pub besides: Option<&'a str>,
     /// What the SQL among the arguments does, where an argument is known to hold SQL.
     pub sql: Option<&'a SqlFacts>,
     /// An approval that is being used for this call.

@@ -212,6 +212,7 @@ impl<'e> Replay<'e> {
             operation,
             arguments: intent.arguments.as_deref().filter(|_| recorded.arguments_whole).map(str::as_bytes),
             sql: recorded.sql,
+            besides: None,
             approval: None,
             context: Context {
                 now: intent.at,

@@ -191,6 +191,7 @@ impl Prepared {
             operation: operation(case.tool.as_deref(), case.method.as_deref(), case.target.as_deref())?,
             arguments: self.arguments.as_deref(),
             sql: self.sql.as_ref(),
+            besides: None,
             approval: None,
             context: self.context(case),
         };

@@ -99,6 +99,9 @@ fn whole(answer: &Value) -> String {
         _ => {}
     }
     let _ = write!(out, "arguments:\n{}", words("arguments"));
+    if approval["besides"].is_string() {
+        let _ = write!(out, "\nwith them goes:\n{}", words("besides"));
+    }
     out
 }
 
@@ -116,6 +119,7 @@ mod tests {
         let shown = whole(&json!({
             "approval": {
                 "id": "apr_1", "tool": "write\u{1b}[2J", "arguments": "{\"sql\":\"DELETE\u{202e}\"}", "created_at": 0,
+                "besides": "{\"task\":{}}",
                 "sql": { "complete": false, "kinds": ["delete"], "writes": ["orders"] },
                 "estimate": { "rows_changed": 3 },
                 "rulings": [{ "by": "bo", "allow": true, "through": "page", "as_administrator": true }],
@@ -124,6 +128,7 @@ mod tests {
         }));
         for words in [
             "DELETE\\u{202e}",
+            "{\"task\":{}}",
             "it may do anything",
             "still missing:    group dba",
             "3 rows (tried out and rolled back)",

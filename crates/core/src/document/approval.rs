@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Approval {
     /// `apr_…`
     pub id: Id,
-    /// Digest over caller, client, server, tool, exact arguments, approver and policy version: what it is good for.
+    /// Digest over caller, client, server, tool, exact arguments and what goes with them, approver and policy version: what
+    /// it is good for.
     pub binding: Digest,
     /// Who asked.
     pub user: UserName,
@@ -23,6 +24,9 @@ pub struct Approval {
     pub tool: String,
     /// The exact arguments, JSON text, for the approver's eyes.
     pub arguments: String,
+    /// What else steers the server (`_meta`, `task`), JSON text, where there is something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub besides: Option<String>,
     /// The policy's words.
     pub reason: String,
     /// Who must approve, in the words of policy: `owner`, `two of group dba` …

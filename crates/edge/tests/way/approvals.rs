@@ -32,6 +32,38 @@ async fn an_approval_is_good_for_one_call_with_the_same_arguments() {
 }
 
 #[tokio::test]
+async fn an_approval_is_good_for_what_goes_with_the_arguments_too() {
+    let world = World::new().await;
+    let call = |more: Value| {
+        let mut params = json!({ "name": "change", "arguments": { "careful": 1 } });
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params })
+    };
+    let steered = json!({ "acme/force": true });
+    let others = [
+        json!({}),
+        json!({ "_meta": { "acme/force": false } }),
+        json!({ "_meta": { "acme/force": true, "claudecode/toolUseId": { "any": "thing" } } }),
+        json!({ "_meta": steered, "task": { "ttl": 60000 } }),
+        json!({ "_meta": steered, "extra": 1 }),
+    ];
+    let asked = world.message(call(json!({ "_meta": steered }))).await;
+    let id = asked.body["error"]["data"]["approval"].as_str().unwrap_or_else(|| panic!("{}", asked.body));
+    world.approve(id).await;
+    assert_eq!(world.approvals().await[0].besides.as_deref(), Some(r#"{"_meta":{"acme/force":true}}"#));
+    for other in others {
+        assert_eq!(world.message(call(other.clone())).await.code(), -32011, "{other}");
+    }
+    assert_eq!((world.sent(), world.approvals().await.len()), (0, 6));
+    // What is another in each request does not matter.
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let meta = json!({ "progressToken": 7, "traceparent": parent, "tracestate": "a=b", "baggage": "c=d",
+        "claudecode/toolUseId": "toolu_01", "vscode.requestId": "bf766dd8-b330", "acme/force": true });
+    let again = world.message(call(json!({ "_meta": meta }))).await;
+    assert!(again.body["result"].is_object(), "{}", again.body);
+}
+
+#[tokio::test]
 async fn a_user_can_have_only_so_many_calls_waiting() {
     let world = World::new().await;
     for n in 0..limits::APPROVALS_PER_USER {
@@ -297,7 +329,8 @@ async fn a_client_that_cannot_or_will_not_send_its_user_anywhere_is_told_to_ask_
         let will_not = modern(&world, "change", json!({ "careful": 1 }), went(state, action), true).await;
         assert_eq!(will_not.code(), -32011, "{}", will_not.body);
     }
-    assert_eq!(world.approvals().await.len(), 1);
+    // Of another client, as far as its capabilities tell.
+    assert_eq!(world.approvals().await.len(), 2);
 }
 
 // --- the legacy era's way to wait ---

@@ -5,6 +5,7 @@ use super::reject::Reject;
 use crate::header::{self, meta};
 use crate::json::{Kind, Part, Raw, Scan, misspelling};
 use portunus_core::limits;
+use std::collections::BTreeMap;
 
 /// Names that the protocol gives to members of `params`. A server that ignores case would read another spelling as one
 /// of these, so another spelling is refused.
@@ -40,6 +41,14 @@ const META_NAMES: [&str; 8] = [
     meta::LOG_LEVEL,
     meta::RELATED_TASK,
 ];
+/// Members of `params` that are a call itself, or continue it.
+const OF_THE_CALL: [&str; 5] = ["name", "arguments", "_meta", "inputResponses", "requestState"];
+/// Members of `params._meta` that are others in each request and steer nothing.
+const OF_THE_REQUEST: [&str; 4] = ["progressToken", meta::TRACEPARENT, meta::TRACESTATE, meta::BAGGAGE];
+/// What clients name a request by in `params._meta`, another in each: a member for each of these clients. Only as a plain id.
+const CLIENTS_OWN_IDS: [&str; 2] = ["claudecode/toolUseId", "vscode.requestId"];
+/// Bytes of such an id as JSON.
+const CLIENTS_OWN_ID_BYTES: usize = 128;
 /// Members of the `ref` of `completion/complete`.
 const REF_NAMES: [&str; 3] = ["type", "name", "uri"];
 /// Members of the `notifications` of `subscriptions/listen`.
@@ -71,6 +80,21 @@ impl<'a> Params<'a> {
         let members = task.into_iter().flat_map(Raw::members).map(|(key, _)| key);
         check_names(members, &["taskId"], "params._meta[\"io.modelcontextprotocol/related-task\"].")?;
         Ok(Self { scan })
+    }
+
+    /// See [`super::Call::besides`].
+    pub(super) fn besides(&self) -> Option<String> {
+        let among = |part, left_out: &[&str]| -> BTreeMap<String, String> {
+            let members = self.scan.members(part).filter(|(key, _)| !left_out.contains(key));
+            members.map(|(key, value)| (key.to_owned(), value.text().to_owned())).collect()
+        };
+        let mut meta = among(Part::Meta, &OF_THE_REQUEST);
+        meta.retain(|key, value| !(CLIENTS_OWN_IDS.contains(&key.as_str()) && is_plain_id(value)));
+        let mut params = among(Part::Params, &OF_THE_CALL);
+        if !meta.is_empty() {
+            params.insert("_meta".to_owned(), object(&meta));
+        }
+        (!params.is_empty()).then(|| object(&params))
     }
 
     fn get(&self, key: &str) -> Option<Raw<'a>> {
@@ -233,4 +257,19 @@ fn string(raw: Raw<'_>, max: usize, what: &str) -> Result<String, Reject> {
         Some(text) if !text.is_empty() && text.len() <= max => Ok(text.into_owned()),
         _ => Err(Reject::invalid_params(format!("{what} must be a string of 1 to {max} bytes"))),
     }
+}
+
+/// Whether this JSON text is a string of letters, digits, `-` and `_`.
+fn is_plain_id(text: &str) -> bool {
+    let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    text.len() <= CLIENTS_OWN_ID_BYTES
+        && inner
+            .is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+}
+
+/// A JSON object of these members, whose values are JSON texts.
+fn object(members: &BTreeMap<String, String>) -> String {
+    let members =
+        members.iter().map(|(key, value)| format!("{}:{value}", serde_json::Value::from(key.as_str())));
+    format!("{{{}}}", members.collect::<Vec<_>>().join(","))
 }

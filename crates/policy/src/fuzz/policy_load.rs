@@ -131,6 +131,7 @@ impl<'a> Asked<'a> {
             operation: Operation::CallTool(self.tool),
             arguments: self.arguments.map(str::as_bytes),
             sql: None,
+            besides: None,
             approval: None,
             context: self.context,
         };

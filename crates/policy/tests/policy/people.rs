@@ -13,6 +13,7 @@ fn explained(engine: &Engine, call: &Call<'_>) -> portunus_policy::explain::Expl
         operation: call.operation,
         arguments: call.arguments.map(str::as_bytes),
         sql: call.sql,
+        besides: None,
         approval: call.approval,
         context: call.context,
     };

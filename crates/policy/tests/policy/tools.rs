@@ -80,6 +80,7 @@ fn advice(engine: &Engine, call: &Call<'_>) -> Vec<Suggestion> {
         operation: call.operation,
         arguments: call.arguments.map(str::as_bytes),
         sql: call.sql,
+        besides: None,
         approval: None,
         context: call.context,
     };

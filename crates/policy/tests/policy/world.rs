@@ -136,6 +136,7 @@ impl<'a> Call<'a> {
                 operation: self.operation,
                 arguments: self.arguments.map(str::as_bytes),
                 sql: self.sql,
+                besides: None,
                 approval: self.approval,
                 context: self.context,
             },

@@ -87,6 +87,7 @@ impl World {
             operation,
             arguments: arguments.as_deref(),
             sql: asked.sql.as_ref(),
+            besides: None,
             approval: None,
             context: asked.context(),
         };

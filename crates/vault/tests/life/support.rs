@@ -133,6 +133,7 @@ pub(crate) fn permit(of: &str) -> Permit {
         operation: Operation::Session("ping"),
         arguments: None,
         sql: None,
+        besides: None,
         approval: None,
         context: Context {
             now: NOW,

@@ -55,6 +55,7 @@ struct CallPage<'a> {
     environment: &'a str,
     tool: String,
     arguments: String,
+    besides: Option<String>,
     statement: Option<String>,
     reason: &'a str,
     approver: &'a str,
@@ -208,6 +209,7 @@ async fn show_call(
         tool: text::reveal(&approval.tool),
         // What is approved must be what is seen: invisible and reordering characters are written out.
         arguments: text::reveal(&approval.arguments),
+        besides: approval.besides.as_deref().map(text::reveal),
         statement: statement(&approval.arguments),
         reason: &approval.reason,
         approver: &approval.approver,

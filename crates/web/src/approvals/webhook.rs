@@ -220,6 +220,7 @@ fn announcement(state: &State, approval: &Approval) -> String {
             "server": approval.server,
             "tool": approval.tool,
             "arguments": approval.arguments,
+            "besides": approval.besides,
             "reason": approval.reason,
             "approver": approval.approver,
             "sql": approval.sql,

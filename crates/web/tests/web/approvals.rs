@@ -29,6 +29,7 @@ pub(crate) async fn ask(app: &App, approver: &str, user: &str) {
         server: ServerName::parse("sales").unwrap(),
         tool: "write_query".to_owned(),
         arguments: "{\"sql\":\"DELETE FROM orders --\u{202e}<script>alert(1)</script>\"}".to_owned(),
+        besides: Some("{\"_meta\":{\"acme/force\":\"\u{202e}<b>\"}}".to_owned()),
         reason: "writes need a yes".to_owned(),
         approver: approver.to_owned(),
         sql: Some(SqlSummary {
@@ -91,6 +92,7 @@ async fn who_must_approve_sees_the_whole_call_and_decides_once() {
         "write_query",
         "writes need a yes",
         "{&#34;sql&#34;:&#34;DELETE FROM orders --\\u{202e}&#60;script&#62;alert(1)&#60;/script&#62;&#34;}",
+        "{&#34;_meta&#34;:{&#34;acme/force&#34;:&#34;\\u{202e}&#60;b&#62;&#34;}}",
         "12 rows. It was tried out",
         "it may do more than is listed",
         "orders, &#60;img src=x&#62;",

@@ -32,6 +32,7 @@ pub(crate) fn run(asked: &Explain) -> Outcome {
         operation: Operation::CallTool(&asked.tool),
         arguments: Some(asked.arguments.as_bytes()),
         sql: sql.as_ref(),
+        besides: None,
         approval: None,
         context: Context {
             now,
