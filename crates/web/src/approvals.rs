@@ -158,7 +158,8 @@ async fn missing_with(
     Ok(named.missing(&people, owner(approval, issuer)))
 }
 
-/// Allows or denies a waiting call in this person's name. It is recorded before it counts.
+/// Allows or denies a waiting call in this person's name. That they say so is recorded before it counts; what came of it once
+/// it is stored, so that one whom another was quicker than, or whose time ran out, is not recorded as having decided.
 ///
 /// # Errors
 /// See [`ApprovalError`].
@@ -205,12 +206,22 @@ pub async fn decide(
         reason: said.reason.map(str::to_owned),
         at: ports.now,
     };
-    record(ports, &approval, &ruling, state).await?;
+    record(ports, &approval, &ruling, if said.allow { "approval.allowing" } else { "approval.denying" })
+        .await?;
     let settled = state != ApprovalState::Pending;
     let decided_by = settled.then(|| by.name.to_owned());
     let mut decided = Approval { state, decided_by, ..approval };
     decided.rulings.push(ruling);
     ports.store.commit(Batch::new().update(&decided, found.version)).await?;
+    let action = match state {
+        ApprovalState::Allowed => "approval.allowed",
+        // One yes of several.
+        ApprovalState::Pending => "approval.agreed",
+        ApprovalState::Denied | ApprovalState::Used => "approval.denied",
+    };
+    if let Some(ruling) = decided.rulings.last() {
+        record(ports, &decided, ruling, action).await?;
+    }
     Ok(decided)
 }
 
@@ -237,14 +248,8 @@ async fn record(
     ports: &Ports<'_>,
     approval: &Approval,
     ruling: &Ruling,
-    state: ApprovalState,
+    action: &str,
 ) -> Result<(), LedgerError> {
-    let action = match state {
-        ApprovalState::Allowed => "approval.allowed",
-        // One yes of several.
-        ApprovalState::Pending => "approval.agreed",
-        ApprovalState::Denied | ApprovalState::Used => "approval.denied",
-    };
     let binding = approval.binding.hex();
     let mut detail = vec![
         ("user", approval.user.as_str()),

@@ -1,14 +1,22 @@
 //! The page where people decide about waiting calls.
 
-use crate::app::{App, Browser, Reply};
+use crate::app::{App, Browser, ISSUER, Reply};
 use http::StatusCode;
 use portunus_core::digest::sha256;
 use portunus_core::document::{Approval, ApprovalState, Estimate, SqlSummary, Through};
 use portunus_core::id::{ClientId, GroupName, Id, ServerName, UserName};
 use portunus_core::limits;
+use portunus_core::record::{Ledger, Receipt, Record};
 use portunus_core::store::{Batch, Store, load};
+use portunus_core::testing::CountingRng;
 use portunus_core::time::Clock;
+use portunus_oauth::config::Issuer;
 use portunus_oauth::csrf;
+use portunus_oauth::ports::Ports;
+use portunus_policy::Person;
+use portunus_web::approvals::{ApprovalError, Said, decide};
+use std::task::{Context, Waker};
+use url::Url;
 
 pub(crate) const APPROVAL: &str = "apr_00000000000000000000000000";
 const PAGE: &str = "/approvals/apr_00000000000000000000000000";
@@ -144,6 +152,47 @@ async fn who_is_not_asked_finds_nothing_and_changes_nothing() {
         assert_eq!(signed_in(&app, "olga").await.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     assert_eq!(approval(&app).await.rulings, []);
+}
+
+/// A ledger in which, before somebody's yes is recorded, somebody else decides.
+struct Overtaken<'a>(&'a App);
+
+impl Ledger for Overtaken<'_> {
+    fn append(&self, record: Record) -> Receipt {
+        let Self(app) = self;
+        if matches!(&record, Record::Event(event) if event.action == "approval.allowing") {
+            let denied = async {
+                let found = load::<Approval>(&*app.store, APPROVAL).await.unwrap().unwrap();
+                let denied = Approval { state: ApprovalState::Denied, ..found.value };
+                app.store.commit(Batch::new().update(&denied, found.version)).await.unwrap();
+            };
+            // The store in memory never waits.
+            let done = std::pin::pin!(denied).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(done.is_ready());
+        }
+        app.ledger.append(record)
+    }
+}
+
+#[tokio::test]
+async fn a_yes_that_comes_too_late_is_not_recorded_as_having_allowed_anything() {
+    let app = App::new().await;
+    ask_for_approval(&app).await;
+    let issuer = Issuer::new(&Url::parse(ISSUER).unwrap(), Vec::new()).unwrap();
+    let (ledger, rng) = (Overtaken(&app), CountingRng::default());
+    let ports = Ports { store: &*app.store, ledger: &ledger, rng: &rng, now: app.clock.now() };
+    let olga = Person { name: "olga", groups: &[], administrator: true };
+    let said = Said { allow: true, reason: None, through: Through::Page };
+    let id = Id::parse(APPROVAL).unwrap();
+    assert_eq!(decide(&ports, &issuer, &id, &olga, &said).await, Err(ApprovalError::Decided));
+    assert_eq!(approval(&app).await.state, ApprovalState::Denied);
+    assert_eq!((app.ledger.count("approval.allowing"), app.ledger.count("approval.allowed")), (1, 0));
+    // What cannot be recorded does not count.
+    ask_for_approval(&app).await;
+    app.ledger.set_failing(true);
+    let ports = Ports { ledger: &*app.ledger, ..ports };
+    assert!(decide(&ports, &issuer, &id, &olga, &said).await.is_err());
+    assert_eq!(approval(&app).await.state, ApprovalState::Pending);
 }
 
 #[tokio::test]
