@@ -141,12 +141,16 @@ pub(crate) fn fingerprint(config: &Config) -> Fingerprint {
         .collect()
 }
 
-/// Removes expired documents until stopped.
+/// Records what nobody decided about in time, and removes expired documents, until stopped.
 pub(crate) async fn purge(parts: Arc<Parts>, mut stopped: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             () = stop(&mut stopped) => return,
             () = tokio::time::sleep(PURGE) => {}
+        }
+        // Before they are gone: what nobody decided about is recorded.
+        if let Err(error) = portunus_web::approvals::expire(&parts.web).await {
+            tracing::warn!(%error, "approvals that ran out could not be recorded");
         }
         // Piece by piece until all is gone, so that nobody waits long for the writer, and what ends faster than a fixed
         // number could be purged does not pile up.

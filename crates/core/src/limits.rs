@@ -262,6 +262,12 @@ pub const ASSERTION_BYTES: usize = 32 * KIB;
 pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
 /// Shortest and longest life of an approval that the configuration may say.
 pub const APPROVAL_TTLS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+/// Time after its end in which a decision about an approval that was under way may still be stored.
+pub const APPROVAL_SETTLES: Duration = Duration::from_secs(60);
+/// Time after its end that an approval is kept, to be recorded as expired.
+pub const APPROVAL_KEPT: Duration = Duration::from_secs(3600);
+/// Approvals that are recorded as expired in one go.
+pub const APPROVALS_ENDED: usize = 200;
 /// Approvals of one user that are asked for and not used, denied ones too, until they expire; further ones are refused.
 pub const APPROVALS_PER_USER: usize = 20;
 /// Times that a call looks for an approval anew when equal calls were quicker.

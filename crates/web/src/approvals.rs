@@ -3,12 +3,15 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `expiry` | what nobody decided about in time |
 //! | `page` | `/approvals` and `/approvals/{id}`, for whoever may decide and for whoever asked |
 //! | [`webhook`] | telling another system of what is asked, and hearing its decision |
 
+mod expiry;
 mod page;
 pub mod webhook;
 
+pub use expiry::expire;
 pub(crate) use page::{decide_on_page, list, show};
 
 use portunus_core::document::{Approval, ApprovalState, Ruling, Through, User};
@@ -176,11 +179,15 @@ pub async fn decide(
     if !may_see(&approval, issuer, by) {
         return Err(ApprovalError::Unknown);
     }
-    if approval.state != ApprovalState::Pending {
-        return Err(ApprovalError::Decided);
-    }
-    if approval.expires_at.is_past(ports.now) {
-        return Err(ApprovalError::Expired);
+    match approval.state {
+        ApprovalState::Pending if approval.expires_at.is_past(ports.now) => {
+            return Err(ApprovalError::Expired);
+        }
+        ApprovalState::Pending => {}
+        ApprovalState::Expired => return Err(ApprovalError::Expired),
+        ApprovalState::Allowed | ApprovalState::Denied | ApprovalState::Used => {
+            return Err(ApprovalError::Decided);
+        }
     }
     if own && said.allow {
         return Err(ApprovalError::Own);
@@ -217,7 +224,7 @@ pub async fn decide(
         ApprovalState::Allowed => "approval.allowed",
         // One yes of several.
         ApprovalState::Pending => "approval.agreed",
-        ApprovalState::Denied | ApprovalState::Used => "approval.denied",
+        ApprovalState::Denied | ApprovalState::Used | ApprovalState::Expired => "approval.denied",
     };
     if let Some(ruling) = decided.rulings.last() {
         record(ports, &decided, ruling, action).await?;

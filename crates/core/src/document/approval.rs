@@ -2,6 +2,7 @@
 
 use crate::digest::Digest;
 use crate::id::{ClientId, Id, ServerName, UserName};
+use crate::limits;
 use crate::store::{Document, Kind};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,8 +65,9 @@ impl Document for Approval {
     fn parent(&self) -> Option<String> {
         Some(self.binding.hex())
     }
+    /// It is kept a while longer than it is good for, so that its end can be recorded.
     fn expires_at(&self) -> Option<Timestamp> {
-        Some(self.expires_at)
+        Some(self.expires_at.plus(limits::APPROVAL_KEPT))
     }
 }
 
@@ -81,6 +83,8 @@ pub enum ApprovalState {
     Denied,
     /// Allowed and used.
     Used,
+    /// Nobody decided in time, and that is recorded.
+    Expired,
 }
 
 /// What one person said.

@@ -240,6 +240,7 @@ fn standing(approval: &Approval, now: Timestamp, own: bool) -> Notice {
         ApprovalState::Allowed => "This is allowed, and was not used yet.",
         ApprovalState::Denied => "This was denied. Nothing was sent.",
         ApprovalState::Used => "This was allowed, and the call was made.",
+        ApprovalState::Expired => "Nobody decided in time; nothing was sent. The call must be made again.",
     };
     Notice { text: text.to_owned(), bad: false }
 }

@@ -118,7 +118,7 @@ fn signed(id: &str, time: &str, body: &[u8]) -> Vec<u8> {
 
 // --- out ---
 
-/// Announces what is asked for from now on, off the way of the request, until stopped.
+/// Announces what is asked for from now on, and what nobody decided about in time, off the way of the request, until stopped.
 pub async fn announce(state: State, mut stopped: watch::Receiver<bool>) {
     let (asked, mut news) = mpsc::channel::<String>(limits::WEBHOOKS);
     state.store().observe(Box::new(move |changes| {
@@ -150,11 +150,13 @@ async fn deliver(state: State, id: String) {
         // Purged, or the store fails, which others say loudly enough.
         Ok(None) | Err(_) => return,
     };
-    if approval.state != ApprovalState::Pending || !approval.rulings.is_empty() {
-        return;
-    }
+    let kind = match approval.state {
+        ApprovalState::Pending if approval.rulings.is_empty() => "approval.asked",
+        ApprovalState::Expired => "approval.expired",
+        _ => return,
+    };
     let message = id::mint("msg", state.now(), &*state.rng());
-    let body = Bytes::from(announcement(&state, &approval));
+    let body = Bytes::from(announcement(&state, kind, &approval));
     let mut tries = limits::WEBHOOK_RETRIES.iter();
     let (action, why) = loop {
         let why = match post(&state, &webhook, &message, &body).await {
@@ -167,12 +169,12 @@ async fn deliver(state: State, id: String) {
             Some(pause) => tokio::time::sleep(spread(*pause, &state)).await,
             None => break ("approval.unannounced", Some(why)),
         }
-        if approval.expires_at.is_past(state.now()) {
+        if approval.state == ApprovalState::Pending && approval.expires_at.is_past(state.now()) {
             break ("approval.unannounced", Some(String::from("it expired")));
         }
     };
     let host = webhook.url.host_str().unwrap_or_default().to_owned();
-    let mut detail = vec![("to", host.as_str()), ("message", message.as_str())];
+    let mut detail = vec![("to", host.as_str()), ("message", message.as_str()), ("type", kind)];
     detail.extend(why.as_deref().map(|why| ("why", why)));
     if let Err(error) = state.ports().record(PORTUNUS, action, &id, &detail).await {
         tracing::warn!(%error, "the delivery of a webhook was not recorded");
@@ -205,16 +207,18 @@ async fn post(
     state.courier().post(&webhook.url, headers, body.clone()).await
 }
 
-fn announcement(state: &State, approval: &Approval) -> String {
+fn announcement(state: &State, kind: &str, approval: &Approval) -> String {
     let issuer = state.issuer();
     let url = format!("{}/approvals/{}", issuer.as_str().trim_end_matches('/'), approval.id);
+    let is_over = approval.state == ApprovalState::Expired;
+    let at = if is_over { approval.expires_at } else { approval.created_at };
     json!({
-        "type": "approval.asked",
-        "timestamp": approval.created_at.to_string(),
+        "type": kind,
+        "timestamp": at.to_string(),
         "data": {
             "id": approval.id,
             "url": url,
-            "decision_url": format!("{url}/decision"),
+            "decision_url": (!is_over).then(|| format!("{url}/decision")),
             "user": approval.user,
             "client": approval.client_id,
             "server": approval.server,

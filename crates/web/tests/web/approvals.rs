@@ -14,8 +14,9 @@ use portunus_oauth::config::Issuer;
 use portunus_oauth::csrf;
 use portunus_oauth::ports::Ports;
 use portunus_policy::Person;
-use portunus_web::approvals::{ApprovalError, Said, decide};
+use portunus_web::approvals::{ApprovalError, Said, decide, expire};
 use std::task::{Context, Waker};
+use std::time::Duration;
 use url::Url;
 
 pub(crate) const APPROVAL: &str = "apr_00000000000000000000000000";
@@ -193,6 +194,38 @@ async fn a_yes_that_comes_too_late_is_not_recorded_as_having_allowed_anything() 
     let ports = Ports { ledger: &*app.ledger, ..ports };
     assert!(decide(&ports, &issuer, &id, &olga, &said).await.is_err());
     assert_eq!(approval(&app).await.state, ApprovalState::Pending);
+}
+
+#[tokio::test]
+async fn what_nobody_decides_about_in_time_is_recorded_once() {
+    let app = App::new().await;
+    ask_for_approval(&app).await;
+    app.clock.advance(limits::APPROVAL_TTL + Duration::from_secs(1));
+    assert_eq!(expire(&app.state).await.unwrap(), 0, "a decision may be under way");
+    app.clock.advance(limits::APPROVAL_SETTLES);
+    app.ledger.set_failing(true);
+    assert!(expire(&app.state).await.is_err());
+    app.ledger.set_failing(false);
+    // It is still there to be recorded.
+    assert_eq!(app.store.purge(app.clock.now(), 1000).await.unwrap(), 0);
+    assert_eq!((expire(&app.state).await.unwrap(), expire(&app.state).await.unwrap()), (1, 0));
+    assert_eq!(
+        (app.ledger.count("approval.expired"), approval(&app).await.state),
+        (1, ApprovalState::Expired)
+    );
+    let event = app.ledger.events().into_iter().find(|event| event.action == "approval.expired").unwrap();
+    assert_eq!((event.subject.as_str(), event.detail["user"].as_str()), (APPROVAL, "ana"));
+    let page = signed_in(&app, "olga").await.get(PAGE).await;
+    assert!(page.body.contains("This has expired") && !page.body.contains("Allow once"), "{}", page.body);
+    app.clock.advance(limits::APPROVAL_KEPT);
+    assert_eq!(app.store.purge(app.clock.now(), 1000).await.unwrap(), 1);
+    // What was decided is not said to have run out.
+    ask_for_approval(&app).await;
+    let found = load::<Approval>(&*app.store, APPROVAL).await.unwrap().unwrap();
+    let allowed = Approval { state: ApprovalState::Allowed, ..found.value };
+    app.store.commit(Batch::new().update(&allowed, found.version)).await.unwrap();
+    app.clock.advance(limits::APPROVAL_TTL * 2);
+    assert_eq!(expire(&app.state).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -211,6 +211,16 @@ async fn what_is_asked_is_announced_and_tried_again_a_bounded_number_of_times() 
     };
     assert_eq!(turned.send(&app).await.status, StatusCode::UNAUTHORIZED);
 
+    // Nobody answers, and that is told too.
+    app.courier.taken.lock().unwrap().clear();
+    app.clock.advance(limits::APPROVAL_TTL + limits::APPROVAL_SETTLES + Duration::from_secs(1));
+    assert_eq!(portunus_web::approvals::expire(&app.state).await.unwrap(), 1);
+    until(|| app.ledger.count("approval.announced") == 2).await;
+    let taken = std::mem::take(&mut *app.courier.taken.lock().unwrap());
+    let said: Value = serde_json::from_slice(&taken[0].2).unwrap();
+    assert_eq!((&said["type"], &said["data"]["id"]), (&json!("approval.expired"), &json!(APPROVAL)));
+    assert_eq!((taken.len(), &said["data"]["decision_url"]), (1, &Value::Null));
+
     *app.courier.failures.lock().unwrap() = usize::MAX;
     ask_for_approval(&app).await;
     until(|| app.ledger.count("approval.unannounced") == 1).await;
