@@ -7,7 +7,7 @@ use crate::counters::{Count, Whose};
 use crate::refusal::Refusal;
 use crate::step_up::Needs;
 use crate::wait::Await;
-use crate::{Edge, Published, Snapshot, facts, record, send, shadow};
+use crate::{Edge, Published, Snapshot, facts, record, shadow};
 use portunus_core::document::Approval;
 use portunus_core::id::{self, Id};
 use portunus_core::limits;
@@ -17,7 +17,7 @@ use portunus_core::time::Timestamp;
 use portunus_core::trace::TraceContext;
 use portunus_policy::sql::SqlFacts;
 use portunus_policy::{
-    ApprovalNeeded, Context, Decision, Operation, Past, Permit, Principal, Refused, Request,
+    ApprovalNeeded, Caps, Context, Decision, Operation, Past, Permit, Principal, Refused, Request,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub struct Case<'a> {
     pub credential_age: Option<u64>,
     /// Where what is called is pinned.
     pub pin: &'static str,
+    /// How much of the answer may be shown.
+    pub caps: Caps,
     /// Under whose names it is counted.
     pub whose: &'a Whose,
     /// What was done before.
@@ -176,8 +178,7 @@ fn unfit(case: &Case<'_>, request: &Request<'_>) -> Option<String> {
     if let Err(why) = engine.check_arguments(request.server, tool, request.arguments) {
         return Some(why);
     }
-    let caps = send::caps(case);
-    if caps.rows == Some(0) || caps.bytes == Some(0) {
+    if case.caps.is_nothing() {
         return Some(String::from("No policy allows anything of this tool's results to be shown."));
     }
     let facts = request.sql.filter(|_| !case.published.built_in_sql)?;

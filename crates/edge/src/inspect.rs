@@ -6,7 +6,6 @@ use crate::asked::What;
 use crate::decide::Case;
 use crate::refusal::{Refusal, UpstreamFailure};
 use crate::screen::{Barred, Screen};
-use crate::send;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -112,7 +111,7 @@ fn longest(case: &Case<'_>) -> usize {
 #[must_use]
 pub fn bytes_of_answer(case: &Case<'_>) -> u64 {
     let own = case.published.server.limits.response_bytes;
-    send::caps(case).bytes.map_or(own, |bytes| bytes.min(own))
+    case.caps.bytes.map_or(own, |bytes| bytes.min(own))
 }
 
 /// A body that was read as far as it may go.

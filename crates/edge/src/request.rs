@@ -22,7 +22,7 @@ use portunus_core::id::ServerName;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::record::{End, Verdict};
 use portunus_core::trace::TraceContext;
-use portunus_policy::Permit;
+use portunus_policy::{Caps, Permit};
 use portunus_vault::Bound;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -105,6 +105,7 @@ where
         sql: None,
         credential_age: None,
         pin: "pinned",
+        caps: Caps::NOTHING,
         whose,
         past,
     };
@@ -120,7 +121,8 @@ pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<
     let room = Room::take(case.published, case.known).ok_or_else(|| Refusal::Busy { id: case.asked.id() })?;
     let credential = credential(edge, case).await?;
     let age = credential.as_ref().map(|bound| case.now.since(bound.created_at()).as_secs());
-    let case = &Case { credential_age: age, pin: pinned::word(edge, case), ..*case };
+    let case = Case { credential_age: age, pin: pinned::word(edge, case), ..*case };
+    let case = &Case { caps: send::caps(&case), ..case };
     let permit = decide::decide(edge, case).await?;
 
     let (name, label) = (case.published.server.name.as_str(), case.label());

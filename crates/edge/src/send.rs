@@ -65,7 +65,7 @@ async fn request(
         tool: case.asked.tool(),
         arguments: case.asked.arguments().map(|raw| sha256(&[raw])),
         disclosure: &case.known.disclosure(&case.snapshot.engine, &decide::context(case)),
-        caps: caps(case),
+        caps: case.caps,
         sql: case.sql,
         // Nobody else makes tokens, or need be able to.
         key: case.published.built_in_sql.then(|| edge.mask_keys.text_of(&case.known.caller.grant)),
@@ -88,7 +88,7 @@ async fn request(
     Ok(request)
 }
 
-/// How much of the answer may be shown.
+/// How much of the answer may be shown. It is worked out once for a call, and kept in [`Case::caps`].
 pub fn caps(case: &Case<'_>) -> Caps {
     let (engine, server) = (&case.snapshot.engine, &case.published.server.name);
     let (principal, context) = (decide::principal(case), decide::context(case));

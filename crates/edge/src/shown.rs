@@ -6,7 +6,6 @@ use crate::counters::{Count, Counters, Whose};
 use crate::decide::{self, Case};
 use crate::labels::{Labels, Put};
 use crate::screen::Barred;
-use crate::send;
 use bytes::Bytes;
 use portunus_core::caller::Caller;
 use portunus_core::secret::Secret;
@@ -57,7 +56,7 @@ impl Shown {
         let is_data = !matches!(asked, Operation::List(_) | Operation::Session(_)) || case.asked.may_rest();
         let veil = if is_data { veil(edge, case)? } else { None };
         // The built-in SQL server keeps to the number in its assertion, and goes on with a cursor.
-        let rows = send::caps(case).rows.filter(|_| is_data && !case.published.built_in_sql);
+        let rows = case.caps.rows.filter(|_| is_data && !case.published.built_in_sql);
         Ok(Self {
             veil,
             rows: rows.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX)),

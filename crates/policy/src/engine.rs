@@ -21,6 +21,7 @@ use portunus_core::id::{ServerName, UserName};
 use portunus_core::treatment::Treatment;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Policies, checked and compiled. Immutable: a reload makes a new one.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Engine {
     pub(crate) known: HashMap<String, Known>,
     pub(crate) servers: HashMap<String, Served>,
     pub(crate) authorizer: Authorizer,
+    pub(crate) evaluations: AtomicU64,
     pub(crate) uses_counters: bool,
 }
 
@@ -92,6 +94,12 @@ impl Engine {
     #[must_use]
     pub fn has_the_policies_of(&self, other: &Self) -> bool {
         self.sources == other.sources
+    }
+
+    /// How often the policies were evaluated so far: for tests, and for finding out what is asked too often.
+    #[must_use]
+    pub fn evaluations(&self) -> u64 {
+        self.evaluations.load(Ordering::Relaxed)
     }
 
     /// Problems that do not stop the policies from being used.
@@ -266,6 +274,7 @@ impl Engine {
         policies: &PolicySet,
         context: Context,
     ) -> Option<Response> {
+        self.evaluations.fetch_add(1, Ordering::Relaxed);
         let (principal, action) = (caller.uid.clone(), asked.target.uid.clone());
         let request = cedar_policy::Request::new(principal, action, resource.clone(), context, None).ok()?;
         Some(self.authorizer.is_authorized(&request, policies, &asked.entities))

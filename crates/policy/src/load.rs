@@ -12,6 +12,7 @@ use crate::source::{self, Rule};
 use cedar_policy::Authorizer;
 use portunus_core::digest::Digest;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicU64;
 
 impl Engine {
     /// Checks and compiles policies. Exactly these sources count: the defaults are in [`crate::defaults`].
@@ -66,6 +67,7 @@ impl Engine {
             known: rules.into_iter().map(|rule| known(sources, rule)).collect(),
             servers: served,
             authorizer: Authorizer::new(),
+            evaluations: AtomicU64::new(0),
         })
     }
 }

@@ -105,6 +105,20 @@ async fn rows_are_cut_alike_for_the_model_and_the_picture_and_counted() {
 }
 
 #[tokio::test]
+async fn how_much_may_be_shown_is_asked_once_for_a_call() {
+    let policy = r#"forbid (principal, action == Action::"release", resource) when { context.rows > 100 || context.bytes > 10000 };"#;
+    let world = World::with_policy(policy).await;
+    world.upstream_does(|_| Ok(json_answer(&many(3))));
+    assert!(world.call("look", json!({})).await.body["result"].is_object());
+    let engine = world.edge.snapshot.load().engine.clone();
+    let before = engine.evaluations();
+    assert!(world.call("look", json!({})).await.body["result"].is_object());
+    // To find two bounds takes about eighty, the decision one, and what is disclosed is known already.
+    let asked = engine.evaluations() - before;
+    assert!((60..120).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
 async fn an_answer_longer_than_policies_allow_is_not_shown() {
     let policy =
         r#"forbid (principal, action == Action::"release", resource) when { context.bytes > 10000 };"#;

@@ -64,7 +64,7 @@ impl Replay<'_> {
             return Err(missing);
         }
         let caps = self.engine.caps(principal, request.server, tool, &request.context);
-        Ok((caps.rows == Some(0) || caps.bytes == Some(0)).then_some(RELEASE))
+        Ok(caps.is_nothing().then_some(RELEASE))
     }
 
     /// Whether its SQL uses what is hidden or may not be changed.
