@@ -3,9 +3,10 @@
 
 use crate::Edge;
 use crate::decide::{self, Case};
+use crate::record;
 use crate::screen::Barred;
 use portunus_core::caller::Caller;
-use portunus_core::id::{self, Id, ServerName};
+use portunus_core::id::{self, ServerName};
 use portunus_core::limits;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::record::{Intent, LedgerError, Receipt, Record, Verdict};
@@ -14,6 +15,11 @@ use portunus_policy::{Context, Decision, Operation, Past, Principal, Question, R
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a question is refused, as recorded: by policies, or by none of them.
+const FORBIDDEN: &str = "No policy allows the server to ask the client for this.";
+/// It was not decided: it is not known here, cannot be read, or the session's labels cannot.
+const UNDECIDED: &str = "What the server asks of the client could not be decided.";
 
 /// Decides the questions in the messages of one answer.
 pub struct Interview {
@@ -80,21 +86,15 @@ impl Interview {
                 (Asks::Other(method), _) => Some(method.chars().take(64).collect()),
                 _ => None,
             };
-            let (permitted, policies) = self.decide(question, method, target);
-            if !permitted {
-                tracing::debug!(server = %self.server, method, ?policies, "a server's question was refused");
+            if !self.decide(question, method, target) {
+                tracing::debug!(server = %self.server, method, "a server's question was refused");
                 return Err(Barred::Question(words(&asked)));
             }
         }
         Ok(())
     }
 
-    fn decide(
-        &self,
-        question: Option<Question<'_>>,
-        method: &str,
-        target: Option<String>,
-    ) -> (bool, Vec<String>) {
+    fn decide(&self, question: Option<Question<'_>>, method: &str, target: Option<String>) -> bool {
         // A stream may be open for long: policies and labels are those of now.
         let (now, engine) = (self.edge.clock.now(), self.edge.snapshot.load().engine.clone());
         let decision = id::mint("dec", now, &*self.edge.rng);
@@ -112,8 +112,8 @@ impl Interview {
             credential_age: None,
         };
         let made = question.map(|question| {
-            let operation = Operation::Ask(question);
             let (server, decision) = (&self.server, decision.clone());
+            let operation = Operation::Ask(question);
             let request = Request {
                 decision,
                 server,
@@ -126,14 +126,33 @@ impl Interview {
             };
             engine.decide(&self.principal, &request)
         });
-        let (permitted, policies) = match made {
-            Some(Decision::Permit(permit)) => (true, permit.policies().to_vec()),
-            Some(Decision::Refused(refused)) => (false, refused.policies),
-            Some(Decision::ApprovalNeeded(needed)) => (false, needed.refused.policies),
-            None => (false, Vec::new()),
+        let (permitted, policies, reason) = match made {
+            Some(Decision::Permit(permit)) => (true, permit.policies().to_vec(), None),
+            Some(Decision::Refused(refused)) => (false, refused.policies, Some(FORBIDDEN)),
+            Some(Decision::ApprovalNeeded(needed)) => (false, needed.refused.policies, Some(FORBIDDEN)),
+            None => (false, Vec::new(), Some(UNDECIDED)),
         };
-        self.record(decision, permitted, policies.clone(), method, target);
-        (permitted, policies)
+        let caller: &Caller = self.principal.caller();
+        self.record(Intent {
+            at: now,
+            decision,
+            verdict: if permitted { Verdict::Permit } else { Verdict::Refuse },
+            server: self.server.clone(),
+            method: method.to_owned(),
+            target,
+            user: caller.user.clone(),
+            client: caller.client.clone(),
+            grant: caller.grant.clone(),
+            arguments_digest: None,
+            arguments: None,
+            policies,
+            reason: reason.map(str::to_owned),
+            approval: None,
+            credential: None,
+            trace: Some(self.trace.clone()),
+            circumstances: record::circumstances(caller, &context),
+        });
+        permitted
     }
 
     /// Waits until what was permitted is recorded; it must not be shown before.
@@ -149,35 +168,9 @@ impl Interview {
         Ok(())
     }
 
-    fn record(
-        &self,
-        decision: Id,
-        permitted: bool,
-        policies: Vec<String>,
-        method: &str,
-        target: Option<String>,
-    ) {
-        let caller: &Caller = self.principal.caller();
-        let record = Record::Intent(Box::new(Intent {
-            at: self.edge.clock.now(),
-            decision,
-            verdict: if permitted { Verdict::Permit } else { Verdict::Refuse },
-            server: self.server.clone(),
-            method: method.to_owned(),
-            target,
-            user: caller.user.clone(),
-            client: caller.client.clone(),
-            grant: caller.grant.clone(),
-            arguments_digest: None,
-            arguments: None,
-            policies,
-            reason: (!permitted)
-                .then(|| String::from("No policy allows the server to ask the client for this.")),
-            approval: None,
-            credential: None,
-            trace: Some(self.trace.clone()),
-            circumstances: None,
-        }));
+    fn record(&self, intent: Intent) {
+        let permitted = intent.verdict == Verdict::Permit;
+        let record = Record::Intent(Box::new(intent));
         if permitted {
             let receipt = self.edge.ledger.append(record);
             self.receipts.lock().unwrap_or_else(PoisonError::into_inner).push(receipt);

@@ -4,9 +4,11 @@
 use crate::Edge;
 use crate::decide::{self, Case};
 use crate::refusal::Refusal;
+use portunus_core::caller::Caller;
 use portunus_core::id::{GroupName, Id};
 use portunus_core::limits;
 use portunus_core::record::{Circumstances, Intent, LedgerError, Receipt, Record, Verdict};
+use portunus_policy::Context;
 
 /// The intent record of a decision about this case.
 #[must_use]
@@ -30,13 +32,13 @@ pub fn intent(edge: &Edge, case: &Case<'_>, decision: Id, verdict: Verdict, poli
         approval: None,
         credential: None,
         trace: Some(case.trace.trace_hex()),
-        circumstances: circumstances(case),
+        circumstances: circumstances(caller, &decide::context(case)),
     }
 }
 
-/// What else the decision looked at, so that it can be made again under other policies; `None` when it is too long.
-fn circumstances(case: &Case<'_>) -> Option<Circumstances> {
-    let caller = &case.known.caller;
+/// What else a decision looked at, so that it can be made again under other policies; `None` when it is too long.
+#[must_use]
+pub fn circumstances(caller: &Caller, context: &Context<'_>) -> Option<Circumstances> {
     let sign_in = &caller.sign_in;
     let texts = caller.groups.iter().map(GroupName::as_str).chain(caller.scopes.iter().map(String::as_str));
     let texts =
@@ -45,7 +47,6 @@ fn circumstances(case: &Case<'_>) -> Option<Circumstances> {
     if texts.map(|text| text.len() + 3).sum::<usize>() > limits::RECORDED_CIRCUMSTANCE_BYTES {
         return None;
     }
-    let context = decide::context(case);
     Some(Circumstances {
         groups: caller.groups.clone(),
         scopes: caller.scopes.clone(),

@@ -203,7 +203,10 @@ impl<'e> Replay<'e> {
             method => operation(tool, method, target),
         };
         let (Ok(operation), Ok(decision)) = (operation, id("dec")) else { return missing("target") };
-        let known = self.known(recorded);
+        let mut known = self.known(recorded);
+        if matches!(operation, Operation::Ask(_)) {
+            known.attributes.extend(["mode", "host"]);
+        }
         let Some(principal) = self.principal(intent) else { return missing("caller") };
         let circumstances = intent.circumstances.as_ref();
         let request = Request {
@@ -363,6 +366,10 @@ pub const REDACTED: &str = "hmac-sha256:";
 /// Whether policies decided it: they did when they are named, and when nothing was permitted.
 fn by_policy(intent: &Intent) -> bool {
     let reason = intent.reason.as_deref().unwrap_or_default();
+    // A question of a server that is not known here; in old records for the same reason as those that are.
+    if intent.method == "request" {
+        return false;
+    }
     if intent.policies.is_empty() {
         return [DEFAULT_REASON, ARGUMENTS_REASON].contains(&reason)
             || reason.starts_with("No policy allows the server")

@@ -153,6 +153,12 @@ async fn what_a_server_asks_of_the_client_is_refused_unless_a_policy_allows_it()
     }
     assert!(asked(&world, "ping", json!({})).await.contains("\"result\""));
 
+    let unknown = world.ledger.records().into_iter().find_map(|record| match record {
+        Record::Intent(intent) if intent.method == "request" => intent.reason,
+        _ => None,
+    });
+    assert_eq!(unknown.as_deref(), Some("What the server asks of the client could not be decided."));
+
     let world = World::with_policy(
         r#"permit (principal, action == Action::"sample", resource);
         permit (principal, action == Action::"elicit", resource) when { context.mode == "url" && context.host == "pay.example.com" };"#,
@@ -176,6 +182,12 @@ async fn what_a_server_asks_of_the_client_is_refused_unless_a_policy_allows_it()
     assert!(!asked(&world, "roots/list", json!({})).await.contains("roots/list"));
     let asks = world.ledger.records().into_iter().filter_map(|record| match record {
         Record::Intent(intent) if intent.method == "elicitation/create" => {
+            // Enough to decide it again under other policies.
+            let seen = intent.circumstances.expect("circumstances are recorded");
+            assert_eq!(
+                (seen.groups[0].as_str(), seen.source.to_string().as_str()),
+                ("analysts", "127.0.0.1")
+            );
             Some((intent.verdict, intent.target))
         }
         _ => None,

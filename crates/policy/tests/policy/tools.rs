@@ -295,6 +295,39 @@ fn a_recorded_call_is_decided_again_as_the_engine_decides_it() {
 }
 
 #[test]
+fn a_recorded_question_of_a_server_is_decided_again() {
+    let engine = engine(
+        r#"@id("pages") permit (principal in Group::"analysts", action == Action::"elicit", resource == Server::"sales") when { context.mode == "url" && context.host == "pay.example.com" };
+        @id("near") permit (principal, action == Action::"sample", resource == Server::"sales") when { context.source.isInRange(ip("10.0.0.0/8")) };"#,
+    );
+    let asked = |method: &str, target: Option<&str>| Intent {
+        method: method.to_owned(),
+        target: target.map(str::to_owned),
+        reason: Some("No policy allows the server to ask the client for this.".to_owned()),
+        ..intent(Verdict::Refuse, &[], None)
+    };
+    let page = asked("elicitation/create", Some("pay.example.com"));
+    assert_eq!(replayed(&engine, &page), decided(Outcome::Permit, &["pages"]));
+    for (method, target) in
+        [("elicitation/create", Some("evil.test")), ("elicitation/create", None), ("roots/list", None)]
+    {
+        assert_eq!(
+            replayed(&engine, &asked(method, target)),
+            decided(Outcome::Refuse, &[]),
+            "{method} {target:?}"
+        );
+    }
+    let sampling = asked("sampling/createMessage", None);
+    assert_eq!(replayed(&engine, &sampling), decided(Outcome::Permit, &["near"]));
+    // Records of old versions do not say from where.
+    let old = Intent { circumstances: None, ..sampling };
+    assert_eq!(replayed(&engine, &old), unknown(&["source"]));
+    let not_decided = Some("What the server asks of the client could not be decided.".to_owned());
+    assert_eq!(replayed(&engine, &Intent { reason: not_decided, ..page }), Replayed::NotByPolicy);
+    assert_eq!(replayed(&engine, &asked("request", Some("shell/run"))), Replayed::NotByPolicy);
+}
+
+#[test]
 fn what_a_record_does_not_hold_makes_a_call_unknown_only_if_it_matters() {
     let engine = engine(
         r#"@id("read") permit (principal in Group::"analysts", action in Action::"read", resource == Server::"sales");
