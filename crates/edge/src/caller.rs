@@ -12,10 +12,8 @@ use portunus_core::limits;
 use portunus_core::store::{Changed, Kind, Store};
 use portunus_core::time::{Clock, Timestamp};
 use portunus_core::token::{self, TokenKind};
-use portunus_mcp::message::Era;
-use portunus_policy::{Context, Disclosure, Engine, Principal};
-use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use portunus_policy::{Context, Disclosure, DisclosureKey, Engine, Principal};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -26,15 +24,12 @@ pub struct Known {
     digest: Digest,
     expires_at: Timestamp,
     loaded_at: Timestamp,
-    principal: Mutex<Option<(usize, Arc<Principal>)>>,
+    principal: Mutex<Option<(Digest, Arc<Principal>)>>,
     revoked: Arc<watch::Sender<bool>>,
     disclosure: Mutex<Option<(DisclosureKey, Arc<Disclosure>)>>,
     /// The user's room for calls, shared by all of their tokens.
     room: Arc<Semaphore>,
 }
-
-/// Policy version, second, source, era, certificate and labels.
-type DisclosureKey = (usize, u64, IpAddr, Era, Option<Digest>, BTreeSet<String>);
 
 /// A place among the calls in flight, of the server and of the user.
 pub struct Room {
@@ -55,7 +50,7 @@ impl Room {
 impl Known {
     /// The policy's entities for this caller, built once per policy version.
     pub fn principal(&self, engine: &Arc<Engine>) -> Arc<Principal> {
-        let version = Arc::as_ptr(engine) as usize;
+        let version = *engine.version();
         let mut slot = self.principal.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
             Some((built_for, principal)) if *built_for == version => principal.clone(),
@@ -66,18 +61,14 @@ impl Known {
             }
         }
     }
-    /// Which columns may be shown to this caller, looked at anew each second.
+    /// Which columns may be shown to this caller; looked at anew when something else has changed that the policies look at.
     pub fn disclosure(&self, engine: &Arc<Engine>, context: &Context<'_>) -> Arc<Disclosure> {
-        let era = if context.era == "modern" { Era::Modern } else { Era::Legacy };
-        let certificate = context.certificate.map(|certificate| certificate.thumbprint);
-        let labels = context.past.labels.clone();
-        let key =
-            (Arc::as_ptr(engine) as usize, context.now.as_secs(), context.source, era, certificate, labels);
+        let principal = self.principal(engine);
+        let key = engine.disclosure_key(&principal, &self.caller.server, context);
         let mut slot = self.disclosure.lock().unwrap_or_else(PoisonError::into_inner);
         match &*slot {
             Some((made_for, disclosure)) if *made_for == key => disclosure.clone(),
             _ => {
-                let principal = self.principal(engine);
                 let disclosure = Arc::new(engine.disclosure(&principal, &self.caller.server, context));
                 *slot = Some((key, disclosure.clone()));
                 disclosure

@@ -2,14 +2,17 @@
 
 use crate::context::{self, Parts};
 use crate::engine::{Asked, Engine, failures};
-use crate::model::Context;
+use crate::looks::Looks;
+use crate::model::{Context, Past};
 use crate::names::TYPES;
 use crate::principal::{Prepared, Principal};
 use crate::sql::SqlFacts;
 use cedar_policy::{EntityUid, Response};
+use portunus_core::digest::Digest;
 use portunus_core::id::ServerName;
 use portunus_core::treatment::Treatment;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// What of a server's data may be shown to a caller, and changed by them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,19 @@ pub struct Disclosure {
     pub changes: Choice,
     /// Data classes whose values are not shown as they are.
     pub classes: BTreeMap<String, Treatment>,
+}
+
+/// Everything that the policies about a disclosure look at, besides the caller: with the same key it is the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisclosureKey {
+    version: Digest,
+    /// The moment, hour, day and seconds since the sign-in, where a policy looks at them.
+    times: [Option<u64>; 4],
+    source: Option<IpAddr>,
+    environment: Option<String>,
+    era: Option<String>,
+    certificate: Option<(Digest, Option<String>)>,
+    past: Past,
 }
 
 /// All but some, or none but some.
@@ -138,6 +154,41 @@ impl Engine {
             let served = self.served(server.as_str());
             Disclosure::nothing(served.into_iter().flat_map(|served| served.data.classes.values().cloned()))
         })
+    }
+
+    /// What [`Self::disclosure`] depends on for this caller: whoever keeps one must ask anew when this is another.
+    #[must_use]
+    pub fn disclosure_key(
+        &self,
+        principal: &Principal,
+        server: &ServerName,
+        now: &Context<'_>,
+    ) -> DisclosureKey {
+        let served = self.served(server.as_str());
+        let targets = ["disclose", "change"].map(|name| served.and_then(|served| served.operation(name)));
+        let looks = targets.into_iter().flatten().map(|target| target.slice.looks);
+        let looks = looks.fold(Looks::NOTHING, Looks::and);
+        let when = |attribute: Looks, value: u64| looks.contains(attribute).then_some(value);
+        let seconds = now.now.as_secs();
+        let signed_in = now.now.since(principal.0.caller.sign_in.at).as_secs();
+        let mut past = if looks.contains(Looks::COUNTERS) { now.past.clone() } else { Past::default() };
+        past.labels = if looks.contains(Looks::LABELS) { now.past.labels.clone() } else { BTreeSet::new() };
+        let text = |attribute: Looks, value: &str| looks.contains(attribute).then(|| value.to_owned());
+        let shown = now.certificate.filter(|_| looks.contains(Looks::CLIENT_CERTIFICATE));
+        DisclosureKey {
+            version: self.version,
+            times: [
+                when(Looks::NOW, now.now.as_millis()),
+                when(Looks::HOUR, seconds / 3600),
+                when(Looks::WEEKDAY, seconds / 86_400),
+                when(Looks::SIGN_IN, signed_in),
+            ],
+            source: looks.contains(Looks::SOURCE).then_some(now.source),
+            environment: text(Looks::ENVIRONMENT, now.environment),
+            era: text(Looks::ERA, now.era),
+            certificate: shown.map(|shown| (shown.thumbprint, shown.verified_by.clone())),
+            past,
+        }
     }
 
     fn ask_disclosure(

@@ -89,7 +89,7 @@ mod viewer;
 
 pub use approver::{Approver, ApproverError, Person};
 pub use decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Permit, Refused};
-pub use disclosure::{Choice, Disclosure};
+pub use disclosure::{Choice, Disclosure, DisclosureKey};
 pub use engine::Engine;
 pub use load::schema_text;
 pub use model::{

@@ -105,6 +105,28 @@ async fn rows_are_cut_alike_for_the_model_and_the_picture_and_counted() {
 }
 
 #[tokio::test]
+async fn what_is_disclosed_follows_counts_policies_and_labels_at_once() {
+    let world = World::with_policy(
+        r#"forbid (principal, action == Action::"disclose", resource == DataClass::"sales/email") when { context.counters.user.calls_per_minute >= 2 };"#,
+    )
+    .await;
+    world.upstream_does(|_| Ok(result(EMAIL)));
+    // All within one second.
+    for shown in [true, true, false] {
+        let answer = world.call("look", json!({})).await;
+        assert_eq!(answer.body.to_string().contains("gomez"), shown, "{}", answer.body);
+    }
+    // Another engine, which may lie where the last one lay.
+    for (n, shown) in (0..20).map(|n| (n, n % 2 == 0)) {
+        let forbid =
+            r#"forbid (principal, action == Action::"disclose", resource == DataClass::"sales/email");"#;
+        world.reload(if shown { "" } else { forbid }, false);
+        let answer = world.call("look", json!({})).await;
+        assert_eq!(answer.body.to_string().contains("gomez"), shown, "{n}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn how_much_may_be_shown_is_asked_once_for_a_call() {
     let policy = r#"forbid (principal, action == Action::"release", resource) when { context.rows > 100 || context.bytes > 10000 };"#;
     let world = World::with_policy(policy).await;

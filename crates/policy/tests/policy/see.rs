@@ -2,7 +2,46 @@ use crate::world::{ANALYSTS_READ, Call, caller, context, engine};
 use portunus_core::id::ServerName;
 use portunus_core::treatment::Treatment;
 use portunus_policy::sql::{self, SqlFacts};
-use portunus_policy::{Caps, Choice, Disclosure, Engine, Operation};
+use portunus_policy::{Caps, Choice, Context, Disclosure, Engine, Operation, Past};
+
+#[test]
+fn a_disclosure_is_known_by_what_its_policies_look_at_and_by_nothing_else() {
+    let sales = ServerName::parse("sales").unwrap();
+    let ana = caller("ana", &[], "sales");
+    let key = |engine: &Engine, context: &Context<'_>| {
+        engine.disclosure_key(&engine.principal(&ana), &sales, context)
+    };
+    let now = context();
+    let later = Context { now: now.now.plus(std::time::Duration::from_millis(1)), ..now };
+    let counts = portunus_policy::Counts { calls: [1; 3], ..portunus_policy::Counts::NONE };
+    let counted = Past { user: counts, ..Past::default() };
+    let labelled = Past { labels: ["private".to_owned()].into(), ..Past::default() };
+    let others = [
+        ("context.now < datetime(\"2030-01-01\")", later),
+        ("context.counters.user.calls_per_day > 5", Context { past: &counted, ..now }),
+        ("context.labels.contains(\"private\")", Context { past: &labelled, ..now }),
+        ("context.source.isLoopback()", Context { source: "10.9.9.9".parse().unwrap(), ..now }),
+        ("context.era == \"legacy\"", Context { era: "other", ..now }),
+        ("context.hour < 3", Context { now: now.now.plus(std::time::Duration::from_secs(3600)), ..now }),
+    ];
+    for (at, (condition, _)) in others.iter().enumerate() {
+        for action in ["disclose", "change"] {
+            let policy = format!(
+                "forbid (principal, action == Action::\"{action}\", resource) when {{ {condition} }};"
+            );
+            let engine = engine(&policy);
+            let before = key(&engine, &now);
+            for (other, (_, context)) in others.iter().enumerate() {
+                let is_same = key(&engine, context) == before;
+                // An hour later it is another moment too.
+                assert_eq!(is_same, other != at && (at, other) != (0, 5), "{condition} {other}");
+            }
+        }
+    }
+    let (plain, changed) = (engine(""), engine("// changed"));
+    assert_ne!(key(&plain, &now), key(&changed, &now), "other policies");
+    assert_eq!(key(&plain, &now), key(&plain, &others[1].1));
+}
 
 #[test]
 fn a_tool_is_seen_when_some_call_of_it_could_be_permitted() {
