@@ -133,10 +133,11 @@ fn certificate(shown: &ClientCertificate) -> Option<RestrictedExpression> {
 }
 
 /// What is not known of SQL could be anything. Instead of a set that may lack something, a policy that looks at it finds
-/// no attribute, which is an error and refuses. `complete` and `read_only` can be asked first.
+/// no attribute, which is an error and refuses. `complete`, `harmless` and `read_only` can be asked first.
 fn sql(facts: &SqlFacts) -> Option<RestrictedExpression> {
     let mut members = vec![
         ("complete".to_owned(), RestrictedExpression::new_bool(facts.complete)),
+        ("harmless".to_owned(), RestrictedExpression::new_bool(facts.complete && facts.harmless)),
         ("read_only".to_owned(), RestrictedExpression::new_bool(facts.complete && facts.read_only)),
     ];
     if facts.complete || !facts.kinds.contains("unknown") {

@@ -56,7 +56,7 @@ client_certificate?: { dns_names: Set<String>, verified_by: String, thumbprint: 
 counters: { user: Counts, client: Counts, tool: Counts, user_tool: Counts }";
 
 const OF_CALLS: &str = "pin: String, credential?: { age_seconds: Long }, approval?: { by: User, id: String }, \
-sql?: { complete: Bool, read_only: Bool, statements: Long, kinds: Set<String>, reads: Set<String>, writes: Set<String>, \
+sql?: { complete: Bool, harmless: Bool, read_only: Bool, statements: Long, kinds: Set<String>, reads: Set<String>, writes: Set<String>, \
 functions: Set<String>, columns_read: Set<String>, columns_written: Set<String>, joins: Long, limit?: Long }";
 
 /// The names of the groups that a tool is in, its server's among them.

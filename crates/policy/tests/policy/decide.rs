@@ -254,6 +254,27 @@ fn policies_can_ask_whether_sql_was_understood() {
 }
 
 #[test]
+fn policies_can_ask_whether_sql_does_what_it_names_and_nothing_besides() {
+    let engine = engine(
+        r#"permit (principal, action in Action::"sales", resource)
+        when { context has sql && context.sql.harmless && ["orders"].containsAll(context.sql.writes) };"#,
+    );
+    for (text, permitted) in [
+        ("SELECT * FROM staff", true),
+        ("UPDATE orders SET total = round(total)", true),
+        ("UPDATE staff SET total = 1", false),
+        ("UPDATE orders SET total = load_extension('x')", false),
+        ("UPDATE orders SET total = unheard_of(1)", false),
+        ("?!", false),
+    ] {
+        let facts = sql::facts(text, Dialect::Sqlite);
+        let call = Call { sql: Some(&facts), ..Call::of("read_query") };
+        assert_eq!(call.permitted(&engine), permitted, "{text}");
+        assert!(!matches!(call.decide(&engine), Decision::Refused(r) if !r.policies.is_empty()), "{text}");
+    }
+}
+
+#[test]
 fn a_principal_of_an_older_engine_decides_by_the_newer_one() {
     let old = engine("");
     let mut moved = servers();
