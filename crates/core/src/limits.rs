@@ -192,6 +192,8 @@ pub const DEFINITION_BYTES: usize = 256 * KIB;
 pub const DEFINITIONS_BYTES: usize = 8 * MIB;
 /// Pinned definitions of one kind (tools, prompts …) of one server.
 pub const PINS: usize = 4096;
+/// Widgets that one answer embeds, and URIs of widgets that it points to; an answer with more is withheld.
+pub const WIDGETS_PER_ANSWER: usize = 64;
 /// Definitions of one kind of one server that are not accepted and are remembered.
 pub const QUARANTINED: usize = 1024;
 /// Bytes of the lockfile.

@@ -21,6 +21,7 @@ use portunus_mcp::message::{Era, List, TargetKind};
 use portunus_mcp::sse::Event;
 use portunus_mcp::{list, security};
 use portunus_oauth::config::SCOPE;
+use portunus_pins::definition;
 use portunus_policy::{Engine, Operation, Past, Principal, View, Viewer};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -48,8 +49,8 @@ pub enum Barred {
     /// Its data cannot be screened.
     #[error("the data in the answer cannot be screened: {0}")]
     Data(String),
-    /// A widget whose contents are new or have changed.
-    #[error("the widget is new or has changed, and waits for an administrator: portunus pin list")]
+    /// A widget whose contents are new or have changed, or that is not the one of the tool's definition.
+    #[error("a widget in the answer is new or has changed, or is another than its tool's: portunus pin list")]
     Widget,
     /// A list that cannot be filtered.
     #[error("a list could not be read: {0}")]
@@ -210,6 +211,8 @@ struct Filter {
     kept: Arc<Lists>,
     /// The widget that is read.
     widget: Option<String>,
+    /// The tool that is called.
+    tool: Option<String>,
     /// The lists that may come: the one that was asked for, or any on a stream that may be a resumed one.
     lists: Vec<List>,
 }
@@ -231,6 +234,7 @@ impl Filter {
             pins: case.published.pinned.then(|| edge.pins.clone()),
             kept: case.published.lists.clone(),
             widget,
+            tool: case.asked.tool().map(str::to_owned),
             engine: case.snapshot.engine.clone(),
             principal: decide::principal(case),
             server: case.published.server.name.clone(),
@@ -291,14 +295,14 @@ impl Filter {
         Some(Key { principal: self.principal.clone(), lock: pins.lock(), list: *list, era: self.era })
     }
 
-    /// A widget's contents must be those that were accepted.
+    /// A widget's contents must be those that were accepted, wherever they come.
     fn check_contents(&self, body: &Bytes) -> Result<(), Barred> {
         let Some(pins) = &self.pins else { return Ok(()) };
         let state = match &self.widget {
-            Some(uri) => pins.see_contents(&self.server, uri, body, self.now),
-            // On a stream that may be a resumed one.
-            None if self.lists.len() > 1 => pins.see_any_contents(&self.server, body, self.now),
-            None => PinState::Pinned,
+            Some(uri) if definition::is_widget(uri) => pins.see_contents(&self.server, uri, body, self.now),
+            // A list: its entries are judged one by one.
+            None if self.lists.len() == 1 => PinState::Pinned,
+            _ => pins.see_carried(&self.server, self.tool.as_deref(), body, self.now),
         };
         if state == PinState::Pinned { Ok(()) } else { Err(Barred::Widget) }
     }

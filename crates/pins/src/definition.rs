@@ -9,8 +9,14 @@ use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-/// URIs of widgets begin so; all other resources are data, whose content changes by nature.
-pub const WIDGET_SCHEME: &str = "ui://";
+/// The scheme of widgets' URIs; all other resources are data, whose content changes by nature.
+const WIDGET_SCHEME: &str = "ui:";
+/// Media types that clients draw as widgets whatever the URI says. Plain HTML is data.
+const WIDGET_TYPES: [&str; 1] = ["text/html+skybridge"];
+/// Of the parameters of `text/html`, the one that says so.
+const WIDGET_PROFILE: &str = "profile=mcp-app";
+/// Media types of scripts that draw on the client's page begin so.
+const WIDGET_SCRIPT: &str = "application/vnd.mcp-ui.";
 /// Most levels of a definition: in the lockfile it stands a few levels deeper than in a list.
 const DEPTH: usize = limits::JSON_DEPTH;
 
@@ -65,20 +71,34 @@ impl Kind {
             List::ResourceTemplates => None,
         }
     }
-    /// Whether a definition of this kind and name is pinned at all: resources are only when they are widgets.
+    /// Whether a definition of this kind and name is pinned at all: listed resources are only when they are widgets.
     #[must_use]
     pub fn is_pinned(self, name: &str) -> bool {
         match self {
-            Self::Tool | Self::Prompt => true,
-            Self::Resource | Self::Widget => is_widget(name),
+            // A widget may be one by its media type.
+            Self::Tool | Self::Prompt | Self::Widget => true,
+            Self::Resource => is_widget(name),
         }
     }
 }
 
-/// Whether a URI is that of a widget, however its scheme is written (RFC 3986 section 3.1: case does not count).
+/// Whether a URI is that of a widget, however its scheme is written: case does not count (RFC 3986 section 3.1), nor do
+/// spaces and controls, which browsers leave out.
 #[must_use]
 pub fn is_widget(uri: &str) -> bool {
-    uri.get(..WIDGET_SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(WIDGET_SCHEME))
+    let mut letters = uri.chars().filter(|letter| !letter.is_control() && *letter != ' ');
+    WIDGET_SCHEME.chars().all(|due| letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(&due)))
+}
+
+/// Whether a media type is one that only widgets have.
+#[must_use]
+pub fn is_widget_type(media: &str) -> bool {
+    let media: String = media.chars().filter(|letter| !letter.is_whitespace() && *letter != '"').collect();
+    let media = media.to_ascii_lowercase();
+    let (essence, parameters) = media.split_once(';').unwrap_or((&media, ""));
+    WIDGET_TYPES.contains(&essence)
+        || essence.starts_with(WIDGET_SCRIPT)
+        || (essence == "text/html" && parameters.split(';').any(|parameter| parameter == WIDGET_PROFILE))
 }
 
 impl fmt::Display for Kind {
@@ -148,6 +168,19 @@ impl Definition {
         Self::canonical_of(uri, out)
     }
 
+    /// One resource that is embedded in another answer, as it was sent. It has the digest of what reading the widget gives,
+    /// when that is the same and all of it.
+    ///
+    /// # Errors
+    /// When it cannot be read without doubt, or has too much beside its contents.
+    pub fn of_embedded(uri: &str, resource: &[u8]) -> Result<Self, DefinitionError> {
+        let scan = json::scan(resource, &Bounds::default())?;
+        let mut out = String::from("[");
+        write_content(&mut out, scan.root());
+        out.push(']');
+        Self::canonical_of(uri, out)
+    }
+
     /// A definition that nothing has: whatever is listed under its name has changed.
     #[must_use]
     pub fn nothing(name: &str) -> Self {
@@ -157,6 +190,15 @@ impl Definition {
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         &*self.canonical == NOTHING
+    }
+
+    /// Whether these are contents of a widget, by their URI or their media type; nothing may take the place of any.
+    #[must_use]
+    pub fn is_of_widget(&self) -> bool {
+        let members = self.value().into_iter().flat_map(Raw::elements).flat_map(Raw::members);
+        let types = members.filter(|(key, _)| json::fold(key) == "mimetype");
+        let mut types = types.filter_map(|(_, media)| media.string());
+        is_widget(&self.name) || self.is_nothing() || types.any(|media| is_widget_type(&media))
     }
 
     fn canonical_of(name: &str, canonical: String) -> Result<Self, DefinitionError> {
@@ -380,6 +422,9 @@ mod tests {
         assert_ne!(read("<p>", "x").digest(), read("<p>", "y").digest());
         assert!(!read("<p>", "x").canonical().contains("<p>"));
         assert_eq!(Definition::of_contents("ui://a", br#"{"result":{}}"#), Err(DefinitionError::NoContents));
+        let embedded = br#"{"_meta":{"csp":"x"},"text":"<p>","mimeType":"text/html","uri":"ui://a"}"#;
+        let embedded = Definition::of_embedded("ui://a", embedded).unwrap();
+        assert_eq!(embedded.digest(), read("<p>", "x").digest());
     }
 
     #[test]
@@ -393,7 +438,8 @@ mod tests {
     #[test]
     fn only_widgets_among_resources_are_pinned() {
         assert!(Kind::Resource.is_pinned("ui://w/a.html") && Kind::Resource.is_pinned("UI://w"));
-        assert!(!Kind::Resource.is_pinned("file:///a") && !Kind::Resource.is_pinned("ui:/"));
+        assert!(!Kind::Resource.is_pinned("file:///a") && !Kind::Resource.is_pinned("uix:/"));
+        assert!(Kind::Resource.is_pinned("ui:w") && Kind::Widget.is_pinned("https://x.test/w"));
         assert!(Kind::Tool.is_pinned("anything"));
     }
 }

@@ -8,6 +8,7 @@
 //! | [`definition`] | one definition in its canonical form, with its digest |
 //! | [`lock`] | the lockfile: strict reading, printing that git can compare, and what is accepted |
 //! | [`flags`] | hidden characters, instructions to the model, other tools' names, look-alikes |
+//! | [`carried`] | widgets that are embedded in other answers, and what points to one |
 //! | [`diff`] | what changed, for people |
 //! | [`text`] | characters that cannot be seen, written out |
 //!
@@ -26,12 +27,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod carried;
 pub mod definition;
 pub mod diff;
 pub mod flags;
 pub mod lock;
 pub mod text;
 
+pub use carried::Carried;
 pub use definition::{Definition, DefinitionError, Kind};
 pub use diff::Diff;
 pub use flags::{Flag, Names, Severity, flags};

@@ -122,3 +122,53 @@ async fn a_policy_can_ask_where_a_tool_is_pinned_and_candidates_decide_nothing()
     assert_eq!((row.policy.as_str(), row.count), ("no", 1));
     assert!(report.running && report.differences >= 1);
 }
+
+const WIDGET: &str = "ui://w/chart";
+
+/// A server with a tool that draws, whose results are this.
+fn draw(world: &World, result: &Arc<Mutex<Value>>) {
+    let result = result.clone();
+    let mut chart = tool("look", "Draws.");
+    chart["_meta"] = json!({ "ui": { "resourceUri": WIDGET } });
+    world.upstream_does(move |request| {
+        let body = request.into_body().collect().now_or_never().unwrap().unwrap().to_bytes();
+        let asked: Value = serde_json::from_slice(&body).unwrap();
+        let answer = match asked["method"].as_str().unwrap() {
+            "tools/list" => json!({ "tools": [chart] }),
+            "resources/list" => json!({ "resources": [{ "uri": WIDGET, "name": "chart" }] }),
+            "resources/read" => json!({ "contents": [content(WIDGET, "<p>1</p>")] }),
+            _ => result.lock().unwrap().clone(),
+        };
+        Ok(json_answer(&json!({ "jsonrpc": "2.0", "id": asked["id"], "result": answer })))
+    });
+}
+
+fn content(uri: &str, html: &str) -> Value {
+    json!({ "uri": uri, "mimeType": "text/html;profile=mcp-app", "text": html })
+}
+
+#[tokio::test]
+async fn a_result_with_another_widget_inside_is_withheld() {
+    let world = World::pinned("permit (principal, action == Action::\"read_resource\", resource);").await;
+    let shown = Arc::new(Mutex::new(Value::Null));
+    draw(&world, &shown);
+    let read = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": { "uri": WIDGET } });
+    assert!(works(&world.message(read).await));
+    let file = json!({ "uri": "file:///a.html", "mimeType": "text/html", "text": "<p>2</p>" });
+    for (resource, meta, good) in [
+        (content(WIDGET, "<p>1</p>"), json!({ "ui": { "resourceUri": WIDGET } }), true),
+        (file.clone(), json!({}), true),
+        (content(WIDGET, "<script>evil()</script>"), json!({}), false),
+        (content("ui://w/evil", "<p>1</p>"), json!({}), false),
+        (file, json!({ "openai/outputTemplate": "ui://w/evil" }), false),
+    ] {
+        let block = json!({ "type": "resource", "resource": resource });
+        *shown.lock().unwrap() = json!({ "content": [block], "_meta": meta });
+        let answer = world.call("look", json!({})).await;
+        assert_eq!(works(&answer), good, "{} {resource} {meta}", answer.body);
+        assert!(good || !answer.body.to_string().contains("<"), "{}", answer.body);
+    }
+    let waiting: Vec<String> =
+        world.edge.pins.waiting(None).into_iter().map(|waiting| waiting.name).collect();
+    assert_eq!(waiting, [WIDGET, "ui://w/evil"]);
+}

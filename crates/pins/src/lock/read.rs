@@ -118,8 +118,10 @@ impl<'a> Reader<'a> {
     fn entry(&self, kind: Kind, name: &str, value: Raw<'a>) -> Result<Entry, LockError> {
         let members = ["accepted_at", "accepted_by", "definition", "digest"];
         let [accepted_at, by, definition, digest] = self.exactly(value, members)?;
+        let unknown =
+            || Err(self.wrong(value, format!("{} is no name of a {kind} that is pinned", shown(name))));
         if name.is_empty() || name.len() > limits::URI_BYTES || !kind.is_pinned(name) {
-            return Err(self.wrong(value, format!("{} is no name of a {kind} that is pinned", shown(name))));
+            return unknown();
         }
         let at = Timestamp::parse(&self.string(accepted_at)?);
         let at =
@@ -132,6 +134,9 @@ impl<'a> Reader<'a> {
             return Err(self.wrong(by, super::Full::By));
         }
         let read = Definition::of(name, definition).map_err(|error| self.wrong(definition, error))?;
+        if kind == Kind::Widget && !read.is_of_widget() {
+            return unknown();
+        }
         if self.named(kind, definition).is_some_and(|inside| inside != name) {
             return Err(self.wrong(definition, format!("the definition is not of {}", shown(name))));
         }
