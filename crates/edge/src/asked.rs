@@ -311,6 +311,11 @@ impl Asked {
     pub fn subscriptions(&self) -> &[String] {
         self.call().map_or(&[], |call| &call.subscriptions)
     }
+    /// Everything that must be pinned for it: what it is about, and the resources that it wants to hear of.
+    pub fn uses(&self) -> impl Iterator<Item = Operation<'_>> {
+        let subscriptions = self.subscriptions().iter().map(|uri| Operation::Subscribe(uri));
+        std::iter::once(self.operation()).chain(subscriptions)
+    }
     /// The trace it belongs to: from the header, else from `_meta` (SEP-414).
     #[must_use]
     pub fn trace(&self) -> Option<TraceContext> {

@@ -88,7 +88,9 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
         return Err(refuse(edge, case, refused).await);
     }
     for uri in case.asked.subscriptions() {
-        let each = Request { operation: Operation::Subscribe(uri), ..request.clone() };
+        let operation = Operation::Subscribe(uri);
+        let pin = edge.pins.state_of(request.server, &operation).word();
+        let each = Request { operation, context: Context { pin, ..request.context }, ..request.clone() };
         match engine.decide(&principal, &each) {
             Decision::Permit(_) => {}
             Decision::Refused(refused) | Decision::ApprovalNeeded(ApprovalNeeded { refused, .. }) => {
@@ -167,7 +169,7 @@ pub fn facts(case: &Case<'_>) -> Option<SqlFacts> {
 /// Why something that is not pinned is refused.
 fn unpinned(edge: &Edge, case: &Case<'_>) -> Option<String> {
     let name = &case.published.server.name;
-    edge.pins.refusal(name, &case.asked.operation()).filter(|_| case.published.pinned)
+    case.asked.uses().find_map(|used| edge.pins.refusal(name, &used)).filter(|_| case.published.pinned)
 }
 
 /// What is wrong with a call whatever policies say of it: its arguments do not fit the tool's schema, or its SQL would use

@@ -15,16 +15,16 @@ use std::sync::Arc;
 /// # Errors
 /// Whatever the edge's own question for the list may be refused with.
 pub async fn settle(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
-    let operation = case.asked.operation();
-    if let (true, Operation::List(method)) = (case.published.pinned, operation) {
-        return settle_list(edge, case, method).await;
-    }
-    if !case.published.pinned
-        || edge.pins.state_of(&case.published.server.name, &operation) != PinState::Unseen
-    {
+    if !case.published.pinned {
         return Ok(());
     }
-    let method = match operation {
+    if let Operation::List(method) = case.asked.operation() {
+        return settle_list(edge, case, method).await;
+    }
+    let server = &case.published.server.name;
+    let unseen = case.asked.uses().find(|used| edge.pins.state_of(server, used) == PinState::Unseen);
+    let Some(unseen) = unseen else { return Ok(()) };
+    let method = match unseen {
         Operation::CallTool(_) => "tools/list",
         Operation::GetPrompt(_) => "prompts/list",
         _ => "resources/list",
@@ -50,10 +50,5 @@ const LISTS: [&str; 3] = ["tools/list", "prompts/list", "resources/list"];
 /// The word for policies: where what is called stands.
 #[must_use]
 pub fn word(edge: &Edge, case: &Case<'_>) -> &'static str {
-    match edge.pins.state_of(&case.published.server.name, &case.asked.operation()) {
-        PinState::Pinned => "pinned",
-        PinState::New => "new",
-        PinState::Changed => "changed",
-        PinState::Unseen => "unseen",
-    }
+    edge.pins.state_of(&case.published.server.name, &case.asked.operation()).word()
 }

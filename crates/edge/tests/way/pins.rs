@@ -172,3 +172,37 @@ async fn a_result_with_another_widget_inside_is_withheld() {
         world.edge.pins.waiting(None).into_iter().map(|waiting| waiting.name).collect();
     assert_eq!(waiting, [WIDGET, "ui://w/evil"]);
 }
+
+#[tokio::test]
+async fn widgets_that_are_not_pinned_are_not_listened_to() {
+    let world = World::pinned("").await;
+    draw(&world, &Arc::new(Mutex::new(json!({}))));
+    let listen = async |uris: &[&str]| {
+        let request = world.request("POST", "/sales/mcp").header("mcp-method", "subscriptions/listen");
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        let params = json!({ "_meta": meta, "notifications": { "resourceSubscriptions": uris } });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params });
+        let mut request = request.body(body.to_string().into_bytes().into()).unwrap();
+        request.headers_mut().insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+        Answer::read(world.handle(request).await).await
+    };
+    let subscribe = async |uri: &str| {
+        let params = json!({ "uri": uri });
+        world
+            .message(json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": params }))
+            .await
+    };
+    // At first sight the list is asked for, as before a read.
+    assert!(works(&listen(&["file:///a", WIDGET]).await));
+    assert_eq!(world.sent(), 2);
+    assert!(works(&subscribe(WIDGET).await));
+    let before = world.sent();
+    for refused in [listen(&["file:///a", WIDGET, "ui://w/evil"]).await, subscribe("ui://w/evil").await] {
+        assert_eq!(refused.code(), -32010, "{}", refused.body);
+        assert!(refused.body.to_string().contains("pin diff"), "{}", refused.body);
+    }
+    assert_eq!(world.sent(), before);
+}
