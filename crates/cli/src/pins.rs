@@ -2,15 +2,19 @@
 //! written when something is accepted. One writer at a time, and what people wrote in between is never lost.
 
 pub(crate) mod desk;
+mod file;
 
-use portunus_core::digest::{Digest, sha256};
+pub(crate) use file::load;
+
+use file::{Found, Turn};
+use portunus_core::digest::Digest;
 use portunus_core::limits;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
 use portunus_core::time::{Clock, Timestamp};
 use portunus_edge::pin::{News, Pins};
 use portunus_pins::{Lock, LockError};
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +22,8 @@ use tokio::sync::{Mutex, watch};
 
 /// The lockfile's name.
 const NAME: &str = "portunus.lock";
+/// Attempts to write a file that others write too.
+const ATTEMPTS: usize = 16;
 /// Interval of looks at the file; short, because whoever edits it wants to see what happens.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -30,6 +36,8 @@ pub(crate) enum PinsError {
     TooLong(PathBuf),
     #[error("{}, {error}", path.display())]
     Lock { path: PathBuf, error: LockError },
+    #[error("{}: somebody else writes it all the time", .0.display())]
+    Busy(PathBuf),
     #[error("not recorded, so not done: {0}")]
     Ledger(#[from] LedgerError),
 }
@@ -37,62 +45,6 @@ pub(crate) enum PinsError {
 /// The lockfile of a configuration.
 pub(crate) fn path_beside(config: &Path) -> PathBuf {
     config.with_file_name(NAME)
-}
-
-/// Reads a lockfile; one that is not there is an empty one.
-pub(crate) fn load(path: &Path) -> Result<Lock, PinsError> {
-    match read(path)? {
-        Some(text) => parse(path, &text),
-        None => Ok(Lock::default()),
-    }
-}
-
-fn parse(path: &Path, text: &str) -> Result<Lock, PinsError> {
-    Lock::parse(text).map_err(|error| PinsError::Lock { path: path.to_owned(), error })
-}
-
-fn read(path: &Path) -> Result<Option<String>, PinsError> {
-    let failed = |error| PinsError::File { path: path.to_owned(), error };
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if metadata.len() > limits::LOCK_BYTES as u64 => {
-            return Err(PinsError::TooLong(path.to_owned()));
-        }
-        Ok(_) => {}
-    }
-    std::fs::read_to_string(path).map(Some).map_err(failed)
-}
-
-/// Writes a lockfile as a whole or not at all; one that is there keeps its permissions, and a link stays a link.
-pub(crate) fn save(path: &Path, lock: &Lock) -> Result<String, PinsError> {
-    let text = lock.print();
-    let failed = |error| PinsError::File { path: path.to_owned(), error };
-    if text.len() > limits::LOCK_BYTES {
-        return Err(PinsError::TooLong(path.to_owned()));
-    }
-    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    replace(&target, text.as_bytes()).map_err(failed)?;
-    Ok(text)
-}
-
-fn replace(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = directory.join(format!(".{NAME}.{}", std::process::id()));
-    let written = (|| {
-        let mut file = std::fs::File::create(&temporary)?;
-        if let Ok(metadata) = std::fs::metadata(target) {
-            file.set_permissions(metadata.permissions())?;
-        }
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, target)
-    })();
-    if written.is_err() {
-        // Nothing else can be done about a leftover.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
 }
 
 /// The lockfile of a running edge.
@@ -121,13 +73,13 @@ impl Book {
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PinsError> {
-        let text = read(&path)?;
-        let lock = text.as_deref().map_or_else(|| Ok(Lock::default()), |text| parse(&path, text))?;
+        let Found { text, digest } = file::read(&path)?;
+        let lock = text.as_deref().map_or_else(|| Ok(Lock::default()), |text| file::parse(&path, text))?;
         if text.is_none() {
             tracing::info!(path = %path.display(), "no lockfile yet: each server's first listing is taken as accepted");
         }
         let lock = Arc::new(lock);
-        let known = Known { file: text.as_deref().map(digest), refused: None, lock: lock.clone() };
+        let known = Known { file: digest, refused: None, lock: lock.clone() };
         Ok(Self { path, pins: Arc::new(Pins::new(lock)), ledger, clock, known: Mutex::new(known) })
     }
 
@@ -136,34 +88,65 @@ impl Book {
         &self.pins
     }
 
-    /// Takes what people wrote into the file, then writes what was accepted here. A file that cannot be read is left alone
-    /// and changes nothing.
+    /// Takes what people wrote into the file, and writes what was accepted here into what they wrote. A file that cannot be
+    /// read is left alone and changes nothing.
     async fn sync(&self, known: &mut Known) -> Result<Synced, PinsError> {
-        let path = self.path.clone();
-        let text = blocking(move || read(&path)).await??;
-        let found = text.as_deref().map(digest);
-        let mut taken = false;
-        if let Some(text) = text.filter(|_| found != known.file) {
-            let lock = match parse(&self.path, &text) {
-                Ok(lock) => lock,
-                Err(error) => {
-                    let told = known.refused == found;
-                    known.refused = found;
-                    return if told { Ok(Synced::Refused) } else { Err(error) };
-                }
+        let (path, pins, mut held) = (self.path.clone(), self.pins.clone(), known.clone());
+        let work = move || {
+            let synced = held.sync(&path, &pins);
+            (held, synced)
+        };
+        let (held, synced) = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| PinsError::File { path: self.path.clone(), error: io::Error::other(error) })?;
+        *known = held;
+        synced
+    }
+}
+
+impl Known {
+    fn sync(&mut self, path: &Path, pins: &Pins) -> Result<Synced, PinsError> {
+        let (mut turn, mut taken) = (None, false);
+        for _ in 0..ATTEMPTS {
+            let found = file::read(path)?;
+            let digest = found.digest;
+            match self.take(path, pins, found)? {
+                Synced::Refused => return Ok(Synced::Refused),
+                Synced::Taken => taken = true,
+                Synced::Written => {}
+            }
+            let lock = pins.lock();
+            if Arc::ptr_eq(&lock, &self.lock) {
+                return Ok(if taken { Synced::Taken } else { Synced::Written });
+            }
+            let Some(turn) = &turn else {
+                // Whoever had it before may have written: the file is read again.
+                turn = Some(Turn::take(path)?);
+                continue;
             };
-            let lock = Arc::new(lock);
-            *known = Known { file: found, refused: None, lock: lock.clone() };
-            self.pins.replace(lock);
-            taken = true;
+            if let Some(file) = turn.save(&lock, digest)? {
+                *self = Self { file: Some(file), refused: None, lock };
+            }
         }
-        let lock = self.pins.lock();
-        if !Arc::ptr_eq(&lock, &known.lock) {
-            let (path, saved) = (self.path.clone(), lock.clone());
-            let text = blocking(move || save(&path, &saved)).await??;
-            *known = Known { file: Some(digest(&text)), refused: None, lock };
+        Err(PinsError::Busy(path.to_owned()))
+    }
+
+    /// Takes what is in the file, if it is something new; what was accepted here meanwhile stays accepted.
+    fn take(&mut self, path: &Path, pins: &Pins, found: Found) -> Result<Synced, PinsError> {
+        let Some(text) = found.text.filter(|_| found.digest != self.file) else { return Ok(Synced::Written) };
+        match file::parse(path, &text) {
+            Ok(lock) => {
+                let lock = Arc::new(lock);
+                pins.merge(&self.lock, &lock);
+                *self = Self { file: found.digest, refused: None, lock };
+                Ok(Synced::Taken)
+            }
+            Err(_) if self.refused == found.digest => Ok(Synced::Refused),
+            Err(error) => {
+                self.refused = found.digest;
+                Err(error)
+            }
         }
-        Ok(if taken { Synced::Taken } else { Synced::Written })
     }
 }
 
@@ -174,16 +157,6 @@ enum Synced {
     Written,
     /// The file cannot be read, which was told before.
     Refused,
-}
-
-fn digest(text: &str) -> Digest {
-    sha256(&[text.as_bytes()])
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, PinsError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| PinsError::File { path: PathBuf::new(), error: io::Error::other(error) })
 }
 
 /// Keeps file and memory together until stopped, and records what happened by itself.
@@ -267,7 +240,7 @@ pub(crate) mod tests {
         Book::open(path.to_owned(), ledger.clone(), clock).unwrap()
     }
 
-    fn accepted(names: &[&str]) -> Lock {
+    pub(crate) fn accepted(names: &[&str]) -> Lock {
         let mut lock = Lock::default();
         let server = ServerName::parse("sales").unwrap();
         for name in names {
@@ -276,31 +249,6 @@ pub(crate) mod tests {
             lock.accept(&server, Kind::Tool, &definition, "ana", Timestamp::from_secs(1)).unwrap();
         }
         lock
-    }
-
-    #[test]
-    fn a_lockfile_is_replaced_whole_and_keeps_permissions_and_links() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let (real, link) = (directory.path().join("real"), directory.path().join(NAME));
-        std::fs::write(&real, "old").unwrap();
-        std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
-        std::os::unix::fs::symlink(&real, &link).unwrap();
-        save(&link, &accepted(&["a"])).unwrap();
-        assert_eq!(load(&link).unwrap(), accepted(&["a"]));
-        assert!(link.is_symlink());
-        assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is left over");
-    }
-
-    #[test]
-    fn a_missing_lockfile_is_empty_and_a_broken_one_says_where() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(NAME);
-        assert_eq!(load(&path).unwrap(), Lock::default());
-        std::fs::write(&path, "{\n  \"portunus_lock\": 1,\n  oops\n}").unwrap();
-        let error = load(&path).unwrap_err().to_string();
-        assert!(error.contains("portunus.lock, line 3"), "{error}");
     }
 
     #[tokio::test]
@@ -356,5 +304,61 @@ pub(crate) mod tests {
         std::fs::write(&path, accepted(&["b"]).print()).unwrap();
         assert!(matches!(book.sync(&mut known).await, Ok(Synced::Taken)));
         assert_eq!(*book.pins.lock(), accepted(&["b"]));
+    }
+
+    fn sees(book: &Book, server: &str) {
+        let list = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a"}]}}"#;
+        let (server, now) = (ServerName::parse(server).unwrap(), Timestamp::from_secs(1));
+        book.pins.see_list(&server, portunus_mcp::message::List::Tools, &list.into(), true, now);
+    }
+
+    #[tokio::test]
+    async fn an_edit_in_the_moment_of_a_first_sight_is_kept_and_so_is_the_first_sight() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        let book = opened(&path, &Arc::default());
+        let mut known = book.known.lock().await.clone();
+        sees(&book, "hr");
+        std::fs::write(&path, accepted(&["a", "b"]).print()).unwrap();
+        assert!(matches!(book.sync(&mut known).await, Ok(Synced::Taken)));
+        let lock = load(&path).unwrap();
+        let servers: Vec<&str> = lock.servers().map(ServerName::as_str).collect();
+        assert_eq!(
+            (servers, lock.tools(&ServerName::parse("sales").unwrap()).count()),
+            (vec!["hr", "sales"], 2)
+        );
+        assert_eq!(*book.pins.lock(), lock);
+        assert!(matches!(book.sync(&mut known).await, Ok(Synced::Written)));
+    }
+
+    #[test]
+    fn what_several_edges_and_people_write_at_once_is_all_kept() {
+        const EACH: usize = 12;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        std::thread::scope(|scope| {
+            for writer in ["x", "y", "z"] {
+                let path = &path;
+                scope.spawn(move || {
+                    let book = opened(path, &Arc::default());
+                    let mut known = book.known.try_lock().unwrap().clone();
+                    for number in 0..EACH {
+                        sees(&book, &format!("{writer}{number}"));
+                        known.sync(path, &book.pins).unwrap();
+                    }
+                });
+            }
+            // Somebody with a tool that keeps to the rules, but knows nothing of edges.
+            scope.spawn(|| {
+                for number in 0..EACH {
+                    let turn = Turn::take(&path).unwrap();
+                    let found = file::read(&path).unwrap();
+                    let mut lock = found.text.map_or_else(Lock::default, |text| Lock::parse(&text).unwrap());
+                    lock.open(&ServerName::parse(&format!("p{number}")).unwrap(), Kind::Tool);
+                    assert!(turn.save(&lock, found.digest).unwrap().is_some());
+                }
+            });
+        });
+        assert_eq!(load(&path).unwrap().servers().count(), 4 * EACH);
     }
 }

@@ -64,6 +64,14 @@ impl Pins {
         self.lock.store(lock);
         self.changes.send_modify(|count| *count += 1);
     }
+    /// From now on what people wrote counts, with what was accepted here since the file held `base`.
+    pub fn merge(&self, base: &Lock, written: &Arc<Lock>) {
+        self.lock.rcu(|lock| {
+            let merged = lock.merged(base, written);
+            if merged == **written { written.clone() } else { Arc::new(merged) }
+        });
+        self.changes.send_modify(|count| *count += 1);
+    }
     /// Tells whenever the lock changed by itself, or news came up.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {

@@ -1,5 +1,6 @@
 //! The lockfile: which definitions of which server somebody accepted. See `docs/pins.md` for its format.
 
+mod merge;
 mod read;
 mod write;
 
