@@ -1,15 +1,17 @@
-//! Approvals: asked for when a policy wants a human's yes, used once, bound to one exact call.
+//! Approvals: asked for when a policy wants a human's yes, used once, bound to one exact call of one exact tool.
 
 use crate::Edge;
 use crate::decide::Case;
 use crate::refusal::Refusal;
 use crate::trial;
+use portunus_core::digest::{Digest, sha256};
 use portunus_core::document::{Approval, ApprovalState, SqlSummary, User};
 use portunus_core::id::{self, UserName};
 use portunus_core::limits;
 use portunus_core::record::{Event, Record};
 use portunus_core::store::{self, Batch, Kind, Store, StoreError, Versioned};
 use portunus_core::time::Timestamp;
+use portunus_pins::Kind as Pinned;
 use portunus_policy::sql::SqlFacts;
 use portunus_policy::{ApprovalNeeded, Approved};
 use std::collections::BTreeSet;
@@ -71,22 +73,39 @@ pub async fn find_or_ask(
 ) -> Result<Standing, Refusal> {
     let mut changed = edge.approvals.changed.clone();
     changed.mark_unchanged();
-    match find(edge, needed).await? {
+    let bound = &Bound { tied: bind(edge, case, needed), needed };
+    match find(edge, bound).await? {
         Some(Standing::Waiting(approval)) if case.asked.waiting.resumed => {
-            wait(edge, case, needed, approval, changed).await
+            wait(edge, case, bound, approval, changed).await
         }
         Some(standing) => Ok(standing),
-        None => ask(edge, case, sql, needed).await,
+        None => ask(edge, case, sql, bound).await,
     }
 }
 
+/// What policies want, tied to the tool's definition.
+struct Bound<'a> {
+    needed: &'a ApprovalNeeded,
+    tied: Digest,
+}
+
+/// Ties an approval to what the tool was when it was asked for: the whole pinned definition, which is known from first sight
+/// on, whether or not policies have learnt of it yet.
+fn bind(edge: &Edge, case: &Case<'_>, needed: &ApprovalNeeded) -> Digest {
+    let (lock, server) = (edge.pins.lock(), &case.published.server.name);
+    let pinned = case.asked.tool().and_then(|tool| lock.entry(server, Pinned::Tool, tool));
+    pinned.map_or(needed.binding, |entry| {
+        sha256(&[b"portunus approval of a pinned tool 1", &needed.binding.0, &entry.definition.digest().0])
+    })
+}
+
 /// What there is already, if anything.
-async fn find(edge: &Edge, needed: &ApprovalNeeded) -> Result<Option<Standing>, Refusal> {
-    let (parent, now) = (needed.binding.hex(), edge.clock.now());
+async fn find(edge: &Edge, bound: &Bound<'_>) -> Result<Option<Standing>, Refusal> {
+    let (parent, now) = (bound.tied.hex(), edge.clock.now());
     let found = store::list_all::<Approval>(&*edge.store, Some(&parent)).await?;
     let live: Vec<_> = found.into_iter().filter(|entry| !entry.value.expires_at.is_past(now)).collect();
     for entry in live.iter().filter(|entry| entry.value.state == ApprovalState::Allowed) {
-        if let Some(allowed) = allowed(edge, entry).await? {
+        if let Some(allowed) = allowed(edge, entry, bound).await? {
             return Ok(Some(Standing::Allowed(Box::new(allowed))));
         }
     }
@@ -99,7 +118,14 @@ async fn find(edge: &Edge, needed: &ApprovalNeeded) -> Result<Option<Standing>, 
 }
 
 /// `None` when somebody who said yes may not say anything any more.
-async fn allowed(edge: &Edge, entry: &Versioned<Approval>) -> Result<Option<Allowed>, Refusal> {
+async fn allowed(
+    edge: &Edge,
+    entry: &Versioned<Approval>,
+    bound: &Bound<'_>,
+) -> Result<Option<Allowed>, Refusal> {
+    if entry.value.binding != bound.tied {
+        return Ok(None);
+    }
     let by = entry.value.decided_by.as_deref().and_then(|name| UserName::parse(name).ok());
     let by = by.ok_or(Refusal::Internal("an allowed approval names nobody"))?;
     if by == entry.value.user {
@@ -111,7 +137,7 @@ async fn allowed(edge: &Edge, entry: &Versioned<Approval>) -> Result<Option<Allo
             return Ok(None);
         }
     }
-    let approved = Approved { id: entry.value.id.clone(), by, binding: entry.value.binding };
+    let approved = Approved { id: entry.value.id.clone(), by, binding: bound.needed.binding };
     Ok(Some(Allowed { approved, found: entry.clone() }))
 }
 
@@ -142,7 +168,7 @@ fn denial(denied: &Approval) -> String {
 async fn wait(
     edge: &Edge,
     case: &Case<'_>,
-    needed: &ApprovalNeeded,
+    bound: &Bound<'_>,
     approval: Box<Approval>,
     mut changed: watch::Receiver<()>,
 ) -> Result<Standing, Refusal> {
@@ -155,7 +181,7 @@ async fn wait(
         if !matches!(told, Ok(Ok(()))) || !same || case.known.is_revoked() {
             return Ok(Standing::Waiting(approval));
         }
-        match find(edge, needed).await? {
+        match find(edge, bound).await? {
             Some(Standing::Waiting(_)) => {}
             Some(standing) => return Ok(standing),
             None => return Ok(Standing::Waiting(approval)),
@@ -167,7 +193,7 @@ async fn ask(
     edge: &Edge,
     case: &Case<'_>,
     sql: Option<&SqlFacts>,
-    needed: &ApprovalNeeded,
+    bound: &Bound<'_>,
 ) -> Result<Standing, Refusal> {
     let refused = |why: String| Ok(Standing::Refused(why));
     let longest = limits::APPROVAL_ARGUMENTS_BYTES;
@@ -183,14 +209,14 @@ async fn ask(
     }
     let estimate = trial::estimate(edge, case, sql).await;
     let _turn = edge.approvals.asking.lock().await;
-    if let Some(standing) = find(edge, needed).await? {
+    if let Some(standing) = find(edge, bound).await? {
         return Ok(standing);
     }
     let now = edge.clock.now();
     if !may_ask(edge, &case.known.caller.user, now).await? {
         return refused(String::from("Too many of your calls wait for approval already."));
     }
-    let pending = Approval { estimate, ..pending(edge, case, sql, needed, now) };
+    let pending = Approval { estimate, ..pending(edge, case, sql, bound, now) };
     record(edge, &pending).await?;
     edge.store.commit(Batch::new().insert(&pending)).await?;
     Ok(Standing::Waiting(Box::new(pending)))
@@ -209,22 +235,22 @@ fn pending(
     edge: &Edge,
     case: &Case<'_>,
     sql: Option<&SqlFacts>,
-    needed: &ApprovalNeeded,
+    bound: &Bound<'_>,
     now: Timestamp,
 ) -> Approval {
     let arguments = case.asked.arguments();
     let arguments = arguments.map_or("{}".into(), |raw| String::from_utf8_lossy(raw).into_owned());
     Approval {
         id: id::mint("apr", now, &*edge.rng),
-        binding: needed.binding,
+        binding: bound.tied,
         user: case.known.caller.user.clone(),
         client_id: case.known.caller.client.clone(),
         server: case.published.server.name.clone(),
         tool: case.asked.tool().unwrap_or_default().to_owned(),
         arguments,
         besides: case.asked.besides().map(str::to_owned),
-        reason: needed.refused.reasons.join(" "),
-        approver: needed.approver.clone(),
+        reason: bound.needed.refused.reasons.join(" "),
+        approver: bound.needed.approver.clone(),
         sql: sql.map(summary),
         estimate: None,
         state: ApprovalState::Pending,

@@ -20,7 +20,7 @@ pub struct Subject<'a> {
     pub besides: Option<&'a str>,
     /// Who must approve.
     pub approver: &'a str,
-    /// The policy version, which covers the tool's groups and input schema too.
+    /// The policy version, which covers the tool's groups too.
     pub version: &'a Digest,
 }
 

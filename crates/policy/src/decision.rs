@@ -100,6 +100,6 @@ pub struct ApprovalNeeded {
     /// Who must approve: the text of `@approvable("…")`, such as `owner`.
     pub approver: String,
     /// What the approval will be good for: this user, client, server, tool, these exact arguments and what else goes with
-    /// them, this approver and this policy version.
+    /// them, this approver and this policy version. Not what the tool says of itself: whoever knows that binds it too.
     pub binding: Digest,
 }

@@ -294,7 +294,8 @@ impl Engine {
             denied.iter().map(|id| self.known.get(id)?.approver.as_deref()).collect();
         let approvers = approvers?;
         let approver = approvers.first().filter(|_| approvers.len() == 1)?;
-        // Not the whole engine's version: a tool that appears elsewhere does not void what a human has just approved.
+        // Not the whole engine's version: a tool that appears elsewhere, or a schema that became known meanwhile, does not
+        // void what a human has just approved. What the tool says of itself is the edge's to compare.
         let version = digest(
             b"portunus tool 1",
             &[

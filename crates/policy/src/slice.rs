@@ -37,7 +37,7 @@ pub(crate) struct Target {
     pub(crate) shape: Arc<Shape>,
     /// Which arguments fit.
     pub(crate) fit: Arc<Fit>,
-    /// What the tool is known to be: its groups and its input schema.
+    /// What the tool was confirmed to be: its groups.
     pub(crate) definition: Digest,
 }
 
@@ -171,8 +171,7 @@ impl Served {
 fn tool_target(server: &str, tool: &Tool, shape: Shape, slice: Arc<Slice>) -> Target {
     let fit = Fit::of_schema(tool.input_schema.as_deref());
     let action = uid_within(&TYPES.action, server, &tool.name);
-    let schema = tool.input_schema.as_deref().unwrap_or_default();
-    let definition = sha256(&[format!("{:?}", tool.groups).as_bytes(), b"\0", schema.as_bytes()]);
+    let definition = sha256(&[format!("{:?}", tool.groups).as_bytes()]);
     let target = target(action, groups(server, tool.groups), slice, shape, definition);
     Target { fit: Arc::new(fit), ..target }
 }

@@ -206,3 +206,29 @@ async fn widgets_that_are_not_pinned_are_not_listened_to() {
     }
     assert_eq!(world.sent(), before);
 }
+
+#[tokio::test]
+async fn an_approval_outlives_the_first_sight_of_its_tool_but_not_a_change_of_it() {
+    let world = World::pinned("").await;
+    let tools = Arc::new(Mutex::new(vec![tool("change", "Changes.")]));
+    serve(&world, &tools);
+    let ask = async || {
+        let asked = world.call("change", json!({ "careful": 1 })).await;
+        asked.body["error"]["data"]["approval"].as_str().map(str::to_owned).ok_or(asked)
+    };
+    // The call brings about the first sight, and is asked about before policies know the tool's schema.
+    let id = ask().await.ok().unwrap();
+    world.learn(r#"{"type":"object","properties":{"careful":{"type":"integer"}}}"#);
+    assert_eq!(ask().await.ok().unwrap(), id);
+    world.approve(&id).await;
+    assert!(ask().await.is_err_and(|answer| works(&answer)));
+
+    let id = ask().await.ok().unwrap();
+    world.approve(&id).await;
+    *tools.lock().unwrap() = vec![tool("change", "Changes everything.")];
+    assert!(listed(&world).await.is_empty());
+    let waiting = world.edge.pins.waiting(None).remove(0);
+    let (digest, now) = (waiting.digest.unwrap().hex(), world.clock.now());
+    world.edge.pins.accept(&sales(), Kind::Tool, "change", &digest, "admin", now).unwrap();
+    assert_ne!(ask().await.ok().unwrap(), id, "the yes was to another tool");
+}

@@ -106,6 +106,21 @@ impl World {
         self.replace(more, true, None);
     }
 
+    /// What a first sight does: the same policies, checked against the input schema of `change`.
+    pub(crate) fn learn(&self, schema: &str) {
+        let before = self.edge.snapshot.load_full();
+        self.edge.snapshot.store(Arc::new(Snapshot {
+            public_url: before.public_url.clone(),
+            hosts: before.hosts.clone(),
+            origins: before.origins.clone(),
+            engine: Arc::new(engine_that_knows("", Some(schema))),
+            shadow: None,
+            data: before.data.clone(),
+            approval_ttl: before.approval_ttl,
+            servers: before.servers.clone(),
+        }));
+    }
+
     /// With these candidates beside the policies in force.
     pub(crate) fn try_policies(&self, candidates: &str) {
         let engine = Arc::new(engine_with(candidates));
@@ -426,15 +441,21 @@ fn engine() -> Engine {
 }
 
 fn engine_with(more: &str) -> Engine {
+    engine_that_knows(more, None)
+}
+
+/// With this input schema of `change`.
+fn engine_that_knows(more: &str, change: Option<&str>) -> Engine {
     let tool = |name: &str, groups| Tool { name: name.into(), groups, input_schema: None };
     let schema = r#"{"type":"object","required":["sql"],"properties":{"sql":{"type":"string"},"limit":{"type":"integer"}}}"#;
     let query = Tool { input_schema: Some(schema.to_owned()), ..tool("query", TrustGroups::CAUTIOUS) };
+    let change = Tool { input_schema: change.map(str::to_owned), ..tool("change", TrustGroups::CAUTIOUS) };
     let tools = ServerTools {
         classes: portunus_edge::shown::class_names([]),
         server: sales(),
         environment: "test".into(),
         owner: "olga".into(),
-        tools: vec![tool("look", TrustGroups::READ), tool("change", TrustGroups::CAUTIOUS), query],
+        tools: vec![tool("look", TrustGroups::READ), change, query],
     };
     let source = Source { path: "test.cedar".into(), text: format!("{POLICIES}{more}") };
     Engine::load(&[defaults::source(), source], &[tools]).unwrap()

@@ -67,6 +67,8 @@ fn an_approval_ends_with_its_policies_and_its_tool_but_not_with_other_tools() {
     servers[1].tools.clear();
     let load = |servers: &[_]| Engine::load(&[defaults::source(), source(WRITES)], servers).unwrap();
     assert!(permitted(&load(&servers)));
+    servers[0].tools[1].input_schema = None;
+    assert!(permitted(&load(&servers)), "nor with what is learnt about it");
     servers[0].tools[1].groups = TrustGroups::CAUTIOUS;
     assert!(!permitted(&load(&servers)));
 }
