@@ -51,6 +51,8 @@ pub struct Case<'a> {
     pub pin: &'static str,
     /// How much of the answer may be shown.
     pub caps: Caps,
+    /// For a list that the edge asks for itself: what cannot be decided without.
+    pub wanted: Option<Operation<'a>>,
     /// Under whose names it is counted.
     pub whose: &'a Whose,
     /// What was done before.
@@ -107,7 +109,13 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
     shadow::note(edge, case, &principal, &request, &made);
     let needed = match made {
         Decision::Permit(permit) => return admitted(edge, case, permit).await,
-        Decision::Refused(refused) => return Err(refuse(edge, case, refused).await),
+        Decision::Refused(refused) => {
+            let look_up = case.wanted.and_then(|wanted| engine.look_up(&principal, &request, wanted));
+            return match look_up {
+                Some(permit) => Ok(permit),
+                None => Err(refuse(edge, case, refused).await),
+            };
+        }
         Decision::ApprovalNeeded(needed) => needed,
     };
     if case.asked.call().is_some_and(|call| call.input_responses.is_some() || call.request_state.is_some()) {

@@ -1,6 +1,6 @@
 //! `Mcp-Param-*` headers say what the arguments say (law 2), by the annotations in the tool's own schema. The edge reads
 //! those in every `tools/list` answer that passes through; for a tool it has not seen, it asks the server itself, in the
-//! caller's name, so that this question is decided and recorded like any other.
+//! caller's name: recorded like any other question, and permitted to whoever may list, or may make the call.
 
 use crate::Edge;
 use crate::asked::Asked;
@@ -14,6 +14,7 @@ use portunus_mcp::header::MCP_PARAM_PREFIX;
 use portunus_mcp::list;
 use portunus_mcp::message::{Era, Reject};
 use portunus_mcp::param::ParamHeaders;
+use portunus_policy::Operation;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -76,7 +77,7 @@ pub async fn check(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
     };
     let mirrors = &case.published.mirrors;
     if sent && mirrors.of(tool).is_none() {
-        ask(edge, case, "tools/list").await?;
+        ask(edge, case, "tools/list", Some(asked.operation())).await?;
     }
     match mirrors.of(tool) {
         Some(Some(mirrors)) => {
@@ -90,15 +91,21 @@ pub async fn check(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Asks the server for a list, page by page, so that what passes through is learnt from.
+/// Asks the server for a list, page by page, so that what passes through is learnt from. Nothing of it reaches the caller,
+/// who need not be allowed to list if what is `wanted` cannot be decided without.
 ///
 /// # Errors
 /// Whatever the edge's own question may be refused with.
-pub async fn ask(edge: &Arc<Edge>, case: &Case<'_>, method: &'static str) -> Result<(), Refusal> {
+pub async fn ask(
+    edge: &Arc<Edge>,
+    case: &Case<'_>,
+    method: &'static str,
+    wanted: Option<Operation<'_>>,
+) -> Result<(), Refusal> {
     let mut cursor = None;
     for _ in 0..limits::LIST_PAGES {
         let list = Asked::list(case.asked, method, cursor.as_deref())?;
-        let answer = request::admit(edge, &Case { asked: &list, ..*case }).await?;
+        let answer = request::admit(edge, &Case { asked: &list, wanted, ..*case }).await?;
         cursor = list::next_cursor(&inspect::answer(case.asked.id(), answer).await?);
         if cursor.is_none() {
             break;

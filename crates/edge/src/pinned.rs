@@ -1,5 +1,5 @@
-//! Whether what a call names is pinned. Of a server that was never listed, the list is asked for first, in the caller's name,
-//! so that this question is decided and recorded like any other.
+//! Whether what a call names is pinned. Of a server that was never listed, the list is asked for first, in the caller's name:
+//! recorded like any other question, and permitted to whoever may list, or may make the call.
 
 use crate::decide::Case;
 use crate::pin::PinState;
@@ -30,7 +30,7 @@ pub async fn settle(edge: &Arc<Edge>, case: &Case<'_>) -> Result<(), Refusal> {
         _ => "resources/list",
     };
     // Boxed: the question goes the same way as the call.
-    Box::pin(mirror::ask(edge, case, method)).await
+    Box::pin(mirror::ask(edge, case, method, Some(unseen))).await
 }
 
 /// A page that is not the first says nothing about the whole: at first sight the list is asked for from its beginning.
@@ -42,7 +42,7 @@ async fn settle_list(edge: &Arc<Edge>, case: &Case<'_>, method: &str) -> Result<
     if known || cursor.is_none() {
         return Ok(());
     }
-    Box::pin(mirror::ask(edge, case, method)).await
+    Box::pin(mirror::ask(edge, case, method, None)).await
 }
 
 const LISTS: [&str; 3] = ["tools/list", "prompts/list", "resources/list"];

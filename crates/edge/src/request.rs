@@ -106,6 +106,7 @@ where
         credential_age: None,
         pin: "pinned",
         caps: Caps::NOTHING,
+        wanted: None,
         whose,
         past,
     };
@@ -146,6 +147,9 @@ async fn exchange(
 ) -> Result<Response<Body>, Refusal> {
     let policies = permit.policies().to_vec();
     let mut intent = record::intent(edge, case, permit.decision().clone(), Verdict::Permit, policies);
+    if permit.policies().is_empty() {
+        intent.reason = Some(String::from("A look of the edge's own at the list, for a call that needs it."));
+    }
     intent.approval = permit.approval().cloned();
     intent.credential = credential.map(|bound| bound.credential().clone());
     let receipt = record::append(edge, intent);

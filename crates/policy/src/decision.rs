@@ -1,4 +1,4 @@
-//! What comes out of a decision. A [`Permit`] has no public constructor: only [`crate::Engine::decide`] makes one.
+//! What comes out of a decision. A [`Permit`] has no public constructor: only [`crate::Engine`] makes one.
 
 use crate::step_up::StepUp;
 use portunus_core::digest::Digest;
@@ -66,7 +66,7 @@ impl Permit {
     pub fn action(&self) -> &str {
         &self.action
     }
-    /// Ids of the policies that permitted it, sorted.
+    /// Ids of the policies that permitted it, sorted; none for a look of the edge's own ([`crate::Engine::look_up`]).
     #[must_use]
     pub fn policies(&self) -> &[String] {
         &self.policies

@@ -2,8 +2,9 @@
 //! so each slice is decided once.
 
 use crate::context;
+use crate::decision::Permit;
 use crate::engine::{Engine, Verdict, parts_of};
-use crate::model::{Operation, View};
+use crate::model::{Operation, Request, View};
 use crate::principal::Principal;
 use crate::slice::Slice;
 use portunus_core::id::ServerName;
@@ -35,6 +36,26 @@ impl Engine {
         let slice = &asked.target.slice;
         let Some(context) = context::build(slice.looks, caller, &view.context, parts) else { return false };
         matches!(self.verdict(caller, &asked, &slice.without_arguments, context), Verdict::Allow(_))
+    }
+
+    /// The permit for a look of the edge's own at a list, without which it could not decide about what is `wanted`: for
+    /// whoever would see that in the list. Nothing of the list is for them.
+    #[must_use]
+    pub fn look_up(
+        &self,
+        principal: &Principal,
+        list: &Request<'_>,
+        wanted: Operation<'_>,
+    ) -> Option<Permit> {
+        let Operation::List(_) = list.operation else { return None };
+        let view = View { server: list.server, operation: wanted, context: list.context };
+        self.visible(principal, &view).then(|| Permit {
+            decision: list.decision.clone(),
+            server: list.server.clone(),
+            action: "list".to_owned(),
+            policies: Vec::new(),
+            approval: None,
+        })
     }
 
     fn slice_of_tool(&self, server: &ServerName, tool: &str) -> Option<&Arc<Slice>> {

@@ -232,3 +232,26 @@ async fn an_approval_outlives_the_first_sight_of_its_tool_but_not_a_change_of_it
     world.edge.pins.accept(&sales(), Kind::Tool, "change", &digest, "admin", now).unwrap();
     assert_ne!(ask().await.ok().unwrap(), id, "the yes was to another tool");
 }
+
+#[tokio::test]
+async fn who_may_call_and_not_list_calls_a_pinned_tool_at_first_sight_and_still_sees_no_list() {
+    let world = World::pinned(r#"forbid (principal, action == Action::"list", resource);"#).await;
+    serve(&world, &Arc::new(Mutex::new(vec![tool("look", "Looks."), tool("query", "Asks.")])));
+    // Nobody permits this call, so there is no reason for the edge to look.
+    assert_eq!(world.call("query", json!({ "sql": "SELECT 1" })).await.code(), -32010);
+    assert_eq!(world.sent(), 0);
+
+    assert!(works(&world.call("look", json!({})).await));
+    assert_eq!(world.sent(), 2, "the list, then the call");
+    let look = world.ledger.records().into_iter().find_map(|record| match record {
+        Record::Intent(intent) if intent.method == "tools/list" && intent.verdict == Verdict::Permit => {
+            Some(intent)
+        }
+        _ => None,
+    });
+    let look = look.unwrap();
+    assert!(look.policies.is_empty() && look.reason.unwrap().contains("the edge's own"));
+    let list = world.message(json!({ "jsonrpc": "2.0", "id": 9, "method": "tools/list" })).await;
+    assert_eq!(list.code(), -32010, "{}", list.body);
+    assert_eq!(world.sent(), 2);
+}
