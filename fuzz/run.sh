@@ -21,7 +21,7 @@ binaries=${CARGO_TARGET_DIR:-target}/$host/release
 
 # Bytes of the longest input; longer ones only take longer.
 declare -A longest=([policy_load]=8192)
-declare -A dictionary=([json_scan]=json [envelope]=json [policy_load]=cedar [sql_facts]=sql [sql_sqlite]=sql)
+declare -A dictionary=([json_scan]=json [envelope]=json [policy_load]=cedar [sql_facts]=sql [sql_sqlite]=sql [lockfile]=json)
 # Targets that share seeds.
 declare -A seeds=([sql_sqlite]=sql_facts)
 

@@ -10,6 +10,7 @@
 //! | [`flags`] | hidden characters, instructions to the model, other tools' names, look-alikes |
 //! | [`carried`] | widgets that are embedded in other answers, and what points to one |
 //! | [`diff`] | what changed, for people |
+//! | [`fuzz`] | what must hold for any bytes, for fuzzers and property tests |
 //! | [`text`] | characters that cannot be seen, written out |
 //!
 //! ```
@@ -31,6 +32,7 @@ pub mod carried;
 pub mod definition;
 pub mod diff;
 pub mod flags;
+pub mod fuzz;
 pub mod lock;
 pub mod text;
 
