@@ -602,3 +602,7 @@ DELETE FROM orders WHERE 1 = 1 OR EXISTS (SELECT 1)
 UPDATE customers SET rowid = 99 WHERE rowid = 1
 --- hex number as a keyword's neighbour
 SELECT 0x1DELETE; DELETE FROM orders
+--- a name that a parser takes for the end of a block
+SELECT 1 END; DELETE FROM customers
+--- a name that a parser takes for the end of a block
+SELECT name FROM customers END; DROP TABLE customers

@@ -23,6 +23,7 @@ pub use dialect::{Dialect, UnknownDialect};
 pub use tables::Tables;
 
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
 use std::collections::BTreeSet;
 use walk::Reading;
 
@@ -112,8 +113,13 @@ pub fn facts_with(text: &str, dialect: Dialect, tables: Option<&Tables>) -> SqlF
 
 fn of_dialect(text: &str, dialect: Dialect, reading: Reading<'_>) -> SqlFacts {
     let Some(tokens) = guard::tokens(text, dialect) else { return SqlFacts::unknown() };
-    match Parser::new(dialect.parser()).with_tokens_with_locations(tokens).parse_statements() {
-        Ok(statements) if !statements.is_empty() => walk::facts(&statements, dialect, reading),
+    let mut parser = Parser::new(dialect.parser()).with_tokens_with_locations(tokens);
+    match parser.parse_statements() {
+        // The parser takes the word `END` for the end of a block and leaves unread what is behind it. To a database it is a
+        // name: `SELECT 1 END; DELETE FROM staff` are two statements.
+        Ok(statements) if !statements.is_empty() && parser.peek_token_ref().token == Token::EOF => {
+            walk::facts(&statements, dialect, reading)
+        }
         Ok(_) | Err(_) => SqlFacts::unknown(),
     }
 }
