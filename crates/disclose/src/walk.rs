@@ -28,11 +28,15 @@ pub(crate) fn message(text: &str, screener: &mut Screener<'_>) -> Result<Vec<Edi
     Ok(walk.edits)
 }
 
-/// The changes to one or more JSON values with nothing but space between them; `None` when the text is anything else.
+/// The changes to one or more JSON texts with nothing but space between them; `None` when the text is anything else. Numbers
+/// between them are no texts of their own: `[] 4111 1111 1111 1111 []` has a card in it, not four numbers.
 pub(crate) fn values(text: &str, level: usize, screener: &mut Screener<'_>) -> Option<Vec<Edit>> {
     let mut walk = Walk::new(text, level, screener);
     walk.skip_space();
     while walk.at < text.len() {
+        if !matches!(walk.byte(), Some(b'{' | b'[' | b'"')) {
+            return None;
+        }
         walk.value(Place::Data, None).ok()?;
         walk.skip_space();
     }

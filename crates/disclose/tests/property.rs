@@ -197,6 +197,19 @@ fn hostile_texts_take_linear_time() {
     }
 }
 
+#[test]
+fn a_value_between_json_texts_is_found() {
+    let veil = veil(Treatment::Mask);
+    for (text, shown) in [
+        ("[] 4111 1111 1111 1111 []", "[] [card] []"),
+        ("\"'\"\n4111 1111 1111 1111\n'\"\"'\"", "\"'\"\n[card]\n'\"\"'\""),
+        ("{\"a\":1}\n+49 30 1234567\n{\"b\":2}", "{\"a\":1}\n[phone]\n{\"b\":2}"),
+        ("{\"a\":\"ana@example.com\"}\n{\"b\":\"x\"}", "{\"a\":\"[email]\"}\n{\"b\":\"x\"}"),
+    ] {
+        assert_eq!(veil.screen_text(text).0, shown);
+    }
+}
+
 /// How long this thread has run on a processor (proc_pid_schedstat: the first number, in nanoseconds); where the system does
 /// not tell, the time of day.
 fn thread_time() -> std::time::Duration {

@@ -7,7 +7,7 @@ use crate::json::{self, Bounds, JsonError, Kind, Part, Raw, Scan, misspelling};
 use crate::message::{Era, List, shown};
 use bytes::Bytes;
 use portunus_core::limits;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Members of a tool that this module reads.
@@ -190,16 +190,24 @@ pub(crate) fn array<'a>(scan: &Scan<'a>, list: List) -> Result<Option<Raw<'a>>, 
 
 /// The entries with their names, each name once.
 pub(crate) fn entries<'a>(list: List, array: Raw<'a>) -> Result<Vec<(String, Raw<'a>)>, ListError> {
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
     let mut entries = Vec::new();
+    let known: &[&'static str] = if list == List::Tools { &TOOL } else { &[list.entry_key()] };
     for (index, entry) in array.elements().enumerate() {
         let wrong = |why| ListError::Entry { list: list.key(), index, why };
         if entry.kind() != Kind::Object {
             return Err(wrong("is not an object"));
         }
-        let known: &[&'static str] = if list == List::Tools { &TOOL } else { &[list.entry_key()] };
-        check_spelling(entry.members().map(|(key, _)| key), known)?;
-        let name = entry.get(list.entry_key()).and_then(Raw::string).ok_or_else(|| wrong("has no name"))?;
+        let mut name = None;
+        // One walk over the members for both: lists are long.
+        let keys = entry.members().map(|(key, value)| {
+            if key == list.entry_key() {
+                name = value.string();
+            }
+            key
+        });
+        check_spelling(keys, known)?;
+        let name = name.ok_or_else(|| wrong("has no name"))?;
         if name.is_empty() || name.len() > limits::URI_BYTES {
             return Err(wrong("has a name that is empty or too long"));
         }

@@ -65,7 +65,7 @@ fn engine(text: &str, servers: &[ServerTools]) -> Engine {
 fn caller() -> Caller {
     Caller {
         user: UserName::parse("ana@example.com").unwrap(),
-        groups: ["analysts", "staff", "berlin"].map(|group| GroupName::parse(group).unwrap()).to_vec(),
+        groups: ["analysts", "staff", "g3"].map(|group| GroupName::parse(group).unwrap()).to_vec(),
         client: ClientId::parse("https://chatgpt.com/oauth/client.json").unwrap(),
         client_name: "ChatGPT".to_owned(),
         grant: id("grt"),

@@ -234,8 +234,8 @@ impl Engine {
         thing: &EntityUid,
         context: &cedar_policy::Context,
     ) -> Shown {
-        let policies = &asked.target.slice.policies;
-        match self.respond(caller, asked, thing, policies, context.clone()) {
+        let policies = caller.own(&asked.target.slice);
+        match self.respond(caller, asked, thing, &policies, context.clone()) {
             Some(response) if failures(&response).next().is_some() => Shown::No(None),
             Some(response) if response.decision() == cedar_policy::Decision::Allow => Shown::Yes,
             Some(response) => {

@@ -53,14 +53,15 @@ pub(crate) struct Known {
 pub(crate) struct Asked {
     pub(crate) target: Target,
     pub(crate) resource: EntityUid,
-    pub(crate) entities: Entities,
+    pub(crate) entities: Arc<Entities>,
     pub(crate) owner: EntityUid,
     pub(crate) environment: String,
 }
 
 impl Asked {
     /// Something asked about a server as a whole.
-    pub(crate) fn about(served: &Served, target: Target, entities: Entities) -> Self {
+    pub(crate) fn about(served: &Served, target: Target, entities: impl Into<Arc<Entities>>) -> Self {
+        let entities = entities.into();
         let (owner, environment) = (served.owner.clone(), served.environment.clone());
         Self { target, resource: served.uid.clone(), entities, owner, environment }
     }
@@ -213,8 +214,14 @@ impl Engine {
             _ => None,
         };
         let inside = |id: &EntityUid| Entity::new_no_attrs(id.clone(), [served.uid.clone()].into());
-        let more = [Some(target.entity.clone()), inner.as_ref().map(inside)];
-        let entities = self.entities(caller, served)?.add_entities(more.into_iter().flatten(), None).ok()?;
+        let entities = match &inner {
+            None if caller.version == self.version => caller.entities_with(&target.entity)?,
+            _ => {
+                let more = [Some(target.entity.clone()), inner.as_ref().map(inside)];
+                let entities = self.entities(caller, served)?;
+                Arc::new(entities.add_entities(more.into_iter().flatten(), None).ok()?)
+            }
+        };
         let asked = Asked::about(served, target, entities);
         Some(Asked { resource: inner.unwrap_or_else(|| served.uid.clone()), ..asked })
     }
@@ -237,7 +244,7 @@ impl Engine {
         approval: Option<(EntityUid, &str)>,
     ) -> Verdict {
         match context_of(caller, request, asked, approval) {
-            Ok(context) => self.verdict(caller, asked, &asked.target.slice.policies, context),
+            Ok(context) => self.verdict(caller, asked, &caller.own(&asked.target.slice), context),
             Err(reason) => Verdict::Failed { policies: Vec::new(), reason },
         }
     }

@@ -2,11 +2,14 @@
 
 use crate::context::{set, text};
 use crate::names::{TYPES, uid};
-use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
+use crate::slice::Slice;
+use cedar_policy::{
+    Entities, Entity, EntityTypeName, EntityUid, PolicySet, PrincipalConstraint, RestrictedExpression,
+};
 use portunus_core::caller::Caller;
 use portunus_core::digest::Digest;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A caller in the form that decisions need; cheap to clone, worth keeping for as long as the token is.
 #[derive(Debug, Clone)]
@@ -31,7 +34,14 @@ pub(crate) struct Prepared {
     pub(crate) actor: RestrictedExpression,
     pub(crate) scopes: RestrictedExpression,
     pub(crate) sign_in_method: RestrictedExpression,
+    /// What is left of slices for this caller; the slices are kept too, so that none is taken for another.
+    own: Mutex<Vec<(Arc<Slice>, Arc<PolicySet>)>>,
+    /// [`Self::entities`] with an action and the groups it is in, which Cedar joins anew each time otherwise.
+    with_actions: Mutex<HashMap<EntityUid, Arc<Entities>>>,
 }
+
+/// Slices, and actions, that are kept for a caller at most.
+const KEPT: usize = 64;
 
 impl Prepared {
     pub(crate) fn new(caller: &Caller, server: Option<&Entity>, version: Digest) -> Self {
@@ -44,6 +54,55 @@ impl Prepared {
             scopes: set(&caller.scopes),
             sign_in_method: text(&caller.sign_in.method),
             caller: caller.clone(),
+            own: Mutex::default(),
+            with_actions: Mutex::default(),
+        }
+    }
+
+    /// The caller, the server and an action, as of this caller's version.
+    pub(crate) fn entities_with(&self, action: &Entity) -> Option<Arc<Entities>> {
+        let mut kept = self.with_actions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entities) = kept.get(&action.uid()) {
+            return Some(entities.clone());
+        }
+        let entities = Arc::new(self.entities.clone()?.add_entities([action.clone()], None).ok()?);
+        if kept.len() == KEPT {
+            kept.clear();
+        }
+        kept.insert(action.uid(), entities.clone());
+        Some(entities)
+    }
+
+    /// The policies of a slice whose `principal` can be this caller. The others would not apply, whatever else they say: Cedar
+    /// looks at a policy's scope before its conditions. Sorted out once.
+    pub(crate) fn own(&self, slice: &Arc<Slice>) -> Arc<PolicySet> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, policies)) = own.iter().find(|(made_for, _)| Arc::ptr_eq(made_for, slice)) {
+            return policies.clone();
+        }
+        let policies = slice.policies.policies().filter(|policy| self.can_be(&policy.principal_constraint()));
+        // All of them are as right, and only slower.
+        let policies = PolicySet::from_policies(policies.cloned());
+        let policies = Arc::new(policies.unwrap_or_else(|_| slice.policies.clone()));
+        if own.len() == KEPT {
+            own.clear();
+        }
+        own.push((slice.clone(), policies.clone()));
+        policies
+    }
+
+    fn can_be(&self, principal: &PrincipalConstraint) -> bool {
+        let is_in = |named: &EntityUid| {
+            *named == self.uid
+                || self.entities.as_ref().is_none_or(|entities| entities.is_ancestor_of(named, &self.uid))
+        };
+        let is = |named: &EntityTypeName| named == self.uid.type_name();
+        match principal {
+            PrincipalConstraint::Any => true,
+            PrincipalConstraint::Eq(named) => *named == self.uid,
+            PrincipalConstraint::In(named) => is_in(named),
+            PrincipalConstraint::Is(named) => is(named),
+            PrincipalConstraint::IsIn(kind, named) => is(kind) && is_in(named),
         }
     }
 }

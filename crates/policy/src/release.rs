@@ -40,7 +40,7 @@ impl Engine {
         let Some(asked) = self.about_release(caller, server.as_str()) else {
             return Caps::NOTHING;
         };
-        let looks = asked.target.slice.looks;
+        let (looks, policies) = (asked.target.slice.looks, caller.own(&asked.target.slice));
         let permits = |rows, bytes| {
             let parts = Parts {
                 texts: vec![("tool", tool)],
@@ -48,9 +48,8 @@ impl Engine {
                 ..Parts::default()
             };
             let context = context::build(looks, caller, now, parts);
-            let policies = &asked.target.slice.policies;
             let response =
-                context.and_then(|context| self.respond(caller, &asked, &asked.resource, policies, context));
+                context.and_then(|context| self.respond(caller, &asked, &asked.resource, &policies, context));
             response.is_some_and(|response| {
                 response.decision() == cedar_policy::Decision::Allow && failures(&response).next().is_none()
             })

@@ -67,3 +67,34 @@ async fn a_server_added_to_the_configuration_appears_and_a_broken_file_changes_n
     let served = http.send(call(&url, &app.token("second"), "echo", &json!({}))).await.unwrap();
     assert_eq!(served.error_code(), None, "{}", served.text());
 }
+
+/// Prints how long it takes from the save of a policy file to the first call that is decided by it; with `--no-capture` it is
+/// seen. Figures fail nothing: `docs/benchmarks.md`.
+#[tokio::test]
+async fn how_soon_a_saved_policy_decides() {
+    let upstream = Upstream::start().await;
+    let app = App::serve(&server_at("recorder", &upstream.url), PERMIT_ALL).await;
+    let (http, url, token) = (app.http(), app.mcp_url("recorder"), app.token("recorder"));
+    let refused = || async {
+        let reply = http.send(call(&url, &token, "echo", &json!({ "text": "HEY" }))).await.unwrap();
+        reply.error_code() == Some(-32010)
+    };
+    for policies in [1, 100, 1_000] {
+        let more: String = (0..policies)
+            .map(|n| format!("permit(principal in Group::\"g{n}\", action in Action::\"read\", resource);\n"))
+            .collect();
+        let mut took = Vec::new();
+        for round in 0..10 {
+            let (text, goal) = if round % 2 == 0 { (FORBID_ECHO, true) } else { (PERMIT_ALL, false) };
+            let saved = std::time::Instant::now();
+            std::fs::write(app.policy_file(), format!("{text}{more}")).unwrap();
+            while refused().await != goal {
+                assert!(saved.elapsed() < SOON, "the saved policy does not decide");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            took.push(saved.elapsed().as_millis());
+        }
+        took.sort_unstable();
+        println!("{policies} more policies: median {} ms, slowest {} ms (goal 100 ms)", took[5], took[9]);
+    }
+}

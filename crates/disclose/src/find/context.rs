@@ -99,13 +99,7 @@ impl<'a> Context<'a> {
     }
 
     /// Whether the member's name says so (unless something stands there in the place of a value), or the last words before `at` in its line do.
-    fn says(
-        &self,
-        at: usize,
-        say: impl Fn(&[u8]) -> bool,
-        known: &OnceCell<bool>,
-        otherwise: bool,
-    ) -> bool {
+    fn says(&self, at: usize, say: impl Fn(&[u8]) -> bool, known: &OnceCell<bool>, otherwise: bool) -> bool {
         let key_says = || {
             self.key.map(str::as_bytes).is_some_and(|key| {
                 !key.starts_with(b"[")

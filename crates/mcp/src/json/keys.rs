@@ -120,6 +120,10 @@ pub fn misspelling<K: AsRef<str>>(
 ) -> Option<(String, &'static str)> {
     keys.into_iter().find_map(|key| {
         let key = key.as_ref();
+        // Most keys are just right, or of another length than all known ones.
+        if key.is_ascii() && known.iter().all(|name| name.len() != key.len() || *name == key) {
+            return None;
+        }
         let folded = fold_beyond_ascii(Cow::Borrowed(key));
         let right =
             known.iter().find(|name| name.eq_ignore_ascii_case(&folded)).filter(|right| **right != key)?;

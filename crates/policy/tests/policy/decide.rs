@@ -364,3 +364,30 @@ fn policies_need_not_be_valid_for_tools_that_are_not_there_yet() {
     assert!(!Call::of("later").with("{\"n\":3}").permitted(&engine));
     assert!(!Call::of("later").permitted(&engine));
 }
+
+#[test]
+fn a_policy_concerns_those_whom_its_principal_names_under_every_engine() {
+    let (ana, bo) = (caller("ana", &["analysts", "berlin"], "sales"), caller("bo", &["staff"], "sales"));
+    let who = [
+        ("principal", true, true),
+        ("principal == User::\"ana\"", true, false),
+        ("principal in User::\"ana\"", true, false),
+        ("principal in Group::\"analysts\"", true, false),
+        ("principal in Group::\"staff\"", false, true),
+        ("principal is User", true, true),
+        ("principal is Workload", false, false),
+        ("principal is User in Group::\"berlin\"", true, false),
+    ];
+    let engines = who.map(|(scope, ..)| engine(&format!("{ALL} forbid ({scope}, action, resource);")));
+    // Each caller is prepared once, as the edge does it, and what is kept for one engine must not count under another.
+    let [first, ..] = &engines;
+    let (ana, bo) = (first.principal(&ana), first.principal(&bo));
+    for _ in 0..2 {
+        for (engine, (scope, forbids_ana, forbids_bo)) in engines.iter().zip(who) {
+            for (principal, forbidden) in [(&ana, forbids_ana), (&bo, forbids_bo)] {
+                let decision = Call::of("read_query").decide_as(engine, principal);
+                assert_eq!(matches!(decision, Decision::Permit(_)), !forbidden, "{scope}: {decision:?}");
+            }
+        }
+    }
+}

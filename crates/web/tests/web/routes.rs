@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 /// What a stranger gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stranger {
-    /// It is meant for everybody: protocol documents, the sign-in page, style.
+    /// It is meant for everybody: protocol documents, style.
     Served,
-    /// The sign-in page.
+    /// The sign-in page, there or by a redirect.
     SignIn,
     /// A refusal: the request needs a credential, a token or a form of its own.
     Refused,
@@ -30,10 +30,10 @@ const ROUTES: &[(&str, Option<Stranger>, Option<Stranger>)] = &[
     ("/oauth/register", None, Some(Refused)),
     ("/oauth/device_authorization", None, Some(Refused)),
     ("/oauth/revoke", None, Some(Refused)),
-    ("/oauth/authorize", Some(Refused), Some(SignIn)),
+    ("/oauth/authorize", Some(Refused), Some(Refused)),
     ("/oauth/introspect", None, Some(Refused)),
     ("/device", Some(SignIn), Some(SignIn)),
-    ("/login", Some(Served), Some(Refused)),
+    ("/login", Some(SignIn), Some(Refused)),
     ("/login/passkey", None, Some(Refused)),
     ("/account/passkeys", Some(SignIn), Some(SignIn)),
     ("/account/passkeys/remove", None, Some(SignIn)),
@@ -42,7 +42,7 @@ const ROUTES: &[(&str, Option<Stranger>, Option<Stranger>)] = &[
     ("/login/oidc/callback", Some(Refused), None),
     ("/login/oidc/callback/{provider}", Some(Refused), None),
     ("/login/oidc/backchannel-logout", None, Some(Refused)),
-    ("/logout", None, Some(Refused)),
+    ("/logout", None, Some(SignIn)),
     ("/account/password", Some(SignIn), Some(SignIn)),
     ("/", Some(SignIn), None),
     ("/console", Some(SignIn), None),
@@ -86,8 +86,9 @@ async fn got(app: &App, request: Request<Body>) -> Option<Stranger> {
     let reply = app.send(request).await;
     match reply.status.as_u16() {
         405 => None,
+        200..=299 if reply.body.contains("action=\"/login\"") => Some(SignIn),
         200..=299 => Some(Served),
-        300..=399 if reply.location().contains("/login") || reply.location().ends_with("/console/") => Some(SignIn),
+        300..=399 if ["/login", "/console/"].contains(&reply.location()) => Some(SignIn),
         400..=499 => Some(Refused),
         other => panic!("{other} {:?}", reply.header("location")),
     }
