@@ -215,10 +215,8 @@ fn a_value_between_json_texts_is_found() {
 fn thread_time() -> std::time::Duration {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap(),
-        std::time::Duration::from_nanos,
-    )
+    static START: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    nanoseconds.map_or_else(|| START.elapsed(), std::time::Duration::from_nanos)
 }
 
 #[test]

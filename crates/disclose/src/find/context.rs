@@ -101,12 +101,9 @@ impl<'a> Context<'a> {
     /// Whether the member's name says so (unless something stands there in the place of a value), or the last words before `at` in its line do.
     fn says(&self, at: usize, say: impl Fn(&[u8]) -> bool, known: &OnceCell<bool>, otherwise: bool) -> bool {
         let key_says = || {
-            self.key.map(str::as_bytes).is_some_and(|key| {
-                !key.starts_with(b"[")
-                    && say(key)
-                    && !(otherwise && has_word(key, &OTHERWISE))
-                    && !is_replacement(key)
-            })
+            let Some(key) = self.key.map(str::as_bytes) else { return false };
+            let stands_for_another = key.starts_with(b"[") || is_replacement(key);
+            say(key) && !stands_for_another && !(otherwise && has_word(key, &OTHERWISE))
         };
         if *known.get_or_init(key_says) {
             return true;
