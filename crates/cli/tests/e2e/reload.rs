@@ -79,12 +79,12 @@ async fn how_soon_a_saved_policy_decides() {
         let reply = http.send(call(&url, &token, "echo", &json!({ "text": "HEY" }))).await.unwrap();
         reply.error_code() == Some(-32010)
     };
-    for policies in [1, 100, 1_000] {
+    for policies in [1, 100] {
         let more: String = (0..policies)
             .map(|n| format!("permit(principal in Group::\"g{n}\", action in Action::\"read\", resource);\n"))
             .collect();
         let mut took = Vec::new();
-        for round in 0..10 {
+        for round in 0..6 {
             let (text, goal) = if round % 2 == 0 { (FORBID_ECHO, true) } else { (PERMIT_ALL, false) };
             let saved = std::time::Instant::now();
             std::fs::write(app.policy_file(), format!("{text}{more}")).unwrap();
@@ -95,6 +95,6 @@ async fn how_soon_a_saved_policy_decides() {
             took.push(saved.elapsed().as_millis());
         }
         took.sort_unstable();
-        println!("{policies} more policies: median {} ms, slowest {} ms (goal 100 ms)", took[5], took[9]);
+        println!("{policies} more policies: median {} ms, slowest {} ms (goal 100 ms)", took[3], took[5]);
     }
 }
