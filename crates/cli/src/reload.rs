@@ -57,7 +57,8 @@ pub(crate) async fn watch(
 /// Reads everything anew and replaces the snapshot, or says why not; false when it should be tried again.
 async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
     let place = running.path.display().to_string();
-    let loaded = config::load(&running.path).map_err(|e| e.to_string()).and_then(|config| {
+    let load = || -> Result<_, String> {
+        let config = config::load(&running.path).map_err(|e| e.to_string())?;
         let text = |e: node::StartError| e.to_string();
         if config.public_url != running.public_url || config.policies != running.policies {
             return Err(String::from("a new public_url or policies directory needs a restart"));
@@ -68,8 +69,9 @@ async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
         let system = crate::tls::upstream_client().map_err(text)?;
         let login = login::login(&config, &system).map_err(text)?;
         Ok((config, issuer, snapshot, login))
-    });
-    match loaded {
+    };
+    // Compiling many policies takes a while; calls go on meanwhile.
+    match tokio::task::block_in_place(load) {
         Err(error) => {
             tracing::error!(error, "reload refused; the old configuration and policies stay in force");
             parts.note("config.refused", &place, &[("why", &error)]).await.is_ok()
