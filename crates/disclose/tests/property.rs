@@ -198,6 +198,14 @@ fn hostile_texts_take_linear_time() {
 }
 
 #[test]
+fn an_italian_tax_number_is_found_with_its_letters_apart() {
+    let veil = veil(Treatment::Mask);
+    for text in ["RSSMRA85T10A562S", "RSS MRA 85T10 A562S", "RSSMR A85T10A562S", "R S S M R A85T10A562S"] {
+        assert_eq!(veil.screen_text(text).0, "[national_id]", "{text}");
+    }
+}
+
+#[test]
 fn a_value_between_json_texts_is_found() {
     let veil = veil(Treatment::Mask);
     for (text, shown) in [

@@ -99,6 +99,12 @@ fn bind(edge: &Edge, case: &Case<'_>, needed: &ApprovalNeeded) -> Digest {
     })
 }
 
+/// Whether an approval is still for the tool as it is pinned now.
+#[must_use]
+pub fn holds(edge: &Edge, case: &Case<'_>, needed: &ApprovalNeeded, allowed: &Allowed) -> bool {
+    allowed.found.value.binding == bind(edge, case, needed)
+}
+
 /// What there is already, if anything.
 async fn find(edge: &Edge, bound: &Bound<'_>) -> Result<Option<Standing>, Refusal> {
     let (parent, now) = (bound.tied.hex(), edge.clock.now());

@@ -7,7 +7,7 @@ use crate::counters::{Count, Whose};
 use crate::refusal::Refusal;
 use crate::step_up::Needs;
 use crate::wait::Await;
-use crate::{Edge, Published, Snapshot, facts, record, shadow};
+use crate::{Edge, Published, Snapshot, facts, pinned, record, shadow};
 use portunus_core::document::Approval;
 use portunus_core::id::{self, Id};
 use portunus_core::limits;
@@ -147,8 +147,15 @@ async fn approved(
         let now = edge.clock.now();
         let past = edge.labels.of(&case.known.caller, now).await?;
         let past = Past { labels: past, ..edge.counters.past(case.whose, now) };
-        let context = Context { now, past: &past, ..request.context };
+        let context = Context { now, past: &past, pin: pinned::word(edge, case), ..request.context };
         let request = Request { approval: Some(&allowed.approved), context, ..request.clone() };
+        if let Some(why) = unpinned(edge, case).or_else(|| unfit(case, &request)) {
+            return Err(refuse(edge, case, Refused { reasons: vec![why], ..needed.refused }).await);
+        }
+        if !approval::holds(edge, case, &needed, &allowed) {
+            // Another definition of the tool was accepted meanwhile.
+            continue;
+        }
         let permit = match once(edge, case, principal, &request) {
             Decision::Permit(permit) => permit,
             Decision::Refused(refused) => return Err(refuse(edge, case, refused).await),

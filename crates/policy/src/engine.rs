@@ -215,7 +215,10 @@ impl Engine {
         };
         let inside = |id: &EntityUid| Entity::new_no_attrs(id.clone(), [served.uid.clone()].into());
         let entities = match &inner {
-            None if caller.version == self.version => caller.entities_with(&target.entity)?,
+            // Names that clients make up are not kept.
+            None if caller.version == self.version && served.knows(operation) => {
+                caller.entities_with(&target.entity)?
+            }
             _ => {
                 let more = [Some(target.entity.clone()), inner.as_ref().map(inside)];
                 let entities = self.entities(caller, served)?;

@@ -238,7 +238,7 @@ fn as_refusal(policy: &Policy) -> Option<Policy> {
 
 fn slice_of(policies: Vec<Policy>, of: &Slice) -> Option<Slice> {
     Some(Slice {
-        policies: PolicySet::from_policies(policies).ok()?,
+        policies: PolicySet::from_policies(policies).ok()?.into(),
         looks: of.looks,
         without_arguments: PolicySet::new(),
         step_ups: PolicySet::new(),

@@ -4,7 +4,7 @@ use crate::context::{set, text};
 use crate::names::{TYPES, uid};
 use crate::slice::Slice;
 use cedar_policy::{
-    Entities, Entity, EntityTypeName, EntityUid, PolicySet, PrincipalConstraint, RestrictedExpression,
+    Entities, Entity, EntityTypeName, EntityUid, Policy, PolicySet, PrincipalConstraint, RestrictedExpression,
 };
 use portunus_core::caller::Caller;
 use portunus_core::digest::Digest;
@@ -80,10 +80,15 @@ impl Prepared {
         if let Some((_, policies)) = own.iter().find(|(made_for, _)| Arc::ptr_eq(made_for, slice)) {
             return policies.clone();
         }
-        let policies = slice.policies.policies().filter(|policy| self.can_be(&policy.principal_constraint()));
-        // All of them are as right, and only slower.
-        let policies = PolicySet::from_policies(policies.cloned());
-        let policies = Arc::new(policies.unwrap_or_else(|_| slice.policies.clone()));
+        let concern = |policy: &&Policy| self.can_be(&policy.principal_constraint());
+        let policies = if slice.policies.policies().all(|policy| concern(&policy)) {
+            // Nothing to sort out: no copy.
+            slice.policies.clone()
+        } else {
+            let own = PolicySet::from_policies(slice.policies.policies().filter(concern).cloned());
+            // All of them are as right, and only slower.
+            own.map_or_else(|_| slice.policies.clone(), Arc::new)
+        };
         if own.len() == KEPT {
             own.clear();
         }

@@ -2,7 +2,7 @@
 
 use crate::fit::Fit;
 use crate::looks::{self, Looks};
-use crate::model::{ServerTools, Tool, TrustGroups};
+use crate::model::{Operation, ServerTools, Tool, TrustGroups};
 use crate::names::{TYPES, server_of, uid, uid_within};
 use crate::schema::{OPERATIONS, groups_of};
 use crate::shape::Shape;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The policies that can apply to one action on one server.
 #[derive(Debug)]
 pub(crate) struct Slice {
-    pub(crate) policies: PolicySet,
+    pub(crate) policies: Arc<PolicySet>,
     pub(crate) looks: Looks,
     /// As far as they can be decided without arguments.
     pub(crate) without_arguments: PolicySet,
@@ -137,6 +137,10 @@ impl Served {
         self.tools.iter().filter_map(|(name, target)| Some((name.as_str(), target.fit.problem()?)))
     }
 
+    pub(crate) fn knows(&self, operation: Operation<'_>) -> bool {
+        !matches!(operation, Operation::CallTool(tool) if !self.knows_tool(tool))
+    }
+
     pub(crate) fn knows_tool(&self, name: &str) -> bool {
         self.tools.contains_key(name)
     }
@@ -225,7 +229,7 @@ impl<'r> Slicer<'r> {
         }
         let rules = || chosen.iter().filter_map(|index| self.rules.get(*index));
         let slice = Arc::new(Slice {
-            policies: PolicySet::from_policies(rules().map(|rule| rule.policy.clone())).ok()?,
+            policies: Arc::new(PolicySet::from_policies(rules().map(|rule| rule.policy.clone())).ok()?),
             looks: rules().map(|rule| rule.looks).fold(Looks::NOTHING, Looks::and),
             without_arguments: PolicySet::from_policies(
                 rules().filter_map(|rule| rule.without_arguments.clone()),

@@ -118,7 +118,7 @@ fn numbers(text: &str, context: &Context<'_>, wanted: &Wanted, found: &mut Vec<F
         at = run.end();
         // With so few digits in a row only what starts with letters is a value.
         let groups = match run.digits() {
-            0..FEWEST_DIGITS => usize::from(run.digits() > 1 && follows_letters(bytes, start)),
+            0..FEWEST_DIGITS => usize::from(run.digits() > 1 && follows_letter(bytes, start)),
             _ => run.groups(),
         };
         for group in 0..groups {
@@ -139,11 +139,10 @@ fn numbers(text: &str, context: &Context<'_>, wanted: &Wanted, found: &mut Vec<F
     }
 }
 
-/// Whether two letters are just before `at`, or before one sign.
-fn follows_letters(bytes: &[u8], at: usize) -> bool {
-    let signs = usize::from(!before(bytes, at).is_ascii_alphabetic());
-    let letters = at.checked_sub(signs + 2).and_then(|start| bytes.get(start..at - signs));
-    letters.is_some_and(|letters| letters.iter().all(u8::is_ascii_alphabetic))
+/// Whether a letter is just before `at`, or before one sign.
+fn follows_letter(bytes: &[u8], at: usize) -> bool {
+    before(bytes, at).is_ascii_alphabetic()
+        || at.checked_sub(1).is_some_and(|sign| before(bytes, sign).is_ascii_alphabetic())
 }
 
 /// The byte before `at`; 0 at the start.

@@ -115,7 +115,9 @@ impl Pins {
             return PinState::New;
         }
         let lock = self.lock();
-        let known = lock.entry(server, Kind::Resource, uri).is_some() || is_named(&lock, server, uri);
+        // A URI that is no widget's own may be any word: then only a pinned tool's pointer makes it a known one.
+        let known = is_named(&lock, server, uri)
+            || (definition::is_widget(uri) && lock.entry(server, Kind::Resource, uri).is_some());
         let listed = known.then(|| self.widget_state(server, uri));
         match self.see_widget(server, contents, listed == Some(PinState::Pinned), now) {
             PinState::Pinned => listed.unwrap_or(PinState::Pinned),
@@ -135,13 +137,9 @@ impl Pins {
     }
 }
 
+/// Whether a pinned tool points to the widget; that its words are in a definition is not enough.
 fn is_named(lock: &Lock, server: &ServerName, uri: &str) -> bool {
-    if uri.contains(['"', '\\']) {
-        return false;
-    }
-    let quoted = format!("\"{uri}\"");
-    let mut tools = lock.entries(server).filter(|(kind, _)| *kind == Kind::Tool);
-    tools.any(|(_, entry)| entry.definition.canonical().contains(&quoted))
+    pointers_of(lock, server, None).contains(uri)
 }
 
 /// Where the pinned definitions of this tool, or of all, point to.

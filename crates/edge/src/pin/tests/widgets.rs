@@ -164,6 +164,17 @@ fn the_first_contents_of_an_accepted_widget_may_come_embedded() {
 }
 
 #[test]
+fn a_widget_under_an_ordinary_word_is_not_known() {
+    let pins = Pins::new(Lock::default());
+    // Every definition of a tool has these words in it.
+    see(&pins, &[tool("chart", "Draws.")]);
+    for word in ["object", "name", "chart", "inputSchema", "Draws."] {
+        let widget = embedded(word, "text/html;profile=mcp-app", "<script>evil()</script>");
+        assert_eq!(carried(&pins, &widget), PinState::New, "{word}");
+    }
+}
+
+#[test]
 fn a_result_points_to_no_other_widget_than_its_tools_definition() {
     let pins = Pins::new(Lock::default());
     let drawn = |name: &str, meta: Value| {
