@@ -53,8 +53,6 @@ pub mod meta {
     pub const TRACEPARENT: &str = "traceparent";
     /// W3C trace context.
     pub const TRACESTATE: &str = "tracestate";
-    /// W3C baggage.
-    pub const BAGGAGE: &str = "baggage";
 }
 
 const BASE64_PREFIX: &str = "=?base64?";

@@ -62,7 +62,12 @@ fn what_steers_a_call_besides_its_arguments_is_one_text() {
     };
     let of = |more: &str| besides("tools/call", more);
     assert_eq!(of(r#","arguments":{"_meta":{"x":1},"task":2}"#), None);
-    assert_eq!(of(r#","_meta":{"progressToken":"p","tracestate":"a=b","baggage":"c=d"}"#), None);
+    assert_eq!(of(r#","_meta":{"progressToken":"p","tracestate":"a=b"}"#), None);
+    // What is there to tell a server something steers it, and so may what is no trace context.
+    for steers in [r#""baggage":"tenant=prod""#, r#""tracestate":{"amount":9999}"#, r#""traceparent":["x"]"#]
+    {
+        assert_eq!(of(&format!(r#","_meta":{{{steers}}}"#)), Some(format!(r#"{{"_meta":{{{steers}}}}}"#)));
+    }
     assert_eq!(of(r#","_meta":{"claudecode/toolUseId":"toolu_1","vscode.requestId":"a-b"}"#), None);
     let text = Some(r#"{"_meta":{"a":{"n": 1},"b":"\u0062"},"task":{"ttl":5}}"#.to_owned());
     assert_eq!(of(r#","task":{"ttl":5},"_meta":{"b":"\u0062","progressToken":1,"\u0061":{"n": 1}}"#), text);

@@ -46,6 +46,7 @@ async fn an_approval_is_good_for_what_goes_with_the_arguments_too() {
         json!({ "_meta": { "acme/force": true, "claudecode/toolUseId": { "any": "thing" } } }),
         json!({ "_meta": steered, "task": { "ttl": 60000 } }),
         json!({ "_meta": steered, "extra": 1 }),
+        json!({ "_meta": { "acme/force": true, "baggage": "tenant=prod" } }),
     ];
     let asked = world.message(call(json!({ "_meta": steered }))).await;
     let id = asked.body["error"]["data"]["approval"].as_str().unwrap_or_else(|| panic!("{}", asked.body));
@@ -54,10 +55,10 @@ async fn an_approval_is_good_for_what_goes_with_the_arguments_too() {
     for other in others {
         assert_eq!(world.message(call(other.clone())).await.code(), -32011, "{other}");
     }
-    assert_eq!((world.sent(), world.approvals().await.len()), (0, 6));
+    assert_eq!((world.sent(), world.approvals().await.len()), (0, 7));
     // What is another in each request does not matter.
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let meta = json!({ "progressToken": 7, "traceparent": parent, "tracestate": "a=b", "baggage": "c=d",
+    let meta = json!({ "progressToken": 7, "traceparent": parent, "tracestate": "a=b",
         "claudecode/toolUseId": "toolu_01", "vscode.requestId": "bf766dd8-b330", "acme/force": true });
     let again = world.message(call(json!({ "_meta": meta }))).await;
     assert!(again.body["result"].is_object(), "{}", again.body);

@@ -43,8 +43,11 @@ const META_NAMES: [&str; 8] = [
 ];
 /// Members of `params` that are a call itself, or continue it.
 const OF_THE_CALL: [&str; 5] = ["name", "arguments", "_meta", "inputResponses", "requestState"];
-/// Members of `params._meta` that are others in each request and steer nothing.
-const OF_THE_REQUEST: [&str; 4] = ["progressToken", meta::TRACEPARENT, meta::TRACESTATE, meta::BAGGAGE];
+/// Members of `params._meta` that are others in each request and steer nothing. Not `baggage`, which is there to tell a server
+/// something; and the trace context only as a text of the length that others must carry (W3C Trace Context, section 3.3.1.5).
+const OF_THE_REQUEST: [&str; 3] = ["progressToken", meta::TRACEPARENT, meta::TRACESTATE];
+/// Bytes of a trace context as JSON.
+const TRACE_CONTEXT_BYTES: usize = 514;
 /// What clients name a request by in `params._meta`, another in each: a member for each of these clients. Only as a plain id.
 const CLIENTS_OWN_IDS: [&str; 2] = ["claudecode/toolUseId", "vscode.requestId"];
 /// Bytes of such an id as JSON.
@@ -88,7 +91,9 @@ impl<'a> Params<'a> {
             let members = self.scan.members(part).filter(|(key, _)| !left_out.contains(key));
             members.map(|(key, value)| (key.to_owned(), value.text().to_owned())).collect()
         };
-        let mut meta = among(Part::Meta, &OF_THE_REQUEST);
+        let mut meta = among(Part::Meta, &[]);
+        let short = |value: &str| !value.starts_with(['{', '[']) && value.len() <= TRACE_CONTEXT_BYTES;
+        meta.retain(|key, value| !(OF_THE_REQUEST.contains(&key.as_str()) && short(value)));
         meta.retain(|key, value| !(CLIENTS_OWN_IDS.contains(&key.as_str()) && is_plain_id(value)));
         let mut params = among(Part::Params, &OF_THE_CALL);
         if !meta.is_empty() {
