@@ -143,7 +143,9 @@ async fn add_credential(State(parts): State<Arc<Parts>>, Json(new): Json<NewCred
     let NewCredential { name, server, host, owner, purpose, header, expires_at, replace, .. } = new;
     let summary = if replace {
         let known = credential::show(store, &name, now).await.map_err(|e| refused(&e))?;
-        if (&known.server, &known.host, known.owner.as_ref()) != (&server, &host, Some(&owner)) {
+        if (&known.server, known.hosts.as_slice(), known.owner.as_ref())
+            != (&server, &[host.clone()], Some(&owner))
+        {
             let text = "a new version keeps its server, host and owner; revoke this credential and add one with another name";
             return Err(refused(&text));
         }
@@ -151,7 +153,21 @@ async fn add_credential(State(parts): State<Arc<Parts>>, Json(new): Json<NewCred
         credential::add_version(store, ledger, &parts.key, replacement, now, rng).await
     } else {
         let kind = header.map_or(CredentialKind::Bearer, CredentialKind::Header);
-        let new = credential::New { name, kind, owner, purpose, host, server, expires_at, secret, by };
+        let new = credential::New {
+            name,
+            kind,
+            owner,
+            purpose,
+            environment: None,
+            vendor: None,
+            scopes: Vec::new(),
+            hosts: vec![host],
+            server,
+            expires_at,
+            rotation: None,
+            secret,
+            by,
+        };
         credential::add(store, ledger, &parts.key, new, now, rng).await
     };
     Ok(Json(json!(summary.map_err(|e| refused(&e))?)))

@@ -3,11 +3,15 @@
 mod approval;
 mod certificate;
 mod client;
+mod credential;
 mod device;
 
 pub use approval::{Approval, ApprovalState, Estimate, Ruling, SqlSummary, Through};
 pub use certificate::{Lease, PendingChallenge};
 pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAssertion};
+pub use credential::{
+    Credential, CredentialKind, RotationPlan, SealedVersion, TestOutcome, Tested, Usage, VersionState,
+};
 pub use device::{DeviceRequest, DeviceState};
 mod federation;
 mod passkey;
@@ -18,7 +22,7 @@ pub use past::{SessionLabels, Tally};
 
 use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;
-use crate::id::{ClientId, CredentialName, GroupName, Id, ServerName, UserName};
+use crate::id::{ClientId, GroupName, Id, ServerName, UserName};
 use crate::server::Actor;
 use crate::store::{Document, Kind};
 use crate::time::Timestamp;
@@ -291,59 +295,6 @@ impl Document for Connector {
     fn parent(&self) -> Option<String> {
         Some(self.server.to_string())
     }
-}
-
-/// An upstream secret as a governed identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credential {
-    /// Its name; the id.
-    pub name: CredentialName,
-    /// How it is presented.
-    pub kind: CredentialKind,
-    /// Who answers for it; `None`: refused in the request path.
-    pub owner: Option<String>,
-    /// What it is for.
-    pub purpose: String,
-    /// The only host, with port when not the scheme's own, that it may be sent to.
-    pub host: String,
-    /// The only server it is for.
-    pub server: ServerName,
-    /// When it ends; `None`: refused in the request path.
-    pub expires_at: Option<Timestamp>,
-    /// Sealed versions, oldest first; the last one is in use.
-    pub versions: Vec<SealedVersion>,
-    /// When it was revoked.
-    pub revoked_at: Option<Timestamp>,
-    /// When it was added.
-    pub created_at: Timestamp,
-}
-
-impl Document for Credential {
-    const KIND: Kind = Kind::Credential;
-    fn id(&self) -> String {
-        self.name.to_string()
-    }
-}
-
-/// How a credential is presented to its upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CredentialKind {
-    /// `Authorization: Bearer …`
-    Bearer,
-    /// A header of this name.
-    Header(String),
-}
-
-/// One version of a secret, sealed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedVersion {
-    /// From 1.
-    pub number: u32,
-    /// When it was added.
-    pub created_at: Timestamp,
-    /// What `vault` made of it; base64.
-    pub sealed: String,
 }
 
 /// A named value of Portunus itself, such as its sealed certificate authority.

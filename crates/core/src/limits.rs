@@ -548,6 +548,10 @@ pub const SECRET_BYTES: usize = 8 * KIB;
 pub const CREDENTIAL_VERSIONS: usize = 8;
 /// Bytes of a credential's owner or purpose.
 pub const CREDENTIAL_TEXT_BYTES: usize = KIB;
+/// Hosts of a credential.
+pub const CREDENTIAL_HOSTS: usize = 16;
+/// Scopes of a credential.
+pub const CREDENTIAL_SCOPES: usize = 64;
 /// Credentials in the warm cache.
 pub const CACHED_CREDENTIALS: usize = 1024;
 /// Longest time a warm credential is trusted without looking at the store again.

@@ -61,11 +61,13 @@ pub enum Kind {
     Labels,
     /// [`crate::document::Tally`]
     Tally,
+    /// [`crate::document::Usage`]
+    Usage,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -92,6 +94,7 @@ impl Kind {
         Self::Spelling,
         Self::Labels,
         Self::Tally,
+        Self::Usage,
     ];
     /// The stored name.
     #[must_use]
@@ -123,6 +126,7 @@ impl Kind {
             Self::Spelling => "spelling",
             Self::Labels => "labels",
             Self::Tally => "tally",
+            Self::Usage => "usage",
         }
     }
 }

@@ -4,7 +4,9 @@
 use crate::key::SealingKey;
 use crate::rules;
 use crate::sealing::{self, Context, SealingError};
-use portunus_core::document::{Credential, CredentialKind, SealedVersion};
+use portunus_core::document::{
+    Credential, CredentialKind, RotationPlan, SealedVersion, Tested, VersionState,
+};
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::CREDENTIAL_VERSIONS;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
@@ -26,14 +28,22 @@ pub struct New {
     pub kind: CredentialKind,
     /// Who answers for it; not empty.
     pub owner: String,
-    /// What it is for.
+    /// What it is for; not empty.
     pub purpose: String,
-    /// The only host it may go to: `name[:port]`, the port when it is not the scheme's own.
-    pub host: String,
+    /// Where it belongs.
+    pub environment: Option<String>,
+    /// Who issued it.
+    pub vendor: Option<String>,
+    /// What it allows at its upstream.
+    pub scopes: Vec<String>,
+    /// The only hosts it may go to, one at least: `name[:port]`, the port when it is not the scheme's own.
+    pub hosts: Vec<String>,
     /// The only server it is for.
     pub server: ServerName,
     /// When it ends; in the future.
     pub expires_at: Timestamp,
+    /// How its secret is changed.
+    pub rotation: Option<RotationPlan>,
     /// As read from a file or standard input; a line end at its end is dropped.
     pub secret: Secret<Vec<u8>>,
     /// Who adds it.
@@ -64,22 +74,49 @@ pub struct Summary {
     pub owner: Option<String>,
     /// What it is for.
     pub purpose: String,
-    /// The only host it may go to.
-    pub host: String,
+    /// Where it belongs.
+    pub environment: Option<String>,
+    /// Who issued it.
+    pub vendor: Option<String>,
+    /// What it allows at its upstream.
+    pub scopes: Vec<String>,
+    /// The only hosts it may go to.
+    pub hosts: Vec<String>,
     /// The only server it is for.
     pub server: ServerName,
     /// Whether the request path takes it.
     pub status: Status,
-    /// The version in use.
+    /// The version in use; 0: none.
     pub version: u32,
     /// When that version was added.
     pub version_created_at: Option<Timestamp>,
+    /// Every version that is kept.
+    pub versions: Vec<VersionSummary>,
+    /// How its secret is changed.
+    pub rotation: Option<RotationPlan>,
+    /// What was found the last time that an ended secret was tried.
+    pub tested: Option<Tested>,
     /// When the credential was added.
     pub created_at: Timestamp,
     /// When it ends.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// A version as people see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionSummary {
+    /// From 1.
+    pub number: u32,
+    /// What becomes of it.
+    pub state: VersionState,
+    /// Names its secret without telling anything about it.
+    pub fingerprint: String,
+    /// Whom it belongs to at the upstream.
+    pub account: Option<String>,
+    /// When it was added.
+    pub created_at: Timestamp,
 }
 
 /// Whether the request path takes a credential, and why not.
@@ -92,6 +129,8 @@ pub enum Status {
     Revoked,
     /// Nobody answers for it.
     Ownerless,
+    /// Nobody said what it is for.
+    Purposeless,
     /// It has no expiry.
     Endless,
     /// Its end has come.
@@ -235,6 +274,9 @@ pub(crate) fn status(credential: &Credential, now: Timestamp) -> Status {
     if credential.owner.as_deref().is_none_or(|owner| owner.trim().is_empty()) {
         return Status::Ownerless;
     }
+    if credential.purpose.trim().is_empty() {
+        return Status::Purposeless;
+    }
     match credential.expires_at {
         None => Status::Endless,
         Some(end) if end.is_past(now) => Status::Expired,
@@ -244,7 +286,7 @@ pub(crate) fn status(credential: &Credential, now: Timestamp) -> Status {
 
 /// What the given version of the credential is sealed to.
 pub(crate) fn context(credential: &Credential, version: u32) -> Context {
-    Context::credential(&credential.name, version, &credential.kind, &credential.server, &credential.host)
+    Context::credential(&credential.name, version, &credential.kind, &credential.server, &credential.hosts)
 }
 
 fn seal_new(
@@ -256,9 +298,18 @@ fn seal_new(
     if new.owner.trim().is_empty() {
         return Err(CredentialError::Invalid { what: "owner", why: "somebody must answer for it" });
     }
+    if new.purpose.trim().is_empty() {
+        return Err(CredentialError::Invalid {
+            what: "purpose",
+            why: "somebody must be able to tell what it is for",
+        });
+    }
     rules::text(&new.owner).map_err(invalid("owner"))?;
     rules::text(&new.purpose).map_err(invalid("purpose"))?;
-    rules::header(&new.kind).map_err(invalid("header"))?;
+    rules::label(new.environment.as_deref()).map_err(invalid("environment"))?;
+    rules::label(new.vendor.as_deref()).map_err(invalid("vendor"))?;
+    rules::scopes(&new.scopes).map_err(invalid("scopes"))?;
+    rules::kind(&new.kind).map_err(invalid("kind"))?;
     demand_future(new.expires_at, now)?;
     let secret = rules::secret(&new.kind, &new.secret).map_err(invalid("secret"))?;
     let mut credential = Credential {
@@ -266,10 +317,15 @@ fn seal_new(
         kind: new.kind.clone(),
         owner: Some(new.owner.trim().to_owned()),
         purpose: new.purpose.clone(),
-        host: rules::host(&new.host).map_err(invalid("host"))?,
+        environment: new.environment.clone(),
+        vendor: new.vendor.clone(),
+        scopes: new.scopes.clone(),
+        hosts: rules::hosts(&new.hosts).map_err(invalid("host"))?,
         server: new.server.clone(),
         expires_at: Some(new.expires_at),
+        rotation: new.rotation.clone(),
         versions: Vec::new(),
+        tested: None,
         revoked_at: None,
         created_at: now,
     };
@@ -286,7 +342,17 @@ fn seal_version(
 ) -> Result<(), CredentialError> {
     let number = credential.versions.last().map_or(0, |last| last.number).saturating_add(1);
     let sealed = sealing::seal(key, &context(credential, number), secret.expose(), rng)?;
-    credential.versions.push(SealedVersion { number, created_at: now, sealed });
+    for old in &mut credential.versions {
+        old.state = VersionState::Retired;
+    }
+    credential.versions.push(SealedVersion {
+        number,
+        created_at: now,
+        sealed,
+        fingerprint: key.fingerprint(secret.expose()),
+        state: VersionState::Active,
+        account: None,
+    });
     let surplus = credential.versions.len().saturating_sub(CREDENTIAL_VERSIONS);
     credential.versions.drain(..surplus);
     Ok(())
@@ -321,7 +387,7 @@ async fn recorded(
 fn event(action: &str, credential: &Credential, by: &str, now: Timestamp) -> Event {
     let mut detail = BTreeMap::from([
         ("server".to_owned(), credential.server.to_string()),
-        ("host".to_owned(), credential.host.clone()),
+        ("host".to_owned(), credential.hosts.join(" ")),
         ("owner".to_owned(), credential.owner.clone().unwrap_or_default()),
         ("version".to_owned(), version(credential).to_string()),
     ]);
@@ -343,19 +409,35 @@ fn summarize(credential: &Credential, now: Timestamp) -> Summary {
         kind: credential.kind.clone(),
         owner: credential.owner.clone(),
         purpose: credential.purpose.clone(),
-        host: credential.host.clone(),
+        environment: credential.environment.clone(),
+        vendor: credential.vendor.clone(),
+        scopes: credential.scopes.clone(),
+        hosts: credential.hosts.clone(),
         server: credential.server.clone(),
         status: status(credential, now),
         version: version(credential),
-        version_created_at: credential.versions.last().map(|last| last.created_at),
+        version_created_at: credential.in_use().map(|version| version.created_at),
+        versions: credential.versions.iter().map(summarize_version).collect(),
+        rotation: credential.rotation.clone(),
+        tested: credential.tested.clone(),
         created_at: credential.created_at,
         expires_at: credential.expires_at,
         revoked_at: credential.revoked_at,
     }
 }
 
+fn summarize_version(version: &SealedVersion) -> VersionSummary {
+    VersionSummary {
+        number: version.number,
+        state: version.state,
+        fingerprint: version.fingerprint.clone(),
+        account: version.account.clone(),
+        created_at: version.created_at,
+    }
+}
+
 fn version(credential: &Credential) -> u32 {
-    credential.versions.last().map_or(0, |last| last.number)
+    credential.in_use().map_or(0, |version| version.number)
 }
 
 fn demand_future(end: Timestamp, now: Timestamp) -> Result<(), CredentialError> {

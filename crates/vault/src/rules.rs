@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 use portunus_core::document::CredentialKind;
-use portunus_core::limits::{CREDENTIAL_TEXT_BYTES, SECRET_BYTES};
+use portunus_core::limits::{CREDENTIAL_HOSTS, CREDENTIAL_SCOPES, CREDENTIAL_TEXT_BYTES, SECRET_BYTES};
 use portunus_core::secret::Secret;
 use std::net::Ipv6Addr;
 
@@ -30,6 +30,22 @@ const RESERVED: [&str; 17] = [
 /// Families of headers that belong to the protocol and to Portunus.
 const RESERVED_PREFIXES: [&str; 4] = ["mcp-", "portunus-", "x-forwarded-", "sec-"];
 
+/// Variables that make a program run other code than its own.
+const DANGEROUS_VARIABLES: [&str; 12] = [
+    "PATH",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELLOPTS",
+    "NODE_OPTIONS",
+    "PYTHONSTARTUP",
+    "PYTHONPATH",
+    "PERL5OPT",
+    "PERL5LIB",
+    "RUBYOPT",
+    "GIT_SSH_COMMAND",
+];
+
 /// The secret without the line end that an editor leaves at the end of a file, fit for a header value of this kind.
 pub(crate) fn secret(
     kind: &CredentialKind,
@@ -44,7 +60,10 @@ pub(crate) fn secret(
     if secret.len() > SECRET_BYTES {
         return Err("it has more than 8 KiB");
     }
-    let spaces = matches!(kind, CredentialKind::Header(_));
+    if matches!(kind, CredentialKind::ClientCertificate) {
+        return pem(secret);
+    }
+    let spaces = !matches!(kind, CredentialKind::Bearer);
     if !secret.iter().all(|byte| byte.is_ascii_graphic() || (spaces && *byte == b' ')) {
         return Err(
             "it has a byte that is not visible ASCII; if it is binary, give it as its vendor writes it",
@@ -59,6 +78,29 @@ pub(crate) fn secret(
         return Err("it starts with `Bearer:`; give the token alone");
     }
     Ok(Secret::new(secret.to_vec()))
+}
+
+/// A chain and its key, as text; what is in it is read where it is used.
+fn pem(secret: &[u8]) -> Result<Secret<Vec<u8>>, &'static str> {
+    let text = std::str::from_utf8(secret).map_err(|_| "it is not PEM")?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") || !text.contains("PRIVATE KEY-----") {
+        return Err("it must hold a certificate and its private key, both PEM");
+    }
+    Ok(Secret::new(secret.to_vec()))
+}
+
+/// The hosts, each as [`host`] wants it, without repetition.
+pub(crate) fn hosts(given: &[String]) -> Result<Vec<String>, &'static str> {
+    if given.is_empty() {
+        return Err("there must be one at least");
+    }
+    if given.len() > CREDENTIAL_HOSTS {
+        return Err("there are more than 16");
+    }
+    let mut hosts = given.iter().map(|given| host(given)).collect::<Result<Vec<_>, _>>()?;
+    hosts.sort_unstable();
+    hosts.dedup();
+    Ok(hosts)
 }
 
 /// The host in lower case: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port if there is one.
@@ -79,6 +121,37 @@ pub(crate) fn host(given: &str) -> Result<String, &'static str> {
     if port_fits && (is_ipv6(name) || is_name(name)) { Ok(text) } else { Err(FORM) }
 }
 
+/// Whether what the kind names can carry a credential.
+pub(crate) fn kind(kind: &CredentialKind) -> Result<(), &'static str> {
+    match kind {
+        CredentialKind::Bearer | CredentialKind::Header(_) => header(kind).map(drop),
+        CredentialKind::ClientCertificate => Ok(()),
+        CredentialKind::Basic(user) => {
+            let good =
+                !user.is_empty() && user.bytes().all(|b| (b.is_ascii_graphic() && b != b':') || b == b' ');
+            good.then_some(()).ok_or("the user's name must be visible ASCII without a colon")
+        }
+        CredentialKind::Query(name) => {
+            let good = is_word(name, b"_-.");
+            good.then_some(()).ok_or("the parameter's name must be letters, digits, `_`, `-` and `.`")
+        }
+        CredentialKind::Environment(name) => {
+            let good = is_word(name, b"_") && !name.starts_with(|c: char| c.is_ascii_digit());
+            if !good {
+                return Err("the variable's name must be letters, digits and `_`");
+            }
+            let loads_code = DANGEROUS_VARIABLES.iter().any(|bad| name.eq_ignore_ascii_case(bad))
+                || name.to_ascii_uppercase().starts_with("LD_")
+                || name.to_ascii_uppercase().starts_with("DYLD_");
+            if loads_code { Err("this variable says what code a program runs") } else { Ok(()) }
+        }
+        CredentialKind::Postgres(role) => {
+            let good = !role.is_empty() && role.len() <= 63 && !role.chars().any(char::is_control);
+            good.then_some(()).ok_or("the role must have 1 to 63 bytes, without control characters")
+        }
+    }
+}
+
 /// The header that a credential of this kind goes in.
 pub(crate) fn header(kind: &CredentialKind) -> Result<HeaderName, &'static str> {
     let CredentialKind::Header(name) = kind else { return Ok(http::header::AUTHORIZATION) };
@@ -88,6 +161,34 @@ pub(crate) fn header(kind: &CredentialKind) -> Result<HeaderName, &'static str> 
         return Err("this header belongs to the protocol and cannot carry a credential");
     }
     Ok(header)
+}
+
+/// A word such as `production` or `github`.
+pub(crate) fn label(given: Option<&str>) -> Result<(), &'static str> {
+    let good = given.is_none_or(|word| word.len() <= 64 && is_word(word, b"_-."));
+    good.then_some(()).ok_or("it must be 1 to 64 letters, digits, `_`, `-` and `.`")
+}
+
+/// Scopes as RFC 6749 section 3.3 writes them.
+pub(crate) fn scopes(given: &[String]) -> Result<(), &'static str> {
+    if given.len() > CREDENTIAL_SCOPES {
+        return Err("there are more than 64");
+    }
+    let good = |scope: &String| {
+        (1..=256).contains(&scope.len())
+            && scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    };
+    given
+        .iter()
+        .all(good)
+        .then_some(())
+        .ok_or("a scope is visible ASCII without quote and backslash, at most 256 bytes")
+}
+
+fn is_word(text: &str, besides: &[u8]) -> bool {
+    !text.is_empty()
+        && text.len() <= 128
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || besides.contains(&b))
 }
 
 /// A line of text for people: without control characters, so that it cannot forge what a terminal or a page shows.

@@ -78,14 +78,11 @@ impl Context {
         version: u32,
         kind: &CredentialKind,
         server: &ServerName,
-        host: &str,
+        hosts: &[String],
     ) -> Self {
-        let kind = match kind {
-            CredentialKind::Bearer => ["bearer", ""],
-            CredentialKind::Header(header) => ["header", header.as_str()],
-        };
-        let version = version.to_string();
-        Self::of(&["credential", name.as_str(), &version, kind[0], kind[1], server.as_str(), host])
+        // No host has a comma.
+        let (version, hosts) = (version.to_string(), hosts.join(","));
+        Self::of(&["credential", name.as_str(), &version, kind.word(), kind.name(), server.as_str(), &hosts])
     }
 
     /// A setting.
@@ -234,7 +231,7 @@ mod tests {
     }
     fn context(name: &str, version: u32, kind: &CredentialKind, server: &str, host: &str) -> Context {
         let name = CredentialName::parse(name).unwrap();
-        Context::credential(&name, version, kind, &ServerName::parse(server).unwrap(), host)
+        Context::credential(&name, version, kind, &ServerName::parse(server).unwrap(), &[host.to_owned()])
     }
     fn usual() -> Context {
         context("db", 1, &CredentialKind::Bearer, "sales", "a.example")

@@ -5,6 +5,7 @@ use crate::credential::{self, Status};
 use crate::key::SealingKey;
 use crate::rules;
 use crate::sealing::{self, SealingError};
+use data_encoding::BASE64;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use portunus_core::document::{Credential, CredentialKind, SealedVersion};
 use portunus_core::id::{CredentialName, ServerName};
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use zeroize::Zeroizing;
 
 /// Why a credential does not go upstream. Each of these refuses the call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,10 +28,13 @@ pub enum VaultError {
     #[error("there is no credential `{0}`; add it with `portunus cred add`")]
     Unknown(CredentialName),
     /// Nobody answers for it.
-    #[error("the credential `{0}` has no owner; name one before it is used")]
+    #[error("the credential `{0}` has no owner; name one with `portunus cred bind --owner`")]
     Ownerless(CredentialName),
+    /// Nobody said what it is for.
+    #[error("the credential `{0}` has no purpose; state one with `portunus cred bind --purpose`")]
+    Purposeless(CredentialName),
     /// It has no expiry.
-    #[error("the credential `{0}` has no expiry; give it one before it is used")]
+    #[error("the credential `{0}` has no expiry; give it one with `portunus cred bind --expires`")]
     Endless(CredentialName),
     /// Its end has come.
     #[error("the credential `{0}` has expired; replace its secret with `portunus cred add --replace`")]
@@ -46,12 +51,12 @@ pub enum VaultError {
         server: ServerName,
     },
     /// It is for another host than the one about to get it.
-    #[error("the credential `{name}` may only go to {host}")]
+    #[error("the credential `{name}` may only go to {}", hosts.join(", "))]
     ForeignHost {
         /// The credential.
         name: CredentialName,
-        /// Its own host.
-        host: String,
+        /// Its own hosts.
+        hosts: Vec<String>,
     },
     /// It changed between the decision and its use in a way that the decision did not know of.
     #[error("the credential `{0}` was changed while the call was decided; try again")]
@@ -165,10 +170,10 @@ impl Vault {
         }
         let bound = &held.credential;
         let same = stored.server == bound.server
-            && stored.host == bound.host
+            && stored.hosts == bound.hosts
             && stored.kind == bound.kind
             && stored.owner == bound.owner
-            && stored.versions.contains(&held.version);
+            && stored.versions.iter().any(|version| version.sealed == held.version.sealed);
         if same { Ok(()) } else { Err(VaultError::Changed(name.clone())) }
     }
 }
@@ -179,10 +184,10 @@ impl Bound {
     pub fn credential(&self) -> &CredentialUse {
         &self.0.used
     }
-    /// The only host it may go to: `name[:port]`.
+    /// The only hosts it may go to: `name[:port]`.
     #[must_use]
-    pub fn host(&self) -> &str {
-        &self.0.credential.host
+    pub fn hosts(&self) -> &[String] {
+        &self.0.credential.hosts
     }
     /// When this version of it was made.
     #[must_use]
@@ -203,9 +208,9 @@ impl Opened {
     /// # Errors
     /// When the host is not the credential's own; the headers stay as they were.
     pub fn inject(self, headers: &mut HeaderMap, host: &str) -> Result<(), VaultError> {
-        let own = &self.held.credential.host;
-        if !own.eq_ignore_ascii_case(host) {
-            return Err(VaultError::ForeignHost { name: self.held.used.name.clone(), host: own.clone() });
+        let own = &self.held.credential.hosts;
+        if !own.iter().any(|own| own.eq_ignore_ascii_case(host)) {
+            return Err(VaultError::ForeignHost { name: self.held.used.name.clone(), hosts: own.clone() });
         }
         headers.insert(self.held.header.clone(), self.value);
         Ok(())
@@ -221,7 +226,7 @@ impl fmt::Debug for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bound")
             .field("used", self.credential())
-            .field("host", &self.host())
+            .field("hosts", &self.hosts())
             .finish_non_exhaustive()
     }
 }
@@ -248,7 +253,7 @@ impl Held {
     fn new(mut credential: Credential, read_at: Timestamp) -> Result<Self, VaultError> {
         let unusable = || VaultError::Unusable(credential.name.clone());
         let header = rules::header(&credential.kind).map_err(|_| unusable())?;
-        let version = credential.versions.last().cloned().ok_or_else(unusable)?;
+        let version = credential.in_use().cloned().ok_or_else(unusable)?;
         let used = CredentialUse { name: credential.name.clone(), version: version.number };
         credential.versions.clear();
         let (current, value) = (AtomicBool::new(false), OnceLock::new());
@@ -273,9 +278,14 @@ impl Held {
         let context = credential::context(&self.credential, self.version.number);
         let secret = sealing::open(key, &context, &self.version.sealed)
             .map_err(|why| VaultError::Sealed { name: self.credential.name.clone(), why })?;
-        Ok(match self.credential.kind {
+        Ok(match &self.credential.kind {
             CredentialKind::Bearer => Secret::new([b"Bearer ".as_slice(), secret.expose()].concat()),
-            CredentialKind::Header(_) => secret,
+            CredentialKind::Basic(user) => {
+                let pair = Zeroizing::new([user.as_bytes(), b":", secret.expose()].concat());
+                let encoded = Zeroizing::new(BASE64.encode(&pair));
+                Secret::new([b"Basic ".as_slice(), encoded.as_bytes()].concat())
+            }
+            _ => secret,
         })
     }
 }
@@ -331,6 +341,7 @@ fn usable(credential: &Credential, now: Timestamp) -> Result<(), VaultError> {
         Status::Active => Ok(()),
         Status::Revoked => Err(VaultError::Revoked(name())),
         Status::Ownerless => Err(VaultError::Ownerless(name())),
+        Status::Purposeless => Err(VaultError::Purposeless(name())),
         Status::Endless => Err(VaultError::Endless(name())),
         Status::Expired => Err(VaultError::Expired(name())),
     }

@@ -44,7 +44,7 @@ async fn a_bearer_secret_goes_to_its_own_host_in_place_of_what_was_there() {
     let (_fixture, vault) = ready().await;
     let bound = vault.bound(&name("sales-db"), &server("sales"), NOW).await.unwrap();
     assert_eq!((bound.credential().name.as_str(), bound.credential().version), ("sales-db", 1));
-    assert_eq!((bound.host(), bound.server()), ("api.example.com", &server("sales")));
+    assert_eq!((bound.hosts(), bound.server()), (&["api.example.com".to_owned()][..], &server("sales")));
     let mut headers = HeaderMap::new();
     headers.append("authorization", HeaderValue::from_static("Bearer inbound-1"));
     headers.append("authorization", HeaderValue::from_static("Bearer inbound-2"));
@@ -60,7 +60,7 @@ async fn a_bearer_secret_goes_to_its_own_host_in_place_of_what_was_there() {
 async fn a_header_secret_goes_as_it_is() {
     let (fixture, vault) = ready().await;
     let kind = CredentialKind::Header("X-Api-Key".to_owned());
-    fixture.add(New { kind, host: "api.example.com:8443".to_owned(), ..new("keyed") }).await.unwrap();
+    fixture.add(New { kind, hosts: vec!["api.example.com:8443".to_owned()], ..new("keyed") }).await.unwrap();
     let bound = vault.bound(&name("keyed"), &server("sales"), NOW).await.unwrap();
     let mut headers = HeaderMap::new();
     let opened = vault.open(&permit("sales"), &bound).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_call_already_bound_when_its_secret_is_replaced_goes_out_as_it_was_rec
 async fn a_credential_rebound_to_another_host_or_server_does_not_open_as_it_was_bound() {
     let (fixture, vault) = ready().await;
     let bound = vault.bound(&name("sales-db"), &server("sales"), NOW).await.unwrap();
-    change(&fixture, |credential| credential.host = "evil.example".to_owned()).await;
+    change(&fixture, |credential| credential.hosts = vec!["evil.example".to_owned()]).await;
     assert_eq!(
         vault.open(&permit("sales"), &bound).await.unwrap_err(),
         VaultError::Changed(name("sales-db"))
@@ -178,7 +178,7 @@ async fn a_credential_rebound_to_another_host_or_server_does_not_open_as_it_was_
     let error = vault.open(&permit("sales"), &moved).await.unwrap_err();
     assert_eq!(error, VaultError::Sealed { name: name("sales-db"), why: SealingError::Refused });
     change(&fixture, |credential| {
-        credential.host = "api.example.com".to_owned();
+        credential.hosts = vec!["api.example.com".to_owned()];
         credential.server = server("hr");
     })
     .await;
