@@ -33,13 +33,18 @@ impl AdminClient {
         Self { socket: state.join("admin.sock") }
     }
     pub(crate) async fn get(&self, path: &str) -> Result<Value, AdminError> {
-        self.call(Method::GET, path, None).await
+        self.call(Method::GET, path, None).await.map(|answer| json(&answer))
+    }
+    /// An answer that is a document, not JSON to look into.
+    pub(crate) async fn get_text(&self, path: &str) -> Result<String, AdminError> {
+        let answer = self.call(Method::GET, path, None).await?;
+        String::from_utf8(answer.to_vec()).map_err(|error| AdminError::Broken(error.to_string()))
     }
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, AdminError> {
-        self.call(Method::POST, path, Some(body)).await
+        self.call(Method::POST, path, Some(body)).await.map(|answer| json(&answer))
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, AdminError> {
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, AdminError> {
         let broken = |error: hyper::Error| AdminError::Broken(error.to_string());
         let stream = UnixStream::connect(&self.socket)
             .await
@@ -62,9 +67,12 @@ impl AdminClient {
             .await
             .map_err(|error| AdminError::Broken(error.to_string()))?
             .to_bytes();
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        if status.is_success() { Ok(value) } else { Err(AdminError::Refused(words(status, &value))) }
+        if status.is_success() { Ok(bytes) } else { Err(AdminError::Refused(words(status, &json(&bytes)))) }
     }
+}
+
+fn json(answer: &Bytes) -> Value {
+    serde_json::from_slice(answer).unwrap_or(Value::Null)
 }
 
 fn words(status: StatusCode, value: &Value) -> String {

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod cred;
+
+pub(crate) use cred::{Cred, CredAdd, CredBind, ReachFrom, ReportFormat, Review, Rotation, Way};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -470,63 +474,6 @@ pub(crate) struct Pinned {
     /// What it is, where a server has more than one thing of this name.
     #[arg(long, value_parser = ["tool", "prompt", "resource", "widget"])]
     pub kind: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Cred {
-    /// Add a credential; the secret comes from a file or standard input, never from an argument.
-    #[command(after_help = "Examples:
-  portunus cred add wiki-token --server wiki --host wiki.internal --owner ana@example.com --expires 90d --from-file token.txt
-  pass show wiki | portunus cred add wiki-token --server wiki --host wiki.internal --owner ana@example.com --expires 90d")]
-    Add(CredAdd),
-    /// List credentials.
-    List(Admin),
-    /// Show one, without its secret.
-    Show {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        admin: Admin,
-    },
-    /// Revoke one at once.
-    Revoke {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        admin: Admin,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CredAdd {
-    /// Its name; the server's `credential:` in portunus.yaml.
-    pub name: String,
-    /// The only server it is for.
-    #[arg(long)]
-    pub server: String,
-    /// The only host (with port when unusual) it may be sent to.
-    #[arg(long)]
-    pub host: String,
-    /// Who answers for it.
-    #[arg(long)]
-    pub owner: String,
-    /// What it is for.
-    #[arg(long, default_value = "")]
-    pub purpose: String,
-    /// When it ends: a time from now (90d) or a date (2027-01-31).
-    #[arg(long)]
-    pub expires: String,
-    /// Send it in this header instead of `Authorization: Bearer`.
-    #[arg(long)]
-    pub header: Option<String>,
-    /// Read the secret from this file; default: standard input.
-    #[arg(long)]
-    pub from_file: Option<PathBuf>,
-    /// Add a new version to a credential that exists.
-    #[arg(long)]
-    pub replace: bool,
-    #[command(flatten)]
-    pub admin: Admin,
 }
 
 #[derive(Debug, Subcommand)]

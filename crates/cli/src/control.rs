@@ -1,6 +1,7 @@
 //! The control plane as the edge sees it: enrolment of connectors, then everything of `web`; and the administrator's
 //! Unix socket.
 
+use crate::governance;
 use crate::node::Parts;
 use crate::pins::{self, Book};
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use portunus_core::dialer::Body;
-use portunus_core::document::CredentialKind;
+use portunus_core::document::{CredentialKind, RotationPlan};
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits;
 use portunus_core::secret::Secret;
@@ -96,7 +97,8 @@ pub(crate) async fn serve_admin(
         .route("/join-tokens", post(join_token))
         .route("/links", get(links))
         .route("/shadow", get(shadow))
-        .with_state(parts)
+        .with_state(parts.clone())
+        .merge(governance::desk::router(parts))
         .merge(pins::desk::router(book))
         .merge(web);
     let stop = async move {
@@ -124,11 +126,16 @@ const ADMIN: &str = "admin";
 #[serde(deny_unknown_fields)]
 struct NewCredential {
     name: CredentialName,
+    kind: CredentialKind,
     server: ServerName,
-    host: String,
+    hosts: Vec<String>,
     owner: String,
     purpose: String,
-    header: Option<String>,
+    environment: Option<String>,
+    vendor: Option<String>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    rotation: Option<RotationPlan>,
     expires_at: Timestamp,
     replace: bool,
     /// Base64.
@@ -140,31 +147,32 @@ async fn add_credential(State(parts): State<Arc<Parts>>, Json(new): Json<NewCred
     let secret = secret.map_err(|_| refused(&"the secret is not base64"))?;
     let (store, ledger, by) = (&*parts.store, &*parts.ledger, ADMIN.to_owned());
     let (now, rng) = (parts.clock.now(), &*parts.rng);
-    let NewCredential { name, server, host, owner, purpose, header, expires_at, replace, .. } = new;
-    let summary = if replace {
-        let known = credential::show(store, &name, now).await.map_err(|e| refused(&e))?;
-        if (&known.server, known.hosts.as_slice(), known.owner.as_ref())
-            != (&server, &[host.clone()], Some(&owner))
+    let summary = if new.replace {
+        let known = credential::show(store, &new.name, now).await.map_err(|e| refused(&e))?;
+        if (&known.server, &known.hosts, known.owner.as_ref()) != (&new.server, &new.hosts, Some(&new.owner))
         {
-            let text = "a new version keeps its server, host and owner; revoke this credential and add one with another name";
+            let text =
+                "a new version keeps its server, host and owner; change those with `portunus cred bind`";
             return Err(refused(&text));
         }
+        let NewCredential { name, expires_at, .. } = new;
         let replacement = credential::Replacement { name, secret, expires_at, by };
         credential::add_version(store, ledger, &parts.key, replacement, now, rng).await
     } else {
-        let kind = header.map_or(CredentialKind::Bearer, CredentialKind::Header);
+        let NewCredential { name, kind, server, hosts, owner, purpose, .. } = new;
+        let NewCredential { environment, vendor, scopes, rotation, expires_at, .. } = new;
         let new = credential::New {
             name,
             kind,
             owner,
             purpose,
-            environment: None,
-            vendor: None,
-            scopes: Vec::new(),
-            hosts: vec![host],
+            environment,
+            vendor,
+            scopes,
+            hosts,
             server,
             expires_at,
-            rotation: None,
+            rotation,
             secret,
             by,
         };

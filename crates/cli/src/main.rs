@@ -11,6 +11,7 @@ mod control;
 mod demo;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod doctor;
+mod governance;
 mod health;
 mod login;
 mod node;
@@ -100,7 +101,7 @@ async fn run_async(command: Command) -> Outcome {
         Command::Connect(connect) => command::connect::run(connect).await,
         Command::Sqlite(sqlite) => command::sqlite::run(sqlite).await,
         Command::Doctor(asked) => doctor::run(asked).await,
-        Command::Cred(command) => command::admin::cred(command).await,
+        Command::Cred(command) => command::cred::run(command).await,
         Command::Approve(command) => command::approve::approve(command).await,
         Command::Pin(command) => command::pin::run(command).await,
         Command::Grant(command) => command::admin::grant(command).await,

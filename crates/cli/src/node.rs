@@ -6,7 +6,7 @@ use crate::pins::{self, Book};
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
 use crate::upstreams::Upstreams;
-use crate::{control, health, login, policies, reload, telemetry, tls, usage};
+use crate::{control, governance, health, login, policies, reload, telemetry, tls, usage};
 use arc_swap::ArcSwap;
 use portunus_core::limits;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
@@ -23,6 +23,8 @@ use portunus_edge::shown::DataClasses;
 use portunus_edge::{
     Edge, Published, Snapshot, approval, assertion, caller, cors, handle, listener, ports, route,
 };
+use portunus_governance::OwnKey;
+use portunus_governance::findings::Thresholds;
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::client_admin;
@@ -90,6 +92,10 @@ pub(crate) struct Parts {
     pub upstreams: Upstreams,
     pub web: portunus_web::State,
     pub book: Arc<Book>,
+    /// The edge's own keys, as far as they do not change while it runs.
+    pub own_keys: Vec<OwnKey>,
+    /// From when on something about an identity is worth a word.
+    pub thresholds: ArcSwap<Thresholds>,
 }
 
 impl Parts {
@@ -150,6 +156,7 @@ impl Node {
         parts.edge.callers.report_to(Arc::new(reports));
         tasks.push(tokio::spawn(usage::record(parts.store.clone(), reported, stopped.clone())));
         tasks.push(tokio::spawn(usage::write_counters(parts.edge.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(governance::sweep::run(parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
         let announced = portunus_web::approvals::webhook::announce(parts.web.clone(), stopped.clone());
         tasks.push(tokio::spawn(announced));
@@ -203,6 +210,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let ports = tls::Ports { store: &store, clock: &clock, rng: &rng };
     let certificates = tls::Certificates::open(config, &settings, &ports).await?;
     let tls = certificates.configs(&link_authority, &ports)?;
+    let own_keys = governance::own_keys(config, &signer.public_key(), link_authority.root());
     let desk = desk(&store, &ledger, &rng, link_authority, gateway_info(issuer_text, &signer));
     let registry = Registry::new(store.clone(), clock.clone(), rng.clone(), Timing::default());
     let issuer = Arc::new(ArcSwap::from_pointee(issuer(config)?));
@@ -223,6 +231,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         dpop: Guard::new(seed.expose(), config.dpop_nonce),
         challenges: ChallengeKey::new(seed.expose()),
         login: login::login(config, &upstream_tls)?,
+        seal: sealer(seed.expose(), issuer_text)?,
         jwks: portunus_web::jwks(&signer.public_key()),
     });
     web.replace_webhook(config.approvals.webhook());
@@ -237,6 +246,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         counters: Arc::new(
             Counters::load(&*store, clock.now()).await.map_err(|e| StartError::because("store", &e))?,
         ),
+        uses: Arc::default(),
         pins: book.pins().clone(),
         labels: Arc::new(Labels::new(store.clone())),
         mask_keys: MaskKeys::new(seed.expose()),
@@ -251,6 +261,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         spans: telemetry::start_spans().map(|spans| Arc::new(spans) as Arc<dyn Spans>),
         control: Arc::new(control),
     };
+    edge.vault.limit_age(config.governance.block_age);
     let (edge, tls) = (Arc::new(edge), Arc::new(ArcSwap::from_pointee(tls)));
     Ok(Arc::new(Parts {
         store,
@@ -267,7 +278,15 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         upstreams,
         web,
         book,
+        own_keys,
+        thresholds: ArcSwap::from_pointee(config.governance),
     }))
+}
+
+/// Signs what reviewers say.
+fn sealer(seed: &[u8], issuer: &str) -> Result<Arc<dyn Fn(&[u8]) -> String + Send + Sync>, StartError> {
+    let signer = assertion::Signer::new(seed, issuer).map_err(|e| StartError(e.to_string()))?;
+    Ok(Arc::new(move |payload| signer.statement("portunus-review+jwt", payload)))
 }
 
 /// The lockfile beside the configuration.

@@ -88,6 +88,8 @@ async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
                 tracing::error!(%error, "reload refused for now: the clients could not be stored");
                 return false;
             }
+            parts.edge.vault.limit_age(config.governance.block_age);
+            parts.thresholds.store(Arc::new(config.governance));
             parts.issuer.store(Arc::new(issuer));
             parts.upstreams.keep(&snapshot.servers);
             parts.web.replace_login(login);

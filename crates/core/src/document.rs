@@ -10,15 +10,18 @@ pub use approval::{Approval, ApprovalState, Estimate, Ruling, SqlSummary, Throug
 pub use certificate::{Lease, PendingChallenge};
 pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAssertion};
 pub use credential::{
-    Credential, CredentialKind, RotationPlan, SealedVersion, TestOutcome, Tested, Usage, VersionState,
+    Credential, CredentialKind, Disabled, RotationPlan, SealedVersion, TestOutcome, Tested, Usage,
+    VersionState, Waiver,
 };
 pub use device::{DeviceRequest, DeviceState};
 mod federation;
 mod passkey;
 mod past;
+mod review;
 pub use federation::{GrantUse, Identity, ProviderSession, UsedLogout};
 pub use passkey::{Passkey, UsedChallenge};
 pub use past::{SessionLabels, Tally};
+pub use review::{Review, ReviewVerdict};
 
 use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;

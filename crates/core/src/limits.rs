@@ -552,6 +552,12 @@ pub const CREDENTIAL_TEXT_BYTES: usize = KIB;
 pub const CREDENTIAL_HOSTS: usize = 16;
 /// Scopes of a credential.
 pub const CREDENTIAL_SCOPES: usize = 64;
+/// Interval of a look at what governance does by itself.
+pub const GOVERNANCE_SWEEP: Duration = Duration::from_secs(60);
+/// Counted uses of identities that wait to be written.
+pub const USES_HELD: usize = 16_384;
+/// The longest time that a credential's age is put up with.
+pub const WAIVER_LIFE: Duration = Duration::from_secs(90 * 86_400);
 /// Credentials in the warm cache.
 pub const CACHED_CREDENTIALS: usize = 1024;
 /// Longest time a warm credential is trusted without looking at the store again.

@@ -63,11 +63,13 @@ pub enum Kind {
     Tally,
     /// [`crate::document::Usage`]
     Usage,
+    /// [`crate::document::Review`]
+    Review,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -95,6 +97,7 @@ impl Kind {
         Self::Labels,
         Self::Tally,
         Self::Usage,
+        Self::Review,
     ];
     /// The stored name.
     #[must_use]
@@ -127,6 +130,7 @@ impl Kind {
             Self::Labels => "labels",
             Self::Tally => "tally",
             Self::Usage => "usage",
+            Self::Review => "review",
         }
     }
 }

@@ -123,6 +123,19 @@ impl Signer {
     pub fn public_key(&self) -> Vec<u8> {
         self.key.public_key().as_ref().to_vec()
     }
+    /// A statement as a JWS (RFC 7515) of this type, for whoever has the edge's public keys.
+    #[must_use]
+    pub fn statement(&self, kind: &str, payload: &[u8]) -> String {
+        let header = format!(r#"{{"alg":"EdDSA","typ":"{kind}"}}"#);
+        let mut text = BASE64URL_NOPAD.encode(header.as_bytes());
+        text.push('.');
+        BASE64URL_NOPAD.encode_append(payload, &mut text);
+        let signature = self.key.sign(text.as_bytes());
+        text.push('.');
+        BASE64URL_NOPAD.encode_append(signature.as_ref(), &mut text);
+        text
+    }
+
     /// The header's value for an admitted call.
     #[must_use]
     pub fn assert(

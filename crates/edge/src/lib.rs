@@ -73,6 +73,7 @@ pub mod stream;
 pub mod tls;
 mod trial;
 pub mod upstream;
+pub mod used;
 pub mod wait;
 
 use arc_swap::ArcSwap;
@@ -110,6 +111,8 @@ pub struct Edge {
     pub redactor: Redactor,
     /// What was counted.
     pub counters: Arc<counters::Counters>,
+    /// Which identities were used by whom.
+    pub uses: Arc<used::Uses>,
     /// Which definitions of tools, prompts and widgets are accepted.
     pub pins: Arc<pin::Pins>,
     /// What is on sessions.

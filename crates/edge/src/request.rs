@@ -13,7 +13,7 @@ use crate::seal::{Seal, how_it_ended};
 use crate::send;
 use crate::sender;
 use crate::stream::{Bounds, Sealed};
-use crate::{Edge, Snapshot, body, cors, guard, handle, mirror, past, pinned};
+use crate::{Edge, Snapshot, body, cors, guard, handle, mirror, past, pinned, used};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -128,6 +128,7 @@ pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<
 
     let (name, label) = (case.published.server.name.as_str(), case.label());
     edge.metrics.decided(name, label, Verdict::Permit);
+    used::note(edge, case, &permit, credential.as_ref());
     let in_flight = edge.metrics.begin(name, label, room);
     let mut seal = Seal::new(edge, case, permit.decision().clone(), in_flight);
     let answer = exchange(edge, case, &permit, credential.as_ref(), &mut seal).await;

@@ -5,7 +5,7 @@ use crate::key::SealingKey;
 use crate::rules;
 use crate::sealing::{self, Context, SealingError};
 use portunus_core::document::{
-    Credential, CredentialKind, RotationPlan, SealedVersion, Tested, VersionState,
+    Credential, CredentialKind, Disabled, RotationPlan, SealedVersion, Tested, VersionState, Waiver,
 };
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::CREDENTIAL_VERSIONS;
@@ -96,6 +96,10 @@ pub struct Summary {
     pub rotation: Option<RotationPlan>,
     /// What was found the last time that an ended secret was tried.
     pub tested: Option<Tested>,
+    /// Why nobody may use it for now.
+    pub disabled: Option<Disabled>,
+    /// Until when its age is put up with.
+    pub waiver: Option<Waiver>,
     /// When the credential was added.
     pub created_at: Timestamp,
     /// When it ends.
@@ -127,6 +131,8 @@ pub enum Status {
     Active,
     /// It was revoked.
     Revoked,
+    /// Nobody may use it for now.
+    Disabled,
     /// Nobody answers for it.
     Ownerless,
     /// Nobody said what it is for.
@@ -271,6 +277,9 @@ pub(crate) fn status(credential: &Credential, now: Timestamp) -> Status {
     if credential.revoked_at.is_some() {
         return Status::Revoked;
     }
+    if credential.disabled.is_some() {
+        return Status::Disabled;
+    }
     if credential.owner.as_deref().is_none_or(|owner| owner.trim().is_empty()) {
         return Status::Ownerless;
     }
@@ -306,9 +315,6 @@ fn seal_new(
     }
     rules::text(&new.owner).map_err(invalid("owner"))?;
     rules::text(&new.purpose).map_err(invalid("purpose"))?;
-    rules::label(new.environment.as_deref()).map_err(invalid("environment"))?;
-    rules::label(new.vendor.as_deref()).map_err(invalid("vendor"))?;
-    rules::scopes(&new.scopes).map_err(invalid("scopes"))?;
     rules::kind(&new.kind).map_err(invalid("kind"))?;
     demand_future(new.expires_at, now)?;
     let secret = rules::secret(&new.kind, &new.secret).map_err(invalid("secret"))?;
@@ -326,11 +332,22 @@ fn seal_new(
         rotation: new.rotation.clone(),
         versions: Vec::new(),
         tested: None,
+        disabled: None,
+        waiver: None,
         revoked_at: None,
         created_at: now,
     };
+    check_labels(&credential)?;
     seal_version(key, &mut credential, &secret, now, rng)?;
     Ok(credential)
+}
+
+/// The short words about a credential.
+pub(crate) fn check_labels(credential: &Credential) -> Result<(), CredentialError> {
+    rules::label(credential.environment.as_deref()).map_err(invalid("environment"))?;
+    rules::label(credential.vendor.as_deref()).map_err(invalid("vendor"))?;
+    rules::scopes(&credential.scopes).map_err(invalid("scopes"))?;
+    credential.rotation.as_ref().map_or(Ok(()), rules::rotation).map_err(invalid("rotation"))
 }
 
 fn seal_version(
@@ -358,7 +375,7 @@ fn seal_version(
     Ok(())
 }
 
-async fn existing(
+pub(crate) async fn existing(
     store: &dyn Store,
     name: &CredentialName,
 ) -> Result<Versioned<Credential>, CredentialError> {
@@ -366,7 +383,7 @@ async fn existing(
 }
 
 /// Records the event, then commits the batch; a commit that fails is recorded too.
-async fn recorded(
+pub(crate) async fn recorded(
     store: &dyn Store,
     ledger: &dyn Ledger,
     event: Event,
@@ -384,7 +401,7 @@ async fn recorded(
     }
 }
 
-fn event(action: &str, credential: &Credential, by: &str, now: Timestamp) -> Event {
+pub(crate) fn event(action: &str, credential: &Credential, by: &str, now: Timestamp) -> Event {
     let mut detail = BTreeMap::from([
         ("server".to_owned(), credential.server.to_string()),
         ("host".to_owned(), credential.hosts.join(" ")),
@@ -403,7 +420,7 @@ fn event(action: &str, credential: &Credential, by: &str, now: Timestamp) -> Eve
     }
 }
 
-fn summarize(credential: &Credential, now: Timestamp) -> Summary {
+pub(crate) fn summarize(credential: &Credential, now: Timestamp) -> Summary {
     Summary {
         name: credential.name.clone(),
         kind: credential.kind.clone(),
@@ -420,6 +437,8 @@ fn summarize(credential: &Credential, now: Timestamp) -> Summary {
         versions: credential.versions.iter().map(summarize_version).collect(),
         rotation: credential.rotation.clone(),
         tested: credential.tested.clone(),
+        disabled: credential.disabled.clone(),
+        waiver: credential.waiver.clone(),
         created_at: credential.created_at,
         expires_at: credential.expires_at,
         revoked_at: credential.revoked_at,
@@ -440,13 +459,13 @@ fn version(credential: &Credential) -> u32 {
     credential.in_use().map_or(0, |version| version.number)
 }
 
-fn demand_future(end: Timestamp, now: Timestamp) -> Result<(), CredentialError> {
+pub(crate) fn demand_future(end: Timestamp, now: Timestamp) -> Result<(), CredentialError> {
     if end.is_past(now) {
         return Err(CredentialError::Invalid { what: "expiry", why: "it must be in the future" });
     }
     Ok(())
 }
 
-fn invalid(what: &'static str) -> impl Fn(&'static str) -> CredentialError {
+pub(crate) fn invalid(what: &'static str) -> impl Fn(&'static str) -> CredentialError {
     move |why| CredentialError::Invalid { what, why }
 }

@@ -5,6 +5,7 @@
 //! | [`key`] | the sealing key and the file it comes from |
 //! | [`sealing`] | envelope encryption of one secret, bound to what it belongs to |
 //! | [`credential`] | the life of a credential: add, replace, list, show, revoke; each step recorded |
+//! | [`bind`] | what a credential is bound to, changed |
 //! | [`vault`] | the way of a request: bound → opened (with a permit) → injected |
 //! | `rules` | what a secret, a host and a header name must look like |
 //!
@@ -12,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bind;
 pub mod credential;
 pub mod key;
 mod rules;

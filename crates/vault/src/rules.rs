@@ -1,7 +1,7 @@
 //! What a secret, the host it goes to and the header it goes in must look like.
 
 use http::HeaderName;
-use portunus_core::document::CredentialKind;
+use portunus_core::document::{CredentialKind, RotationPlan};
 use portunus_core::limits::{CREDENTIAL_HOSTS, CREDENTIAL_SCOPES, CREDENTIAL_TEXT_BYTES, SECRET_BYTES};
 use portunus_core::secret::Secret;
 use std::net::Ipv6Addr;
@@ -183,6 +183,17 @@ pub(crate) fn scopes(given: &[String]) -> Result<(), &'static str> {
         .all(good)
         .then_some(())
         .ok_or("a scope is visible ASCII without quote and backslash, at most 256 bytes")
+}
+
+/// A rotator's name, and a span that is no shorter than a minute and no longer than ten years.
+pub(crate) fn rotation(plan: &RotationPlan) -> Result<(), &'static str> {
+    if plan.method.len() > 64 || !is_word(&plan.method, b"_-") {
+        return Err("the method must be 1 to 64 letters, digits, `_` and `-`");
+    }
+    if plan.every_seconds.is_some_and(|every| !(60..=315_360_000).contains(&every)) {
+        return Err("the span between rotations must be 1 minute to 10 years");
+    }
+    Ok(())
 }
 
 fn is_word(text: &str, besides: &[u8]) -> bool {

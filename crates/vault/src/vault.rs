@@ -17,8 +17,9 @@ use portunus_core::time::Timestamp;
 use portunus_policy::Permit;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Why a credential does not go upstream. Each of these refuses the call.
@@ -42,6 +43,21 @@ pub enum VaultError {
     /// It was revoked.
     #[error("the credential `{0}` is revoked")]
     Revoked(CredentialName),
+    /// Nobody may use it for now.
+    #[error(
+        "the credential `{name}` is disabled: {why}; when that is seen to, run `portunus cred enable {name}`"
+    )]
+    Disabled {
+        /// The credential.
+        name: CredentialName,
+        /// Why.
+        why: String,
+    },
+    /// Its secret is older than it may be.
+    #[error(
+        "the secret of `{0}` is older than it may be; rotate it, or get a waiver with `portunus cred waive`"
+    )]
+    TooOld(CredentialName),
     /// It is for another server than the one called, or permitted.
     #[error("the credential `{name}` is not for the server `{server}`")]
     ForeignServer {
@@ -82,6 +98,8 @@ pub struct Vault {
     store: Arc<dyn Store>,
     key: SealingKey,
     cache: Arc<Cache>,
+    /// Milliseconds that a version may be old; 0: any age.
+    oldest: AtomicU64,
 }
 
 /// A credential that may be used for a call, not yet opened.
@@ -105,7 +123,22 @@ impl Vault {
                 told.forget(&change.id);
             }
         }));
-        Self { store, key, cache }
+        Self { store, key, cache, oldest: AtomicU64::new(0) }
+    }
+
+    /// How old a version may be that a call carries; `None`: any age.
+    pub fn limit_age(&self, oldest: Option<Duration>) {
+        let millis = oldest.map_or(0, |oldest| u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX));
+        self.oldest.store(millis, Ordering::Release);
+    }
+
+    fn check_age(&self, held: &Held, now: Timestamp) -> Result<(), VaultError> {
+        let oldest = self.oldest.load(Ordering::Acquire);
+        let waived = held.credential.waiver.as_ref().is_some_and(|waiver| !waiver.until.is_past(now));
+        if oldest > 0 && !waived && now.since(held.version.created_at) > Duration::from_millis(oldest) {
+            return Err(VaultError::TooOld(held.used.name.clone()));
+        }
+        Ok(())
     }
 
     /// The credential of this name for a call to this server: known, owned, not expired, not revoked. Looks into the
@@ -124,6 +157,7 @@ impl Vault {
             None => self.fetch(name, now).await?,
         };
         usable(&held.credential, now)?;
+        self.check_age(&held, now)?;
         if &held.credential.server != server {
             return Err(VaultError::ForeignServer { name: name.clone(), server: server.clone() });
         }
@@ -340,6 +374,10 @@ fn usable(credential: &Credential, now: Timestamp) -> Result<(), VaultError> {
     match credential::status(credential, now) {
         Status::Active => Ok(()),
         Status::Revoked => Err(VaultError::Revoked(name())),
+        Status::Disabled => {
+            let why = credential.disabled.as_ref().map_or_else(String::new, |disabled| disabled.why.clone());
+            Err(VaultError::Disabled { name: name(), why })
+        }
         Status::Ownerless => Err(VaultError::Ownerless(name())),
         Status::Purposeless => Err(VaultError::Purposeless(name())),
         Status::Endless => Err(VaultError::Endless(name())),

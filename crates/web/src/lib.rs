@@ -17,6 +17,7 @@
 //! | `clients` | `/console/clients`, and the same over the admin socket |
 //! | `passkeys` | `/account/passkeys`, `/login/passkey` and the one script |
 //! | [`approvals`] | `/approvals`: listing and deciding what waits for a human yes, on pages and by webhook |
+//! | `reviews` | `/reviews`: saying which identities are still wanted |
 //! | `admin` | the administrators' API |
 //! | [`federation`] | signing in at identity providers |
 //! | [`fetch`] | fetching client metadata documents without reaching into private networks |
@@ -38,6 +39,7 @@ pub mod fetch;
 mod headers;
 mod input;
 mod passkeys;
+mod reviews;
 mod sign_in;
 pub mod state;
 
@@ -90,6 +92,7 @@ pub fn router(state: State) -> Router {
         .route("/console/sessions", post(console::end_other_sessions))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::show).post(approvals::decide_on_page))
+        .route("/reviews", get(reviews::page).post(reviews::answer))
         .route("/approvals/{id}/decision", post(approvals::webhook::hear))
         .route("/assets/portunus.css", get(answer::style_sheet))
         .route("/assets/portunus.svg", get(answer::logo))

@@ -14,6 +14,7 @@ use portunus_oauth::dpop::Guard;
 use portunus_oauth::passkey::ceremony::ChallengeKey;
 use portunus_oauth::ports::Ports;
 use portunus_oauth::throttle::Throttle;
+use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -41,6 +42,8 @@ pub struct Parts {
     pub challenges: ChallengeKey,
     /// How people sign in; see [`State::replace_login`].
     pub login: Login,
+    /// Signs statements as JWS with the key of [`Parts::jwks`].
+    pub seal: Arc<dyn Fn(&[u8]) -> String + Send + Sync>,
     /// The JSON Web Key Set served at `/oauth/jwks`; see [`crate::jwks`].
     pub jwks: String,
 }
@@ -99,6 +102,11 @@ impl State {
     pub(crate) fn ports(&self) -> Ports<'_> {
         let Parts { store, ledger, rng, .. } = &self.0.parts;
         Ports { store: &**store, ledger: &**ledger, rng: &**rng, now: self.now() }
+    }
+    /// A statement as a JWS, signed by this edge.
+    pub(crate) fn sign(&self, statement: &impl Serialize) -> String {
+        // Plain structs of text and numbers: serialising one into memory cannot fail.
+        (self.0.parts.seal)(&serde_json::to_vec(statement).unwrap_or_default())
     }
     pub(crate) fn now(&self) -> Timestamp {
         self.0.parts.clock.now()

@@ -1,16 +1,11 @@
-//! Commands that speak to the running edge: users, grants, tokens, join tokens, credentials, kill.
+//! Commands that speak to the running edge: users, grants, tokens, join tokens, kill.
 
 use super::{Failure, Outcome, printable, table};
 use crate::admin::AdminClient;
-use crate::args::{Admin, Cred, CredAdd, Grant, Join, Kill, Token, User};
+use crate::args::{Admin, Grant, Join, Kill, Token, User};
 use crate::config::duration;
-use portunus_core::secret::Secret;
-use portunus_core::time::{Clock, Timestamp};
+use portunus_core::time::Timestamp;
 use serde_json::{Value, json};
-use std::io::Read;
-
-/// Longest secret read.
-const SECRET_BYTES: u64 = 64 * 1024;
 
 pub(crate) async fn user(command: User) -> Outcome {
     match command {
@@ -94,70 +89,6 @@ pub(crate) async fn kill(kill: Kill) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn cred(command: Cred) -> Outcome {
-    let columns = [
-        ("name", "NAME"),
-        ("server", "SERVER"),
-        ("host", "HOST"),
-        ("owner", "OWNER"),
-        ("purpose", "PURPOSE"),
-        ("version", "VERSION"),
-        ("expires_at", "EXPIRES"),
-        ("revoked_at", "REVOKED"),
-    ];
-    match command {
-        Cred::Add(add) => cred_add(add).await,
-        Cred::List(admin) => listing(&admin, "/credentials", "credentials", &columns).await,
-        Cred::Show { name, admin } => {
-            let answer =
-                client(&admin).get(&format!("/credentials/{name}")).await.map_err(Failure::refused)?;
-            println!("{answer:#}");
-            Ok(())
-        }
-        Cred::Revoke { name, admin } => {
-            done(&admin, &format!("/credentials/{name}/revoke"), &json!({})).await
-        }
-    }
-}
-
-async fn cred_add(add: CredAdd) -> Outcome {
-    let secret = read_secret(&add)?;
-    let now = crate::system::SystemClock.now();
-    let expires: Timestamp = match duration(&add.expires) {
-        Ok(span) => now.plus(span),
-        Err(_) => Timestamp::parse(&add.expires).ok_or_else(|| {
-            Failure::Usage(format!(
-                "--expires `{}`: give a time such as 90d or a date such as 2027-01-31",
-                add.expires
-            ))
-        })?,
-    };
-    let body = json!({
-        "name": add.name, "server": add.server, "host": add.host, "owner": add.owner, "purpose": add.purpose,
-        "header": add.header, "expires_at": expires, "replace": add.replace,
-        "secret": data_encoding::BASE64.encode(secret.expose()),
-    });
-    let answer = post(&add.admin, "/credentials", &body).await?;
-    show(&add.admin, &answer, || format!("{} is at version {}", text(&answer, "name"), answer["version"]));
-    Ok(())
-}
-
-fn read_secret(add: &CredAdd) -> Result<Secret<Vec<u8>>, Failure> {
-    let mut bytes = Vec::new();
-    let read = match &add.from_file {
-        Some(path) => {
-            std::fs::File::open(path).and_then(|file| file.take(SECRET_BYTES + 1).read_to_end(&mut bytes))
-        }
-        None => std::io::stdin().lock().take(SECRET_BYTES + 1).read_to_end(&mut bytes),
-    };
-    let secret = Secret::new(bytes);
-    read.map_err(|error| Failure::Usage(format!("the secret could not be read: {error}")))?;
-    if secret.expose().len() as u64 > SECRET_BYTES {
-        return Err(Failure::Usage(format!("the secret is longer than {SECRET_BYTES} bytes")));
-    }
-    Ok(secret)
-}
-
 pub(super) fn client(admin: &Admin) -> AdminClient {
     AdminClient::new(&admin.state)
 }
@@ -192,7 +123,7 @@ pub(super) fn text(answer: &Value, key: &str) -> String {
     printable(answer[key].as_str().unwrap_or_default())
 }
 
-fn cell(name: &str, value: &Value) -> String {
+pub(super) fn cell(name: &str, value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

@@ -1,5 +1,6 @@
 //! `portunus.yaml` as it is written: unknown keys are errors, units are spelled out. [`super`] turns it into the domain.
 
+pub(crate) use super::governance::GovernanceFile;
 use super::machines::{DpopFile, ExchangeFile, IdentityAssertionFile, ResourceServerFile, WorkloadFile};
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -71,6 +72,9 @@ pub(crate) struct File {
     /// How calls that need a person's yes are asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvals: Option<super::approvals::ApprovalsFile>,
+    /// How identities that are no people are governed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governance: Option<GovernanceFile>,
     /// Proofs of possession (RFC 9449).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop: Option<DpopFile>,

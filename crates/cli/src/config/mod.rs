@@ -4,6 +4,7 @@ pub(crate) mod approvals;
 pub(crate) mod clients;
 pub(crate) mod data;
 pub(crate) mod file;
+pub(crate) mod governance;
 pub(crate) mod login;
 pub(crate) mod machines;
 pub(crate) mod tls;
@@ -16,6 +17,7 @@ use portunus_core::server::{Actor, Server, Upstream};
 use portunus_edge::ToolLabels;
 use portunus_edge::bridge::Protocol;
 use portunus_edge::facts::Declared;
+use portunus_governance::findings::Thresholds;
 use portunus_oauth::client_admin::NewClient;
 use portunus_oauth::config::{Lives, OFFLINE_SCOPE, SCOPE};
 use portunus_oauth::machines::Machines;
@@ -60,6 +62,7 @@ pub(crate) struct Config {
     /// Whether each proof of possession must hold a nonce of ours.
     pub dpop_nonce: bool,
     pub approvals: approvals::Approvals,
+    pub governance: Thresholds,
 }
 
 /// A published server, and what an administrator confirmed of its tools.
@@ -151,6 +154,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         clients,
         machines: machines::machines(&files, &names, base).map_err(|m| at("workloads").error(&m))?,
         approvals: approvals::read(file.approvals.as_ref(), base).map_err(|m| at("approvals").error(&m))?,
+        governance: governance::read(file.governance.as_ref()).map_err(|m| at("governance").error(&m))?,
         dpop_nonce: file.dpop.is_some_and(|dpop| dpop.nonce),
         tokens: lives(file.tokens.as_ref()).map_err(|m| at("tokens").error(&m))?,
         servers,
@@ -524,6 +528,7 @@ servers:
                 "s: No such file",
             ),
             (GOOD.replace("name: wiki", "name: oauth"), "choose another name"),
+            (format!("{GOOD}governance: {{ max_age: 30d, warn_age: 60d }}\n"), "must not be longer"),
             (GOOD.replace("sqlite:state", "postgres://state"), "must be `sqlite:PATH`"),
             (GOOD.replace("{ local_ca: true }", "{ local_ca: true, cert: a }"), "give one of"),
             (GOOD.replace("[npx, some-server]", "[]"), "needs the name of a program"),

@@ -110,6 +110,15 @@ impl Certificates {
         Ok(Self { slot, source, host, clients, failures: Counter::default() })
     }
 
+    /// How the certificate in use is renewed, in a word.
+    pub(crate) const fn renewal(&self) -> &'static str {
+        match self.source {
+            Source::Files(_) => "files, by hand",
+            Source::Local(_) => "local-ca",
+            Source::Acme(_) => "acme",
+        }
+    }
+
     /// The TLS configurations for clients, links and validating authorities.
     pub(crate) fn configs(&self, links: &LinkAuthority, ports: &Ports<'_>) -> Result<TlsConfigs, StartError> {
         let resolver: Arc<dyn ResolvesServerCert> = self.slot.clone();

@@ -35,6 +35,7 @@ impl Stage {
     fn add(&self, host: &str, more: &[&str]) -> Output {
         let mut command = Command::new(BINARY);
         command.args(["cred", "add", "wiki-token", "--server", "wiki", "--host", host]).args(more);
+        command.args(["--purpose", "reads the wiki"]);
         command.env("PORTUNUS_STATE", self.app.state());
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

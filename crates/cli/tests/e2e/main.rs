@@ -9,6 +9,7 @@ mod acme;
 mod app;
 mod architecture;
 mod browser;
+mod governance;
 mod http;
 mod oauth;
 mod pebble;

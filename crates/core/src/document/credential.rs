@@ -2,6 +2,7 @@
 //! rotated, which versions of it there are, and who used it.
 
 use crate::id::{ClientId, CredentialName, ServerName, UserName};
+use crate::server::Actor;
 use crate::store::{Document, Kind};
 use crate::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -43,6 +44,12 @@ pub struct Credential {
     /// What was found the last time that an ended secret was tried at its upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<Tested>,
+    /// Set while nobody may use it, until somebody sees to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Disabled>,
+    /// Until when its age is put up with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiver: Option<Waiver>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// When it was added.
@@ -162,6 +169,28 @@ pub enum VersionState {
     Retired,
 }
 
+/// Why nobody may use a credential for now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disabled {
+    /// Since when.
+    pub at: Timestamp,
+    /// Who did it: an administrator, a reviewer, or `portunus`.
+    pub by: String,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// A promise to see to it later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiver {
+    /// Its end.
+    pub until: Timestamp,
+    /// Who gave it.
+    pub by: String,
+    /// Why, for people.
+    pub why: String,
+}
+
 /// An ended secret, tried at its upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tested {
@@ -214,6 +243,8 @@ pub struct Usage {
     pub tool: String,
     /// The latest version.
     pub version: u32,
+    /// What drove the client the last time.
+    pub actor: Actor,
     /// How often.
     pub count: u64,
     /// The first time.

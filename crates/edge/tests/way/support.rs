@@ -302,6 +302,7 @@ impl World {
             counters: Arc::default(),
             pins: Arc::new(portunus_edge::pin::Pins::new(portunus_pins::Lock::default())),
             labels: Arc::new(portunus_edge::labels::Labels::new(shared.clone())),
+            uses: Arc::default(),
             mask_keys: portunus_edge::mask_key::MaskKeys::new(&[6; 32]),
             approvals: portunus_edge::approval::Desk::new(&*store, PATIENCE),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),

@@ -147,6 +147,7 @@ impl App {
             dpop: Guard::new(&[1; 32], false),
             challenges: ChallengeKey::new(&[1; 32]),
             login: Login::local(),
+            seal: Arc::new(|payload| format!("signed {}", String::from_utf8_lossy(payload))),
             jwks: jwks(&[7; 32]),
         });
         let (public, admin) = (router(state.clone()), admin_router(state.clone()));

@@ -51,6 +51,7 @@ const ROUTES: &[(&str, Option<Stranger>, Option<Stranger>)] = &[
     ("/console/clients", Some(SignIn), Some(SignIn)),
     ("/console/sessions", None, Some(SignIn)),
     ("/approvals", Some(SignIn), None),
+    ("/reviews", Some(SignIn), Some(SignIn)),
     ("/approvals/{id}", Some(SignIn), Some(SignIn)),
     ("/approvals/{id}/decision", None, Some(Refused)),
     ("/assets/portunus.css", Some(Served), None),

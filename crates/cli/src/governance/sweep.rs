@@ -1,0 +1,112 @@
+//! What governance does by itself, again and again: credentials of those who left are disabled when their time is over, and so
+//! is what a reviewer ended or said nothing about.
+
+use crate::node::Parts;
+use portunus_core::document::{Credential, Review, Standing, User};
+use portunus_core::id::{ClientId, CredentialName, Id};
+use portunus_core::limits::GOVERNANCE_SWEEP;
+use portunus_core::store::{Batch, StoreError, Versioned, list_all};
+use portunus_governance::leavers::orphans;
+use portunus_governance::review::{Due, due};
+use portunus_oauth::client_admin;
+use portunus_oauth::ports::Ports;
+use portunus_vault::CredentialError;
+use portunus_vault::bind::{self, Step};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Sweeps until stopped.
+pub(crate) async fn run(parts: Arc<Parts>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let Parts { store, ledger, rng, clock, .. } = &*parts;
+        let ports = Ports { store: &**store, ledger: &**ledger, rng: &**rng, now: clock.now() };
+        match sweep(&ports).await {
+            Ok(0) => {}
+            Ok(disabled) => tracing::warn!(disabled, "credentials were disabled: see `portunus cred report`"),
+            Err(error) => tracing::warn!(%error, "governance could not look at credentials"),
+        }
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(GOVERNANCE_SWEEP) => {}
+        }
+    }
+}
+
+/// One sweep; how many identities it ended.
+pub(crate) async fn sweep(ports: &Ports<'_>) -> Result<usize, StoreError> {
+    let Ports { store, ledger, now, .. } = *ports;
+    let credentials: Vec<_> =
+        list_all::<Credential>(store, None).await?.into_iter().map(|c| c.value).collect();
+    let users: Vec<_> = list_all::<User>(store, None).await?.into_iter().map(|user| user.value).collect();
+    let mut disabled = 0;
+    for orphan in orphans(&credentials, &users, now) {
+        let step = Step::Disable(orphan.why);
+        match bind::step(store, ledger, (&orphan.credential, step, "portunus"), now).await {
+            Ok(_) => disabled += 1,
+            // Somebody changed it in this moment: the next sweep looks again.
+            Err(CredentialError::Store(StoreError::Conflict { .. }) | CredentialError::Revoked(_)) => {}
+            Err(CredentialError::Store(error)) => return Err(error),
+            Err(error) => tracing::warn!(%error, credential = %orphan.credential, "it could not be disabled"),
+        }
+    }
+    disabled += close_reviews(ports).await?;
+    Ok(disabled)
+}
+
+/// What follows from reviews; how many identities ended.
+async fn close_reviews(ports: &Ports<'_>) -> Result<usize, StoreError> {
+    let Ports { store, now, .. } = *ports;
+    let mut ended = 0;
+    for Versioned { value: review, version } in list_all::<Review>(store, None).await? {
+        match due(&review, now) {
+            Due::Nothing => continue,
+            Due::Close => {}
+            Due::Disable(why) => {
+                if !end(ports, &review.identity, why).await {
+                    // It is tried again: nothing is closed that was not done.
+                    continue;
+                }
+                ended += 1;
+            }
+        }
+        let closed = Review { closed_at: Some(now), ..review };
+        match store.commit(Batch::new().update(&closed, version)).await {
+            Ok(_) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ended)
+}
+
+/// Ends an identity, however that is done for its kind; whether it is over now.
+async fn end(ports: &Ports<'_>, identity: &str, why: String) -> bool {
+    let (Ports { store, ledger, now, .. }, by) = (*ports, "portunus");
+    let ended = match identity.split_once(':') {
+        Some(("credential", name)) => {
+            let Ok(name) = CredentialName::parse(name) else { return true };
+            match bind::step(store, ledger, (&name, Step::Disable(why), by), now).await {
+                Ok(_) | Err(CredentialError::Revoked(_) | CredentialError::Unknown(_)) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+        Some(("connector", id)) => {
+            let Ok(id) = Id::parse(id) else { return true };
+            portunus_tunnel::enrol::revoke(store, ledger, &id, by, now)
+                .await
+                .map_err(|error| error.to_string())
+        }
+        Some(("client", id)) => {
+            let Ok(id) = ClientId::parse(id) else { return true };
+            let blocked = client_admin::decide(ports, &id, Standing::Blocked, by).await;
+            blocked.map(drop).map_err(|error| error.to_string())
+        }
+        _ => return true,
+    };
+    if let Err(error) = &ended {
+        tracing::warn!(%error, identity, "it could not be ended");
+    }
+    ended.is_ok()
+}
+
+#[cfg(test)]
+mod year;

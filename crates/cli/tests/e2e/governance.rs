@@ -1,0 +1,165 @@
+//! Identities that are no people: what there is, who used it, what is wrong with it, who says that it may stay.
+
+use crate::app::{App, BINARY, server_at, until};
+use crate::bad_input::PERMIT_ALL;
+use crate::http::call;
+use crate::upstream::Upstream;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+const CANARY: &str = "canary-0c71-governed-secret";
+
+async fn stage() -> (App, Upstream) {
+    let upstream = Upstream::start().await;
+    let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+    let app = App::serve(&server, PERMIT_ALL).await;
+    (app, upstream)
+}
+
+fn add(app: &App, words: &[&str]) -> Output {
+    let mut command = Command::new(BINARY);
+    command.args(["cred", "add"]).args(words).env("PORTUNUS_STATE", app.state());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(CANARY.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn add_good(app: &App, upstream: &Upstream, name: &str) {
+    let host = upstream.host();
+    let words = [
+        name,
+        "--server",
+        "wiki",
+        "--host",
+        &host,
+        "--owner",
+        "ana",
+        "--purpose",
+        "reads the wiki",
+        "--expires",
+        "30d",
+        "--environment",
+        "test",
+        "--vendor",
+        "acme",
+        "--scope",
+        "read",
+    ];
+    let output = add(app, &words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn text(app: &App, words: &[&str]) -> String {
+    let output = app.command(words);
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_inventory_knows_every_identity_and_who_used_it() {
+    let (app, upstream) = stage().await;
+    add_good(&app, &upstream, "wiki-token");
+    let token = app.token("wiki");
+    let request = call(&app.mcp_url("wiki"), &token, "echo", &json!({ "text": "hello" }));
+    assert_eq!(app.http().send(request).await.unwrap().error_code(), None);
+
+    let used = || async {
+        let shown = app.admin(&["cred", "show", "wiki-token", "--json"]);
+        let used = shown["last_used"]["tool"] == "echo";
+        used.then_some(shown)
+    };
+    let shown = until("the use is written down", Duration::from_secs(10), used).await;
+    assert!(shown["uses"].as_u64() >= Some(1), "{shown}");
+    assert_eq!(shown["last_used"]["version"], 1);
+    assert_eq!(shown["breaks"]["servers"], json!(["wiki"]));
+    assert_eq!(shown["breaks"]["tools"], json!(["wiki/echo"]));
+    assert_eq!(shown["versions"][0]["fingerprint"].as_str().unwrap().len(), 32);
+
+    let listed = app.admin(&["cred", "list", "--json"]);
+    let ids: Vec<&str> =
+        listed["identities"].as_array().unwrap().iter().filter_map(|row| row["id"].as_str()).collect();
+    for wanted in [
+        "credential:wiki-token",
+        "key:sealing",
+        "key:assertion-signing",
+        "key:ledger-signing",
+        "certificate:https",
+    ] {
+        assert!(ids.contains(&wanted), "{wanted} in {ids:?}");
+    }
+    assert!(ids.iter().any(|id| id.starts_with("client:")), "{ids:?}");
+
+    let report = app.admin(&["cred", "report", "--json"]);
+    assert_eq!(report["visibility"]["all"].as_u64(), Some(ids.len() as u64), "{report}");
+    let rules: Vec<_> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["identity"] == "credential:wiki-token")
+        .map(|finding| finding["rule"].as_str().unwrap())
+        .collect();
+    assert_eq!(rules, ["never_tested", "static_secret"]);
+    let reached = app.admin(&["cred", "reach", "--credential", "wiki-token", "--json"]);
+    assert_eq!(reached["used"], json!(["wiki/echo"]), "{reached}");
+    let policy = text(&app, &["cred", "propose", "--days", "1"]);
+    assert!(policy.contains("wiki/echo"), "{policy}");
+    for words in [
+        &["cred", "list"][..],
+        &["cred", "show", "wiki-token"],
+        &["cred", "report"],
+        &["cred", "report", "--format", "csv"],
+        &["cred", "report", "--format", "findings"],
+        &["cred", "report", "--format", "ocsf"],
+        &["cred", "report", "--format", "cyclonedx"],
+    ] {
+        let told = text(&app, words);
+        assert!(told.contains("wiki-token") && !told.contains(CANARY), "{words:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_binding_changes_and_the_secret_goes_to_the_new_place_only() {
+    let (app, upstream) = stage().await;
+    add_good(&app, &upstream, "wiki-token");
+    let token = app.token("wiki");
+    let call = || async {
+        let request = call(&app.mcp_url("wiki"), &token, "echo", &json!({ "text": "hello" }));
+        app.http().send(request).await.unwrap()
+    };
+    app.admin(&["cred", "bind", "wiki-token", "--host", "elsewhere.example.com", "--owner", "bo", "--json"]);
+    assert_eq!(call().await.error_code(), Some(-32012), "it is for another host now");
+    assert!(upstream.calls().is_empty());
+    app.admin(&["cred", "bind", "wiki-token", "--host", &upstream.host(), "--json"]);
+    assert_eq!(call().await.error_code(), None);
+    assert_eq!(upstream.calls()[0].headers["authorization"], format!("Bearer {CANARY}"));
+    let shown = app.admin(&["cred", "show", "wiki-token", "--json"]);
+    assert_eq!((shown["owner"].as_str(), shown["version"].as_u64()), (Some("bo"), Some(1)));
+
+    app.admin(&["cred", "disable", "wiki-token", "--why", "it leaked", "--json"]);
+    let refused = call().await;
+    assert_eq!(refused.error_code(), Some(-32012));
+    app.admin(&["cred", "enable", "wiki-token", "--json"]);
+    assert_eq!(call().await.error_code(), None);
+}
+
+#[tokio::test]
+async fn a_review_has_another_reviewer_than_the_owner() {
+    let (app, upstream) = stage().await;
+    add_good(&app, &upstream, "wiki-token");
+    app.admin(&["user", "add", "bo", "--json"]);
+    let own = app.command(&["cred", "review", "open", "q1", "--reviewer", "ana"]);
+    assert_eq!(own.status.code(), Some(1), "the owner alone");
+    let stranger = app.command(&["cred", "review", "open", "q1", "--reviewer", "nobody"]);
+    assert_eq!(stranger.status.code(), Some(1));
+    let opened =
+        app.admin(&["cred", "review", "open", "q1", "--reviewer", "ana", "--reviewer", "bo", "--json"]);
+    let reviews: Vec<&Value> = opened["reviews"].as_array().unwrap().iter().collect();
+    assert_eq!(reviews.len(), 1, "{opened}");
+    assert_eq!(reviews[0]["reviewer"], "bo");
+    let again = app.command(&["cred", "review", "open", "q1", "--reviewer", "bo"]);
+    assert_eq!(again.status.code(), Some(1), "the name is taken");
+    assert!(text(&app, &["cred", "review", "list"]).contains("credential:wiki-token"));
+}

@@ -1,0 +1,331 @@
+//! Documents of every kind → identities. What was used is counted under the identity's id.
+
+use crate::identity::{Identity, IdentityKind, LastUse, Standing, Version};
+use portunus_core::document::{Client, Connector, Credential, JoinToken, RotationPlan, Usage, VersionState};
+use portunus_core::id::ServerName;
+use portunus_core::server::Actor;
+use portunus_core::time::Timestamp;
+use std::collections::HashMap;
+
+/// Everything that is known at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Upstream secrets.
+    pub credentials: Vec<Credential>,
+    /// Programs beside tools.
+    pub connectors: Vec<Connector>,
+    /// OAuth clients.
+    pub clients: Vec<Client>,
+    /// Workloads that the configuration trusts.
+    pub workloads: Vec<Workload>,
+    /// Tokens with which connectors enrol.
+    pub join_tokens: Vec<JoinToken>,
+    /// The edge's own keys and certificates.
+    pub own: Vec<OwnKey>,
+    /// Identities that other parts keep, such as users' tokens at upstreams.
+    pub others: Vec<Identity>,
+    /// What was used.
+    pub uses: Vec<Usage>,
+    /// What is published.
+    pub servers: Vec<PublishedServer>,
+}
+
+/// A published server, as governance sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedServer {
+    /// Its name.
+    pub name: ServerName,
+    /// Who answers for it.
+    pub owner: String,
+    /// Where it belongs.
+    pub environment: String,
+    /// Which kinds of actor may call it.
+    pub actors: Vec<Actor>,
+    /// The credential that its calls carry.
+    pub credential: Option<String>,
+    /// Where it is: a host, `tunnel` or the name of a program.
+    pub upstream: String,
+    /// Its tools, as far as they are known.
+    pub tools: Vec<String>,
+}
+
+/// A workload that the configuration trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// Its name.
+    pub name: String,
+    /// Who vouches for it.
+    pub issuer: String,
+    /// The servers that it may use.
+    pub servers: Vec<ServerName>,
+}
+
+/// A key or a certificate of the edge itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnKey {
+    /// Such as `ledger-signing`, `link-ca`.
+    pub name: String,
+    /// Whether it is a certificate.
+    pub certificate: bool,
+    /// Its algorithm, or what it is.
+    pub form: String,
+    /// What it is for.
+    pub purpose: String,
+    /// Of its public part; empty where there is none.
+    pub fingerprint: String,
+    /// When it was made, as far as that is known.
+    pub created_at: Timestamp,
+    /// When it ends, if it does.
+    pub expires_at: Option<Timestamp>,
+    /// How it is renewed.
+    pub renewal: Option<RotationPlan>,
+}
+
+/// Who answers for what belongs to the edge.
+const OPERATOR: &str = "operator";
+
+/// Every identity there is at `now`, in order of id.
+#[must_use]
+pub fn inventory(sources: &Sources, now: Timestamp) -> Vec<Identity> {
+    let mut all: Vec<Identity> = Vec::new();
+    all.extend(sources.credentials.iter().map(|credential| of_credential(credential, now)));
+    all.extend(sources.connectors.iter().map(|connector| of_connector(connector, &sources.servers)));
+    all.extend(sources.clients.iter().map(of_client));
+    all.extend(sources.workloads.iter().map(of_workload));
+    all.extend(sources.join_tokens.iter().map(|token| of_join_token(token, now)));
+    all.extend(sources.own.iter().map(|own| of_own(own, now)));
+    all.extend(sources.others.iter().cloned());
+    add_uses(&mut all, &sources.uses);
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    all
+}
+
+/// A use counts for the credential that went along, for the client, for the server's connectors and the workload that asked,
+/// and for the edge's own keys, which every call needs.
+fn add_uses(all: &mut [Identity], uses: &[Usage]) {
+    let mut seen: HashMap<(IdentityKind, &str), (u64, &Usage)> = HashMap::new();
+    for usage in uses {
+        let credential = usage.identity.strip_prefix("credential:").unwrap_or_default();
+        let connection = usage.identity.strip_prefix("connection:").unwrap_or_default();
+        for key in [
+            (IdentityKind::Credential, credential),
+            (IdentityKind::Connection, connection),
+            (IdentityKind::Client, usage.client.as_str()),
+            (IdentityKind::Connector, usage.server.as_str()),
+            (IdentityKind::Workload, usage.user.as_str()),
+            (IdentityKind::Key, ""),
+        ] {
+            let known = seen.entry(key).or_insert((0, usage));
+            known.0 += usage.count;
+            if usage.last_at > known.1.last_at {
+                known.1 = usage;
+            }
+        }
+    }
+    for identity in all {
+        let name = identity.id.split_once(':').map_or("", |(_, name)| name);
+        let key = match identity.kind {
+            IdentityKind::Connector => {
+                (identity.kind, identity.servers.first().map_or("", |server| server.as_str()))
+            }
+            IdentityKind::Key | IdentityKind::Certificate => (IdentityKind::Key, ""),
+            kind => (kind, name),
+        };
+        if let Some((count, last)) = seen.get(&key) {
+            identity.uses = *count;
+            identity.last_used = Some(LastUse {
+                at: last.last_at,
+                user: last.user.clone(),
+                client: last.client.clone(),
+                server: last.server.clone(),
+                tool: last.tool.clone(),
+                version: last.version,
+            });
+        }
+    }
+}
+
+/// An identity of which nothing is known yet.
+fn blank(kind: IdentityKind, name: &str, created_at: Timestamp) -> Identity {
+    Identity {
+        id: format!("{kind}:{name}"),
+        kind,
+        form: String::new(),
+        owner: None,
+        purpose: String::new(),
+        environment: None,
+        vendor: None,
+        upstreams: Vec::new(),
+        servers: Vec::new(),
+        scopes: Vec::new(),
+        versions: Vec::new(),
+        created_at,
+        expires_at: None,
+        rotation: None,
+        changed_at: created_at,
+        tested: None,
+        last_used: None,
+        uses: 0,
+        standing: Standing::Active,
+        waived_until: None,
+    }
+}
+
+fn of_credential(credential: &Credential, now: Timestamp) -> Identity {
+    let version = |v: &portunus_core::document::SealedVersion| Version {
+        number: v.number,
+        state: v.state,
+        fingerprint: v.fingerprint.clone(),
+        created_at: v.created_at,
+    };
+    Identity {
+        form: credential.kind.word().to_owned(),
+        owner: credential.owner.clone().filter(|owner| !owner.trim().is_empty()),
+        purpose: credential.purpose.trim().to_owned(),
+        environment: credential.environment.clone(),
+        vendor: credential.vendor.clone(),
+        upstreams: credential.hosts.clone(),
+        servers: vec![credential.server.clone()],
+        scopes: credential.scopes.clone(),
+        versions: credential.versions.iter().map(version).collect(),
+        expires_at: credential.expires_at,
+        rotation: credential.rotation.clone(),
+        changed_at: credential.in_use().map_or(credential.created_at, |version| version.created_at),
+        tested: credential.tested.clone(),
+        standing: standing(credential, now),
+        waived_until: credential.waiver.as_ref().map(|waiver| waiver.until).filter(|end| !end.is_past(now)),
+        ..blank(IdentityKind::Credential, credential.name.as_str(), credential.created_at)
+    }
+}
+
+fn standing(credential: &Credential, now: Timestamp) -> Standing {
+    let has = |state| credential.versions.iter().any(|version| version.state == state);
+    let incomplete = credential.owner.as_deref().is_none_or(|owner| owner.trim().is_empty())
+        || credential.purpose.trim().is_empty()
+        || credential.expires_at.is_none();
+    if credential.revoked_at.is_some() {
+        Standing::Revoked
+    } else if credential.disabled.is_some() {
+        Standing::Disabled
+    } else if credential.expires_at.is_some_and(|end| end.is_past(now)) {
+        Standing::Expired
+    } else if incomplete {
+        Standing::Proposed
+    } else if credential.in_use().is_none() {
+        if has(VersionState::Pending) { Standing::Proposed } else { Standing::Retired }
+    } else if has(VersionState::Pending) {
+        Standing::Rotating
+    } else if has(VersionState::Draining) {
+        Standing::Draining
+    } else {
+        Standing::Active
+    }
+}
+
+fn of_connector(connector: &Connector, servers: &[PublishedServer]) -> Identity {
+    let server = servers.iter().find(|server| server.name == connector.server);
+    let mut found = blank(IdentityKind::Connector, connector.id.as_str(), connector.enrolled_at);
+    found.form = String::from("x509");
+    found.owner = Some(connector.owner.clone()).filter(|owner| !owner.trim().is_empty());
+    found.purpose = format!("serves {}", connector.server);
+    found.environment = server.map(|server| server.environment.clone());
+    found.upstreams = vec![String::from("tunnel")];
+    found.servers = vec![connector.server.clone()];
+    found.versions = vec![Version {
+        number: 1,
+        state: VersionState::Active,
+        fingerprint: short(&connector.key_digest.hex()),
+        created_at: connector.enrolled_at,
+    }];
+    found.expires_at = Some(connector.renewed_at.plus(portunus_core::limits::CONNECTOR_CERT_TTL));
+    found.rotation = Some(plan("renewed by the connector"));
+    found.changed_at = connector.renewed_at;
+    if connector.revoked_at.is_some() {
+        found.standing = Standing::Revoked;
+    }
+    found
+}
+
+fn of_client(client: &Client) -> Identity {
+    let mut found = blank(IdentityKind::Client, client.client_id.as_str(), client.created_at);
+    found.form.clone_from(&client.auth_method);
+    found.owner.clone_from(&client.decided_by);
+    found.purpose.clone_from(&client.name);
+    found.servers.clone_from(&client.servers);
+    if let Some(digest) = &client.secret_digest {
+        found.versions = vec![Version {
+            number: 1,
+            state: VersionState::Active,
+            fingerprint: short(&digest.hex()),
+            created_at: client.created_at,
+        }];
+    }
+    if client.standing == portunus_core::document::Standing::Blocked {
+        found.standing = Standing::Revoked;
+    }
+    found
+}
+
+fn of_workload(workload: &Workload) -> Identity {
+    let mut found = blank(IdentityKind::Workload, &workload.name, Timestamp::default());
+    found.form = String::from("oidc");
+    found.owner = Some(String::from(OPERATOR));
+    found.purpose = format!("trusted as {} says", workload.issuer);
+    found.upstreams = vec![workload.issuer.clone()];
+    found.servers.clone_from(&workload.servers);
+    found
+}
+
+fn of_join_token(token: &JoinToken, now: Timestamp) -> Identity {
+    let name = short(&token.digest.hex());
+    // A join token lives so long from the moment that it was made.
+    let created = token
+        .expires_at
+        .as_millis()
+        .saturating_sub(u64::try_from(portunus_core::limits::JOIN_TTL.as_millis()).unwrap_or(u64::MAX));
+    let mut found = blank(IdentityKind::JoinToken, &name, Timestamp::from_millis(created));
+    found.form = String::from("one-time");
+    found.owner = Some(token.issued_by.clone());
+    found.purpose = format!("enrols a connector of {}", token.server);
+    found.servers = vec![token.server.clone()];
+    found.expires_at = Some(token.expires_at);
+    found.rotation = Some(plan("used once"));
+    if token.used_at.is_some() {
+        found.standing = Standing::Retired;
+    } else if token.expires_at.is_past(now) {
+        found.standing = Standing::Expired;
+    }
+    found
+}
+
+fn of_own(own: &OwnKey, now: Timestamp) -> Identity {
+    let kind = if own.certificate { IdentityKind::Certificate } else { IdentityKind::Key };
+    let mut found = blank(kind, &own.name, own.created_at);
+    found.form.clone_from(&own.form);
+    found.owner = Some(String::from(OPERATOR));
+    found.purpose.clone_from(&own.purpose);
+    found.upstreams = vec![String::from("edge")];
+    found.expires_at = own.expires_at;
+    found.rotation.clone_from(&own.renewal);
+    if !own.fingerprint.is_empty() {
+        found.versions = vec![Version {
+            number: 1,
+            state: VersionState::Active,
+            fingerprint: own.fingerprint.clone(),
+            created_at: own.created_at,
+        }];
+    }
+    if own.expires_at.is_some_and(|end| end.is_past(now)) {
+        found.standing = Standing::Expired;
+    }
+    found
+}
+
+fn plan(method: &str) -> RotationPlan {
+    RotationPlan { method: method.to_owned(), every_seconds: None, settings: serde_json::Map::new() }
+}
+
+/// The first 32 characters of a digest in hexadecimal: enough to tell two apart.
+fn short(hex: &str) -> String {
+    hex.chars().take(32).collect()
+}

@@ -1,0 +1,29 @@
+//! Which identities that are no people there are, who answers for each, what is wrong with them, what each can reach and what
+//! would break without it. Pure: documents in, answers out.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`identity`] | one identity, as people and auditors see it |
+//! | [`inventory`] | documents of every kind → identities |
+//! | [`visibility`] | which share of them is known in full, and what is not seen at all |
+//! | [`findings`] | what is wrong, how bad it is and what to do |
+//! | [`reach`] | what breaks if this goes, what this can reach |
+//! | [`propose`] | the least that policy must permit for what was used |
+//! | [`leavers`] | what becomes of what somebody owned who left |
+//! | [`review`] | campaigns in which somebody else than the owner says what is still wanted |
+//! | [`evidence`] | tables and documents for auditors: CSV, OCSF, `CycloneDX` |
+
+#![forbid(unsafe_code)]
+
+pub mod evidence;
+pub mod findings;
+pub mod identity;
+pub mod inventory;
+pub mod leavers;
+pub mod propose;
+pub mod reach;
+pub mod review;
+pub mod visibility;
+
+pub use identity::{Identity, IdentityKind, Standing};
+pub use inventory::{OwnKey, PublishedServer, Sources, Workload, inventory};
