@@ -202,6 +202,7 @@ servers:
     title: Straight to the upstream
     {server}
     upstream: {{ url: http://127.0.0.1:{upstream}/mcp }}
+    credential: none
   - name: harbour
     title: Through the tunnel
     {server}

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """An MCP server over stdio without any library, in both eras, that can also misbehave: each tool is one way to do so."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import time
 WRITE = threading.Lock()
 CANCELLED = set()
 ANSWERS = {}
-TOOLS = "echo env pid slow progress log ask crash garbage big spawn stderr descriptors deaf long cancelled".split()
+TOOLS = "echo env identity pid slow progress log ask crash garbage big spawn stderr descriptors deaf long cancelled".split()
 
 
 def say(message):
@@ -40,6 +41,10 @@ def call(number, params):
         return text(given)
     if name == "env":
         return text(dict(os.environ))
+    if name == "identity":
+        secret = os.environ.get("PGPASSWORD", "").encode()
+        time.sleep(given.get("seconds", 0))
+        return text({"user": os.environ.get("PGUSER"), "password_sha256": hashlib.sha256(secret).hexdigest(), "pid": os.getpid()})
     if name == "pid":
         return text(str(os.getpid()))
     if name == "descriptors":
@@ -74,7 +79,7 @@ def call(number, params):
         subprocess.Popen(["bash", "-c", "exec -a {0} sleep 300".format(given["mark"])])
     if name == "stderr":
         for _ in range(given.get("lines", 1)):
-            sys.stderr.write(given["text"] + "\n")
+            sys.stderr.write((os.path.expandvars(given["text"]) if given.get("expand") else given["text"]) + "\n")
         sys.stderr.flush()
     if name == "deaf":
         with WRITE:

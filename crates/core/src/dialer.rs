@@ -1,7 +1,12 @@
-//! The port to an upstream: one HTTP exchange, streamed both ways, never replayed.
+//! The port to an upstream: one HTTP exchange, streamed both ways, never replayed; and the credential that it carries.
 
+use crate::record::CredentialUse;
+use crate::secret::Secret;
 use bytes::Bytes;
+use http::{Extensions, HeaderName, HeaderValue};
 use http_body_util::combinators::UnsyncBoxBody;
+use std::fmt;
+use std::sync::Arc;
 
 /// Any error of a body while it streams.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -32,6 +37,102 @@ pub enum DialError {
     /// The exchange broke after it began: the call may or may not have taken effect.
     #[error("the connection to the server broke during the call: {0}")]
     Broken(String),
+    /// The credential that the request carries cannot be opened, or not be presented here: nothing was sent.
+    #[error("the server's credential cannot be used: {0}")]
+    Credential(String),
+}
+
+/// A credential that a request carries to the dialer of its own server, in the request's extensions and never on the wire
+/// as such. It is sealed still: the dialer opens it when it needs the secret, and keeps that no longer than it takes to
+/// build the request. What lives longer, a TLS configuration or a process, is made once for each version.
+#[derive(Clone)]
+pub struct Presented(Arc<dyn Presentable>);
+
+/// A credential that may be opened: a permit was shown, and the place where it goes was checked.
+#[async_trait::async_trait]
+pub trait Presentable: Send + Sync {
+    /// Name and version.
+    fn used(&self) -> &CredentialUse;
+    /// How it is shown to the upstream.
+    fn manner(&self) -> Manner;
+    /// The secret as the upstream gets it.
+    ///
+    /// # Errors
+    /// [`DialError::Credential`] when it was revoked meanwhile or does not open.
+    async fn open(&self) -> Result<Plain, DialError>;
+}
+
+/// How a credential is shown to its upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// In a header.
+    Header,
+    /// In the URL's query.
+    Query,
+    /// In the TLS handshake.
+    Certificate,
+    /// In the environment of a program.
+    Environment,
+}
+
+/// An opened credential. It is dropped as soon as it is where it belongs.
+#[derive(Debug)]
+pub enum Plain {
+    /// This header; the value is marked as sensitive.
+    Header(HeaderName, HeaderValue),
+    /// This parameter, not yet encoded.
+    Query(String, Secret<Vec<u8>>),
+    /// A certificate chain and its key, PEM.
+    Certificate(Secret<Vec<u8>>),
+    /// These variables.
+    Environment(Vec<(String, Secret<String>)>),
+}
+
+impl Presented {
+    /// To be opened by the dialer.
+    #[must_use]
+    pub fn new(credential: Arc<dyn Presentable>) -> Self {
+        Self(credential)
+    }
+    /// The one that a request carries.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+    /// Name and version: what was made with one version is not used for another.
+    #[must_use]
+    pub fn used(&self) -> &CredentialUse {
+        self.0.used()
+    }
+    /// How it is shown to the upstream.
+    #[must_use]
+    pub fn manner(&self) -> Manner {
+        self.0.manner()
+    }
+    /// See [`Presentable::open`].
+    ///
+    /// # Errors
+    /// See there.
+    pub async fn open(&self) -> Result<Plain, DialError> {
+        self.0.open().await
+    }
+    /// What a dialer says that cannot show a credential in this manner.
+    #[must_use]
+    pub fn unfit(&self, place: &str) -> DialError {
+        let manner = match self.manner() {
+            Manner::Header => "in a header",
+            Manner::Query => "in a query",
+            Manner::Certificate => "as a certificate",
+            Manner::Environment => "in a program's environment",
+        };
+        DialError::Credential(format!("`{}` is shown {manner}, which {place} has not", self.used().name))
+    }
+}
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented").field("used", self.used()).finish_non_exhaustive()
+    }
 }
 
 /// A body of these bytes.

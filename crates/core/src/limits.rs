@@ -560,6 +560,13 @@ pub const USES_HELD: usize = 16_384;
 pub const WAIVER_LIFE: Duration = Duration::from_secs(90 * 86_400);
 /// Credentials in the warm cache.
 pub const CACHED_CREDENTIALS: usize = 1024;
+/// Client certificates of one upstream for which a TLS configuration is kept.
+pub const UPSTREAM_CERTIFICATES: usize = 4;
+/// Time without a new request after which a process that was started with one version of a credential is ended, once
+/// there is a process with another version that was asked later.
+pub const CHILD_SUPERSEDED: Duration = Duration::from_secs(5);
+/// The same for a process that is still at work.
+pub const CHILD_DRAIN: Duration = Duration::from_secs(10 * 60);
 /// Longest time a warm credential is trusted without looking at the store again.
 pub const CREDENTIAL_TTL: Duration = Duration::from_secs(30);
 

@@ -7,6 +7,7 @@ use crate::server::Actor;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -110,12 +111,19 @@ pub enum Verdict {
 }
 
 /// A credential version that went upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CredentialUse {
     /// Its name.
     pub name: CredentialName,
     /// Its version, from 1.
     pub version: u32,
+}
+
+impl fmt::Display for CredentialUse {
+    /// `NAME:VERSION`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.version)
+    }
 }
 
 /// How an admitted call ended.

@@ -1,5 +1,6 @@
 //! Secrets that cannot be printed by accident and are wiped when dropped.
 
+use bytes::Bytes;
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -15,6 +16,22 @@ impl<T: Zeroize> Secret<T> {
     /// The value, for the one place that must use it.
     pub fn expose(&self) -> &T {
         &self.0
+    }
+}
+
+impl Secret<Vec<u8>> {
+    /// As bytes for a header or a URL, wiped when the last that shares them is gone.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(Wiped(self))
+    }
+}
+
+struct Wiped(Secret<Vec<u8>>);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose()
     }
 }
 

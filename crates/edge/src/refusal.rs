@@ -148,6 +148,25 @@ pub enum UpstreamFailure {
 }
 
 impl Refusal {
+    /// One line for the log; what is wrong with a server's credential is for its operator to see, and never for the client.
+    pub(crate) fn log(&self, server: Option<&ServerName>) {
+        let server = server.map(ServerName::as_str);
+        if let Some(error) = self.of_credential() {
+            tracing::warn!(server, error, "a credential cannot be used");
+        }
+        tracing::debug!(server, refusal = ?self, "request refused");
+    }
+
+    fn of_credential(&self) -> Option<String> {
+        match self {
+            Self::Credential { error, .. } => Some(error.to_string()),
+            Self::Upstream(UpstreamFailure::Dial { error: DialError::Credential(why), .. }) => {
+                Some(why.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// A word for metrics.
     #[must_use]
     pub const fn label(&self) -> &'static str {

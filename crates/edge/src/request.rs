@@ -171,7 +171,7 @@ async fn exchange(
 async fn credential(edge: &Edge, case: &Case<'_>) -> Result<Option<Bound>, Refusal> {
     let server = &case.published.server;
     let Some(name) = &server.credential else { return Ok(None) };
-    let bound = edge.vault.bound(name, &server.name, case.now).await;
+    let bound = edge.vault.bound(name, server, case.now).await;
     bound.map(Some).map_err(|error| Refusal::Credential { id: case.asked.id(), error })
 }
 
@@ -194,7 +194,7 @@ fn refuse(
 ) -> Response<Body> {
     if !matches!(refusal, Refusal::Policy { .. } | Refusal::ApprovalNeeded(_) | Refusal::StepUp(_)) {
         edge.metrics.refused(refusal.label());
-        tracing::debug!(server = server.map(ServerName::as_str), refusal = ?refusal, "request refused");
+        refusal.log(server);
     }
     respond::refuse(refusal, &Place { public_url: &snapshot.public_url, server })
 }

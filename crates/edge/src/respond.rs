@@ -107,11 +107,7 @@ fn decided(refusal: &Refusal) -> Bytes {
             "The server has too many calls in flight; try again shortly",
             None,
         ),
-        Refusal::Credential { id, .. } => {
-            let text =
-                "The credential for this server cannot be used; its owner must look at it. Nothing was sent";
-            answer::error(Some(id), code::UNAVAILABLE, text, None)
-        }
+        Refusal::Credential { id, .. } => unusable_credential(id),
         Refusal::Unrecorded { id } => {
             let text = "The call was sent, but it could not be recorded, so its answer is not released";
             answer::error(Some(id), code::UNCERTAIN, text, None)
@@ -121,8 +117,15 @@ fn decided(refusal: &Refusal) -> Bytes {
     }
 }
 
+/// What exactly is wrong with it is for the log.
+fn unusable_credential(id: &Bytes) -> Bytes {
+    let text = "The credential for this server cannot be used; its owner must look at it. Nothing was sent";
+    answer::error(Some(id), code::UNAVAILABLE, text, None)
+}
+
 fn upstream(failure: &UpstreamFailure) -> Bytes {
     match failure {
+        UpstreamFailure::Dial { id, error: DialError::Credential(_) } => unusable_credential(id),
         UpstreamFailure::Dial { id, error: DialError::Unreachable(_) } => {
             answer::error(Some(id), code::UNAVAILABLE, "The server is not connected; nothing was sent", None)
         }

@@ -1,4 +1,5 @@
-//! Permit → upstream: the very bytes that were decided, our headers only, the credential last, nothing ever sent twice.
+//! Permit → upstream: the very bytes that were decided, our headers only, the credential last, nothing ever sent twice. The
+//! credential travels sealed beside the request to the dialer of this very server, which alone opens it.
 
 use crate::Edge;
 use crate::assertion::{self, Said};
@@ -6,9 +7,8 @@ use crate::bridge::Origin;
 use crate::decide::{self, Case};
 use crate::refusal::{Refusal, UpstreamFailure};
 use http::{HeaderValue, Request, Response, header};
-use portunus_core::dialer::{self, Body, DialError};
+use portunus_core::dialer::{self, Body, Presented};
 use portunus_core::digest::sha256;
-use portunus_core::server::Upstream;
 use portunus_policy::{Caps, Operation, Permit};
 use portunus_vault::Bound;
 
@@ -75,10 +75,10 @@ async fn request(
         .assert(permit, case.known, &said, case.now)
         .ok_or(Refusal::Internal("the assertion could not be made"))?;
     headers.insert(assertion::HEADER, asserted);
-    if let Some(bound) = credential {
-        inject(edge, case, permit, bound, &mut headers).await?;
-    }
     *request.headers_mut() = headers;
+    if let Some(bound) = credential {
+        request.extensions_mut().insert(present(edge, case, permit, bound).await?);
+    }
     request.extensions_mut().insert(Origin {
         caller: case.known.digest(),
         era: case.asked.era(),
@@ -101,41 +101,17 @@ pub fn caps(case: &Case<'_>) -> Caps {
     }
 }
 
-/// Opens the credential and sets its header, for this upstream's own host only.
-async fn inject(
-    edge: &Edge,
-    case: &Case<'_>,
-    permit: &Permit,
-    bound: &Bound,
-    headers: &mut http::HeaderMap,
-) -> Result<(), Refusal> {
+/// The credential for this server's dialer, after a last look at where that leads.
+async fn present(edge: &Edge, case: &Case<'_>, permit: &Permit, bound: &Bound) -> Result<Presented, Refusal> {
     let refused = |error| Refusal::Credential { id: case.asked.id(), error };
-    let host = match &case.published.server.upstream {
-        Upstream::Http(url) if url.scheme() != "https" && !is_loopback(url) => {
-            let error = DialError::Unreachable(String::from("a credential is not sent without TLS"));
-            return Err(UpstreamFailure::Dial { id: case.asked.id(), error }.into());
-        }
-        Upstream::Http(url) => authority(url),
-        Upstream::Tunnel | Upstream::Program(_) => {
-            let error = DialError::Unreachable(String::from("credentials go to HTTP upstreams only"));
-            return Err(UpstreamFailure::Dial { id: case.asked.id(), error }.into());
-        }
-    };
-    let opened = edge.vault.open(permit, bound).await.map_err(refused)?;
-    opened.inject(headers, &host).map_err(refused)
-}
-
-fn is_loopback(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+    let server = &case.published.server;
+    if edge.vault.is_newly_flagged(bound) {
+        tracing::warn!(
+            credential = bound.credential().name.as_str(),
+            server = server.name.as_str(),
+            "a credential goes into the URL's query, where logs on its way may keep it"
+        );
     }
-}
-
-/// `host`, or `host:port` where the port is not the scheme's own.
-fn authority(url: &url::Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    let opened = edge.vault.open(permit, bound).await.map_err(refused)?;
+    opened.present(server).map_err(refused)
 }

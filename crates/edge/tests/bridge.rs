@@ -6,14 +6,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use portunus_core::dialer::{self, Body, DialError, Dialer};
+use portunus_core::dialer::{self, Body, DialError, Dialer, Manner, Plain, Presentable, Presented};
 use portunus_core::digest::{Digest, sha256};
+use portunus_core::id::CredentialName;
 use portunus_core::limits;
+use portunus_core::record::CredentialUse;
 use portunus_core::testing::CountingRng;
 use portunus_edge::bridge::{Bridge, Origin, Protocol};
 use portunus_mcp::message::Era;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -25,6 +27,28 @@ struct Upstream {
     /// Whether it keeps everybody waiting.
     silent: AtomicBool,
     seen: Mutex<Vec<(Method, String, HeaderMap, Value)>>,
+    /// The credential of each request.
+    carried: Mutex<Vec<Option<String>>>,
+}
+
+/// A credential that is never opened here.
+struct Key(CredentialUse);
+
+#[async_trait]
+impl Presentable for Key {
+    fn used(&self) -> &CredentialUse {
+        &self.0
+    }
+    fn manner(&self) -> Manner {
+        Manner::Query
+    }
+    async fn open(&self) -> Result<Plain, DialError> {
+        Err(DialError::Credential(String::from("only a dialer opens it")))
+    }
+}
+
+fn key(version: u32) -> Presented {
+    Presented::new(Arc::new(Key(CredentialUse { name: CredentialName::parse("key").unwrap(), version })))
 }
 
 #[async_trait]
@@ -36,6 +60,10 @@ impl Dialer for Upstream {
         let (head, body) = request.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let message: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        self.carried
+            .lock()
+            .unwrap()
+            .push(Presented::of(&head.extensions).map(|held| held.used().to_string()));
         self.seen.lock().unwrap().push((
             head.method.clone(),
             head.uri.to_string(),
@@ -104,6 +132,8 @@ struct World {
     upstream: Arc<Upstream>,
     bridge: Bridge,
     revoked: watch::Sender<bool>,
+    /// Of the credential that requests carry.
+    version: AtomicU32,
 }
 
 fn caller(name: &str) -> Digest {
@@ -112,11 +142,15 @@ fn caller(name: &str) -> Digest {
 
 impl World {
     fn new(is_modern: bool, protocol: Protocol) -> Self {
-        let upstream =
-            Arc::new(Upstream { modern: is_modern, silent: AtomicBool::new(false), seen: Mutex::default() });
+        let upstream = Arc::new(Upstream {
+            modern: is_modern,
+            silent: AtomicBool::new(false),
+            seen: Mutex::default(),
+            carried: Mutex::default(),
+        });
         let base = Some("http://here.example/mcp".parse().unwrap());
         let bridge = Bridge::new(upstream.clone(), protocol, base, Arc::new(CountingRng::default()));
-        Self { upstream, bridge, revoked: watch::Sender::new(false) }
+        Self { upstream, bridge, revoked: watch::Sender::new(false), version: AtomicU32::new(1) }
     }
 
     async fn send(
@@ -135,6 +169,7 @@ impl World {
         let mut request = request.body(dialer::full(body.clone())).unwrap();
         let revocation = self.revoked.subscribe();
         request.extensions_mut().insert(Origin { caller: caller(who), era, body, revocation });
+        request.extensions_mut().insert(key(self.version.load(Ordering::SeqCst)));
         let (head, body) = self.bridge.send(request).await.unwrap().into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (head.status, head.headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
@@ -311,4 +346,48 @@ async fn a_request_in_the_era_of_the_upstream_passes_untouched() {
     let seen = world.upstream.seen.lock().unwrap();
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].2["mcp-name"], "look");
+}
+
+#[tokio::test]
+async fn whatever_the_bridge_sends_carries_the_credential_of_the_request_it_is_sent_for() {
+    // Finding out the era, a handshake, a call, a question put aside, and the end of the session.
+    let world = World::new(false, Protocol::Auto);
+    world.call("ana", "greet", json!({})).await;
+    let carried = || std::mem::take(&mut *world.upstream.carried.lock().unwrap());
+    let first = carried();
+    assert!(first.len() >= 4, "{first:?}");
+    assert!(first.iter().all(|held| held.as_deref() == Some("key:1")), "{first:?}");
+    world.version.store(2, Ordering::SeqCst);
+    world.call("ana", "look", json!({})).await;
+    world.revoked.send_replace(true);
+    let ended = async {
+        while world.sent(|method, _| *method == Method::DELETE) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), ended).await.unwrap();
+    let second = carried();
+    // The parked call is cancelled under the request that it came with.
+    let sent = world.upstream.seen.lock().unwrap();
+    let of_second = sent.iter().rev().take(second.len()).rev();
+    for ((_, _, _, message), held) in of_second.zip(&second) {
+        let wanted = if message["method"] == "notifications/cancelled" { "key:1" } else { "key:2" };
+        assert_eq!(held.as_deref(), Some(wanted), "{message}");
+    }
+    // A legacy client in front of a modern upstream.
+    let world = World::new(true, Protocol::Auto);
+    let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": { "protocolVersion": "2025-11-25",
+        "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } } });
+    let (_, headers, _) = world.send("ana", Era::Legacy, &[], &hello).await;
+    let session = [
+        ("mcp-session-id", headers["mcp-session-id"].to_str().unwrap()),
+        ("mcp-protocol-version", "2025-11-25"),
+    ];
+    world.version.store(2, Ordering::SeqCst);
+    let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": { "name": "look", "arguments": {} } });
+    world.send("ana", Era::Legacy, &session, &call).await;
+    let carried = world.upstream.carried.lock().unwrap();
+    let (last, before) = carried.split_last().unwrap();
+    assert_eq!(last.as_deref(), Some("key:2"));
+    assert!(!before.is_empty() && before.iter().all(|held| held.as_deref() == Some("key:1")), "{before:?}");
 }

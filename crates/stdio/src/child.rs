@@ -1,11 +1,12 @@
 //! One running child: its pipes, its end, and that its whole tree is gone afterwards.
 
 use crate::budget::{Budget, Held};
-use crate::command::{Guard, command};
+use crate::command::{Guard, Shown, command};
 use crate::errors;
 use crate::line::{Line, Lines};
 use crate::table::{Asking, Table};
 use bytes::Bytes;
+use portunus_core::dialer::DialError;
 use portunus_core::id::ServerName;
 use portunus_core::limits;
 use portunus_core::server::Program;
@@ -60,12 +61,17 @@ pub(crate) enum Unsent {
 }
 
 impl Child {
-    /// Starts one.
+    /// Starts one, with what a credential shows it.
     ///
     /// # Errors
     /// When the system starts no process.
-    pub(crate) fn start(guard: &Guard, name: &ServerName, program: &Program) -> std::io::Result<Self> {
-        let mut process = command(guard, program).spawn()?;
+    pub(crate) fn start(
+        guard: &Guard,
+        name: &ServerName,
+        program: &Program,
+        shown: Shown,
+    ) -> std::io::Result<Self> {
+        let mut process = command(guard, program, &shown).spawn()?;
         let (input, queued) = unbounded_channel();
         let link = Arc::new(Link {
             table: Mutex::new(Table::new(program.per)),
@@ -83,7 +89,7 @@ impl Child {
         }
         if let Some(stderr) = process.stderr.take() {
             let secrets = program.environment.iter().map(|(name, value)| (name.clone(), value.clone()));
-            tokio::spawn(errors::log(stderr, name.clone(), pid, secrets.collect()));
+            tokio::spawn(errors::log(stderr, name.clone(), pid, secrets.chain(shown).collect()));
         }
         let running = Running { process, pid, link: link.clone(), name: name.clone() };
         tokio::spawn(async move {
@@ -120,6 +126,27 @@ impl Child {
         self.link.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
+    /// Since when it was told nothing.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.link.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Tells it to end if its table is so. From then on nothing is sent to it, and nothing was sent that it has not answered:
+    /// who comes too late is told so, and may go elsewhere.
+    pub(crate) fn stop_if(&self, is_so: impl FnOnce(&Table) -> bool) -> bool {
+        let mut table = self.table();
+        if !is_so(&table) {
+            return false;
+        }
+        let why = String::from("it was told to end");
+        let _ = self.link.end.set(End { at: Instant::now(), why, meant: true });
+        self.link.input.lock().unwrap_or_else(PoisonError::into_inner).take();
+        table.close();
+        drop(table);
+        self.stop();
+        true
+    }
+
     /// Queues one message.
     pub(crate) fn say(&self, message: Bytes) -> Result<(), Unsent> {
         *self.link.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -134,6 +161,11 @@ impl Child {
             self.table().forget(number);
         }
         said.map(|()| number)
+    }
+
+    /// Whether a request failed because this child had been told to end before it was sent: another one may have it.
+    pub(crate) fn left_untouched(&self, error: &DialError) -> bool {
+        matches!(error, DialError::Unreachable(_)) && self.end().is_some_and(|end| end.meant)
     }
 
     /// Tells it to end.

@@ -7,16 +7,17 @@ use crate::pause::{Down, Starts};
 use crate::start::{self, Failed};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
-use portunus_core::dialer::DialError;
+use portunus_core::dialer::{DialError, Presented};
 use portunus_core::digest::Digest;
 use portunus_core::id::ServerName;
 use portunus_core::limits;
+use portunus_core::record::CredentialUse;
 use portunus_core::server::{Per, Program};
 use portunus_core::time::Rng;
 use portunus_mcp::message::Era;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Whom a child serves. A child speaks the era of the first request it gets and no other, so the eras never share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,6 +27,15 @@ pub(crate) struct Key {
     pub(crate) caller: Option<Digest>,
     /// What that caller's client said in its handshake: two that say different things need two children.
     pub(crate) client: Option<Digest>,
+    /// The credential that it was started with: requests under another version go to another child.
+    pub(crate) credential: Option<CredentialUse>,
+}
+
+impl Key {
+    /// Whether nothing but the credential is different.
+    fn is_version_of(&self, other: &Self) -> bool {
+        (self.era, self.caller, self.client) == (other.era, other.caller, other.client)
+    }
 }
 
 /// What is there for one key.
@@ -102,10 +112,25 @@ impl Children {
         }
     }
 
-    /// The child for this key, started if need be. `handshake` are the `params` of its `initialize`, legacy only. The
-    /// start goes on when the caller that caused it goes away.
-    pub(crate) async fn get(&self, key: &Key, handshake: Option<Bytes>) -> Result<Arc<Child>, NoChild> {
-        let starting = match self.look(key, handshake)? {
+    /// The children that run for this key and any version of the credential.
+    pub(crate) fn versions(&self, key: &Key) -> Vec<Arc<Child>> {
+        let state = self.state();
+        let running = state.slots.iter().filter_map(|(other, slot)| match slot {
+            Slot::Running(child, _) if other.is_version_of(key) => Some(child.clone()),
+            _ => None,
+        });
+        running.collect()
+    }
+
+    /// The child for this key, started if need be. `handshake` are the `params` of its `initialize`, legacy only;
+    /// `credential` is the one of the key. The start goes on when the caller that caused it goes away.
+    pub(crate) async fn get(
+        &self,
+        key: &Key,
+        handshake: Option<Bytes>,
+        credential: Option<&Presented>,
+    ) -> Result<Arc<Child>, NoChild> {
+        let starting = match self.look(key, handshake, credential)? {
             Found::Child(child) => return Ok(child),
             Found::Starting(starting) => starting,
         };
@@ -113,10 +138,16 @@ impl Children {
             Ok(child) => Ok(child),
             Err(Failed::Refused(error)) => Err(NoChild::Refused(error)),
             Err(Failed::Start(why)) => Err(NoChild::Dial(DialError::Unreachable(why))),
+            Err(Failed::Credential(error)) => Err(NoChild::Dial(error)),
         }
     }
 
-    fn look(&self, key: &Key, handshake: Option<Bytes>) -> Result<Found, NoChild> {
+    fn look(
+        &self,
+        key: &Key,
+        handshake: Option<Bytes>,
+        credential: Option<&Presented>,
+    ) -> Result<Found, NoChild> {
         let unreachable = |why: String| Err(NoChild::Dial(DialError::Unreachable(why)));
         let now = Instant::now();
         let mut state = self.state();
@@ -140,7 +171,7 @@ impl Children {
             return unreachable(format!("its processes were started {most} times within a minute"));
         }
         let (guard, name, program) = (self.guard.clone(), self.name.clone(), self.program.clone());
-        let start = start::start(guard, name, program, key.era, handshake);
+        let start = start::start(guard, name, program, key.era, handshake, credential.cloned());
         let task = tokio::spawn(start);
         let starting = async move {
             task.await.unwrap_or_else(|_| Err(Failed::Start(String::from("its start was broken off"))))
@@ -173,8 +204,8 @@ impl Children {
                 match starting.peek().cloned() {
                     None => continue,
                     Some(Ok(child)) => *slot = Slot::Running(child, failures),
-                    // What the client itself caused is no reason to make it wait.
-                    Some(Err(Failed::Refused(_))) => {
+                    // What the client itself caused, or no process, is no reason to make anybody wait.
+                    Some(Err(Failed::Refused(_) | Failed::Credential(_))) => {
                         *slot = Slot::Down(Down { failures: 0, until: Instant::now(), why: String::new() });
                     }
                     Some(Err(Failed::Start(why))) => *slot = down(failures, Instant::now(), why),
@@ -194,16 +225,17 @@ impl Children {
         let mut state = self.state();
         self.settle(&mut state);
         let now = Instant::now();
+        let superseded = state.superseded();
         state.slots.retain(|key, slot| match slot {
             Slot::Running(child, _) => {
                 for number in child.table().overdue() {
                     drop(child.say(crate::exchange::cancelled(number)));
                 }
-                let idle = child.idle() >= limits::CHILD_IDLE && !needed(key);
-                if idle {
-                    child.stop();
+                if superseded.contains(key) {
+                    return !drained(child);
                 }
-                !idle
+                let idle = child.idle() >= limits::CHILD_IDLE && !needed(key);
+                !(idle && child.stop_if(|table| !table.is_busy()))
             }
             // A caller that stays away is forgotten together with its failures.
             Slot::Down(down) => now.saturating_duration_since(down.until) < limits::CHILD_STEADY,
@@ -234,6 +266,16 @@ impl Children {
     }
 }
 
+/// Ends a child whose credential was replaced: as soon as nobody waits for an answer, or at its bound.
+fn drained(child: &Child) -> bool {
+    let quiet = child.quiet();
+    if quiet >= limits::CHILD_DRAIN {
+        child.stop();
+        return true;
+    }
+    quiet >= limits::CHILD_SUPERSEDED && child.stop_if(|table| !table.is_asked())
+}
+
 enum Found {
     Child(Arc<Child>),
     Starting(Shared<BoxFuture<'static, Result<Arc<Child>, Failed>>>),
@@ -258,9 +300,41 @@ impl State {
         };
         let longest = self.slots.iter().filter_map(idle).max_by_key(|(idle, _)| *idle);
         let (_, key) = longest.ok_or(DialError::Busy)?;
-        if let Some(Slot::Running(child, _)) = self.slots.remove(&key) {
-            child.stop();
+        if let Some(Slot::Running(child, _)) = self.slots.get(&key)
+            && !child.stop_if(|table| !table.is_busy())
+        {
+            return Err(DialError::Busy);
         }
+        self.slots.remove(&key);
         Ok(())
+    }
+
+    /// Those that were started with one version of a credential, where one with another version was asked later.
+    fn superseded(&self) -> HashSet<Key> {
+        let running = |(key, slot): (&Key, &Slot)| match slot {
+            Slot::Running(child, _) => Some((key.clone(), child.quiet())),
+            _ => None,
+        };
+        let running: Vec<(Key, Duration)> = self.slots.iter().filter_map(running).collect();
+        let later = |key: &Key, quiet: Duration| {
+            running.iter().any(|(other, its)| {
+                other.credential != key.credential && other.is_version_of(key) && *its < quiet
+            })
+        };
+        running.iter().filter(|(key, quiet)| later(key, *quiet)).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+impl Children {
+    /// Ends every child that nobody waits for, at once.
+    pub(crate) fn end_what_rests(&self) -> usize {
+        let mut state = self.state();
+        self.settle(&mut state);
+        let before = state.slots.len();
+        let rests =
+            |slot: &Slot| matches!(slot, Slot::Running(child, _) if child.stop_if(|table| !table.is_asked()));
+        state.slots.retain(|_, slot| !rests(slot));
+        before - state.slots.len()
     }
 }

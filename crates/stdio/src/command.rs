@@ -1,5 +1,6 @@
 //! How a child is started: through the guard, with an environment that holds nothing of ours.
 
+use portunus_core::secret::Secret;
 use portunus_core::server::Program;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,8 +34,11 @@ impl Guard {
     }
 }
 
-/// The command of a child.
-pub(crate) fn command(guard: &Guard, program: &Program) -> Command {
+/// Variables of a credential.
+pub(crate) type Shown = Vec<(String, Secret<String>)>;
+
+/// The command of a child. What a credential shows it stands above what is configured.
+pub(crate) fn command(guard: &Guard, program: &Program, shown: &Shown) -> Command {
     let mut command = Command::new(&guard.program);
     command
         .arg(&guard.argument)
@@ -45,6 +49,7 @@ pub(crate) fn command(guard: &Guard, program: &Program) -> Command {
         .env_clear()
         .envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .envs(program.environment.iter().map(|(name, value)| (name, value.expose())))
+        .envs(shown.iter().map(|(name, value)| (name, value.expose())))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,19 +1,20 @@
 //! The era of the handshake: sessions, which are ours, with children whose one handshake was ours as well.
 //!
 //! A session with a shared child has no state in it, so it outlives a restart, until it subscribes to a resource. A
-//! session with a child of one caller ends with that child: 404, and its client starts again.
+//! session with a child of one caller ends with that child: 404, and its client starts again. A child belongs to one version
+//! of a credential: a session without state follows its requests to the child of the version that they carry, any other ends.
 
 use crate::child::Child;
 use crate::children::{Key, NoChild};
 use crate::exchange::{self, json, takes_events};
 use crate::message::{self, part_of, splice};
-use crate::server::{Answer, Inner, accepted, refuse};
+use crate::server::{ATTEMPTS, Answer, Inner, Sender, accepted, refuse};
 use crate::sessions::Session;
 use crate::table::Asking;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use portunus_core::dialer::{Body, DialError, empty};
-use portunus_core::digest::{Digest, sha256};
+use portunus_core::digest::sha256;
 use portunus_core::server::Per;
 use portunus_mcp::answer;
 use portunus_mcp::header::MCP_SESSION_ID;
@@ -24,18 +25,35 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A request.
-pub(crate) async fn call(server: &Inner, caller: Digest, headers: &HeaderMap, call: &Call) -> Answer {
+pub(crate) async fn call(server: &Inner, sender: &Sender<'_>, call: &Call) -> Answer {
     if call.method == Method::Initialize {
-        return initialize(server, caller, call).await;
+        return initialize(server, sender, call).await;
     }
-    let session = match find(server, caller, headers) {
-        Ok(session) => session,
-        Err(reject) => return Ok(refuse(&reject.with_id(call.id.clone()))),
-    };
-    let child = match child(server, &session).await? {
-        Some(child) => child,
-        None => return Ok(refuse(&ended().with_id(call.id.clone()))),
-    };
+    let mut attempts = 0;
+    loop {
+        let session = match find(server, sender) {
+            Ok(session) => session,
+            Err(reject) => return Ok(refuse(&reject.with_id(call.id.clone()))),
+        };
+        let (child, key) = match child(server, &session, sender).await? {
+            Some(found) => found,
+            None => return Ok(refuse(&ended().with_id(call.id.clone()))),
+        };
+        attempts += 1;
+        match ask(server, sender, &session, (&child, key), call).await {
+            Err(error) if attempts < ATTEMPTS && child.left_untouched(&error) => {}
+            answer => return answer,
+        }
+    }
+}
+
+async fn ask(
+    server: &Inner,
+    sender: &Sender<'_>,
+    session: &Session,
+    (child, key): (&Arc<Child>, Key),
+    call: &Call,
+) -> Answer {
     let shared = server.children.per() == Per::Server;
     let uri = call.target.as_deref().unwrap_or_default();
     match call.method {
@@ -53,18 +71,18 @@ pub(crate) async fn call(server: &Inner, caller: Digest, headers: &HeaderMap, ca
                     answer::error(Some(&call.id), code::INVALID_PARAMS, text, None),
                 ));
             }
-            server.sessions.bind(&session.id);
+            server.sessions.bind(&session.id, key);
         }
         Method::ResourcesUnsubscribe if child.table().unsubscribe(&session.id, uri) => {
             return Ok(result(&call.id, "{}"));
         }
         _ => {}
     }
-    exchange::ask(&child, call, Some(&session), takes_events(headers)).await
+    exchange::ask(child, call, Some(session), takes_events(sender.headers)).await
 }
 
 /// Begins a session. The child answers the handshake once; every session gets what it said.
-async fn initialize(server: &Inner, caller: Digest, call: &Call) -> Answer {
+async fn initialize(server: &Inner, sender: &Sender<'_>, call: &Call) -> Answer {
     let Some((params, version)) = message::handshake(&call.body) else {
         let text = "initialize needs params with a protocolVersion";
         return Ok(json(StatusCode::OK, answer::error(Some(&call.id), code::INVALID_PARAMS, text, None)));
@@ -72,11 +90,12 @@ async fn initialize(server: &Inner, caller: Digest, call: &Call) -> Answer {
     let own = server.children.per() == Per::Caller;
     let key = Key {
         era: Era::Legacy,
-        caller: own.then_some(caller),
+        caller: own.then_some(sender.caller),
         client: own.then(|| sha256(&[params.as_bytes()])),
+        credential: sender.used(),
     };
     let handshake = own.then(|| Bytes::copy_from_slice(params.as_bytes()));
-    let child = match server.children.get(&key, handshake).await {
+    let child = match server.children.get(&key, handshake, sender.credential).await {
         Ok(child) => child,
         Err(NoChild::Dial(error)) => return Err(error),
         Err(NoChild::Refused(error)) => {
@@ -90,7 +109,7 @@ async fn initialize(server: &Inner, caller: Digest, call: &Call) -> Answer {
     let Some(said) = said else {
         return Err(DialError::Broken(String::from("its answer to the handshake cannot be read")));
     };
-    let (id, pushed_out) = server.sessions.begin(caller, key, own, server.children.rng());
+    let (id, pushed_out) = server.sessions.begin(sender.caller, key, own, server.children.rng());
     pushed_out.iter().for_each(|session| end(server, session));
     let mut response = result(&call.id, &said);
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -132,29 +151,29 @@ fn for_many(said: &str, wanted: &str) -> Option<String> {
 }
 
 /// A notification of a client.
-pub(crate) fn notification(
-    server: &Inner,
-    caller: Digest,
-    headers: &HeaderMap,
-    said: &Notification,
-) -> Answer {
-    let session = match find(server, caller, headers) {
+pub(crate) fn notification(server: &Inner, sender: &Sender<'_>, said: &Notification) -> Answer {
+    let session = match find(server, sender) {
         Ok(session) => session,
         Err(reject) => return Ok(refuse(&reject)),
     };
-    let Some(child) = server.children.running(&session.key) else { return Ok(accepted()) };
+    let child = server.children.running(&session.key);
     let own = server.children.per() == Per::Caller;
     match (&said.method, &said.cancels) {
         (Method::Cancelled, Some(id)) => {
-            let number = child.table().number(&session.id, id).map(|number| number.to_string());
-            let place = part_of(&said.body, id);
-            if let (Some(number), Some(place)) = (number, place) {
-                child.say(splice(&said.body, vec![(place, number.as_bytes())]))?;
+            // It may be with the child of another version than what was asked last.
+            for child in server.children.versions(&session.key) {
+                let number = child.table().number(&session.id, id).map(|number| number.to_string());
+                let place = part_of(&said.body, id);
+                if let (Some(number), Some(place)) = (number, place) {
+                    child.say(splice(&said.body, vec![(place, number.as_bytes())]))?;
+                }
             }
         }
         // The handshake with the child is over.
         (Method::Initialized | Method::Cancelled, _) => {}
-        _ if own => child.say(splice(&said.body, Vec::new()))?,
+        _ if own => {
+            child.map_or(Ok(()), |child| child.say(splice(&said.body, Vec::new())))?;
+        }
         // News of one client's roots or progress mean nothing to a shared child, which asked for neither.
         _ => {}
     }
@@ -162,13 +181,8 @@ pub(crate) fn notification(
 }
 
 /// A client's answer to a question of the child, which is passed on if it was asked, once.
-pub(crate) fn answer(
-    server: &Inner,
-    caller: Digest,
-    headers: &HeaderMap,
-    said: &portunus_mcp::message::Answer,
-) -> Answer {
-    let session = match find(server, caller, headers) {
+pub(crate) fn answer(server: &Inner, sender: &Sender<'_>, said: &portunus_mcp::message::Answer) -> Answer {
+    let session = match find(server, sender) {
         Ok(session) => session,
         Err(reject) => return Ok(refuse(&reject)),
     };
@@ -183,20 +197,20 @@ pub(crate) fn answer(
 }
 
 /// GET: the session's stream.
-pub(crate) async fn listen(server: &Inner, caller: Digest, headers: &HeaderMap) -> Answer {
-    let session = match find(server, caller, headers) {
+pub(crate) async fn listen(server: &Inner, sender: &Sender<'_>) -> Answer {
+    let session = match find(server, sender) {
         Ok(session) => session,
         Err(reject) => return Ok(refuse(&reject)),
     };
-    Ok(match child(server, &session).await? {
-        Some(child) => exchange::listen(&child, session.id),
+    Ok(match child(server, &session, sender).await? {
+        Some((child, _)) => exchange::listen(&child, session.id),
         None => refuse(&ended()),
     })
 }
 
 /// DELETE: the session ends.
-pub(crate) fn delete(server: &Inner, caller: Digest, headers: &HeaderMap) -> Response<Body> {
-    match find(server, caller, headers) {
+pub(crate) fn delete(server: &Inner, sender: &Sender<'_>) -> Response<Body> {
+    match find(server, sender) {
         Ok(session) => {
             server.sessions.end(&session.id);
             end(server, &session);
@@ -231,26 +245,41 @@ fn unsubscribe(child: &Child, uri: &str) {
 }
 
 /// The session that a request names.
-fn find(server: &Inner, caller: Digest, headers: &HeaderMap) -> Result<Session, Reject> {
-    match portunus_mcp::header::session_id(headers)? {
-        Some(id) => server.sessions.find(id, &caller).ok_or_else(ended),
+fn find(server: &Inner, sender: &Sender<'_>) -> Result<Session, Reject> {
+    match portunus_mcp::header::session_id(sender.headers)? {
+        Some(id) => server.sessions.find(id, &sender.caller).ok_or_else(ended),
         None => Err(Reject::invalid_request(
             "Mcp-Session-Id is missing: begin with initialize and repeat the id that its answer carries",
         )),
     }
 }
 
-/// The child that a session speaks to; `None` when it ended with its child.
-async fn child(server: &Inner, session: &Session) -> Result<Option<Arc<Child>>, DialError> {
-    if let Some(child) = server.children.running(&session.key) {
-        return Ok(Some(child));
+/// The child that a session's request goes to, and its key; `None` when the session ended with its child, or its child is
+/// one of another version of the credential than the request's.
+async fn child(
+    server: &Inner,
+    session: &Session,
+    sender: &Sender<'_>,
+) -> Result<Option<(Arc<Child>, Key)>, DialError> {
+    let key = Key { credential: sender.used(), ..session.key.clone() };
+    if session.bound && key != session.key {
+        server.sessions.end(&session.id);
+        end(server, session);
+        return Ok(None);
+    }
+    if let Some(child) = server.children.running(&key) {
+        server.sessions.follow(&session.id, &key);
+        return Ok(Some((child, key)));
     }
     if session.bound {
         server.sessions.end(&session.id);
         return Ok(None);
     }
-    match server.children.get(&session.key, None).await {
-        Ok(child) => Ok(Some(child)),
+    match server.children.get(&key, None, sender.credential).await {
+        Ok(child) => {
+            server.sessions.follow(&session.id, &key);
+            Ok(Some((child, key)))
+        }
         Err(NoChild::Dial(error)) => Err(error),
         Err(NoChild::Refused(_)) => Err(DialError::Unreachable(String::from("it refused the handshake"))),
     }

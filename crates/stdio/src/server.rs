@@ -7,13 +7,14 @@ use crate::exchange::{self, json, takes_events};
 use crate::legacy;
 use crate::sessions::Sessions;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use portunus_core::assertion::Verifier;
-use portunus_core::dialer::{Body, DialError, Dialer, empty, full};
+use portunus_core::dialer::{Body, DialError, Dialer, Manner, Presented, empty, full};
 use portunus_core::digest::{Digest, sha256};
 use portunus_core::id::ServerName;
 use portunus_core::limits;
+use portunus_core::record::CredentialUse;
 use portunus_core::server::{Per, Program};
 use portunus_core::time::Rng;
 use portunus_mcp::answer;
@@ -26,6 +27,8 @@ use tokio::time::timeout;
 
 /// Interval of looks for what is idle or overdue.
 const TIDY: Duration = Duration::from_secs(10);
+/// How often a child is looked for that is not just being ended.
+pub(crate) const ATTEMPTS: usize = 3;
 /// The path at which it answers.
 const PATH: &str = "/mcp";
 
@@ -44,6 +47,21 @@ pub(crate) struct Inner {
 struct Claims {
     sub: String,
     client_id: String,
+}
+
+/// Who sends a message, and with what.
+pub(crate) struct Sender<'a> {
+    pub(crate) caller: Digest,
+    pub(crate) headers: &'a HeaderMap,
+    /// What its child must have been started with.
+    pub(crate) credential: Option<&'a Presented>,
+}
+
+impl Sender<'_> {
+    /// The version of the credential.
+    pub(crate) fn used(&self) -> Option<CredentialUse> {
+        self.credential.map(|credential| credential.used().clone())
+    }
 }
 
 /// An answer, or why there is none. What a client must be told is an answer.
@@ -100,6 +118,11 @@ impl Dialer for StdioServer {
         let user = (claims.sub.len() as u64).to_be_bytes();
         let caller = sha256(&[&user, claims.sub.as_bytes(), claims.client_id.as_bytes()]);
         let (head, body) = request.into_parts();
+        let credential = Presented::of(&head.extensions);
+        if let Some(foreign) = credential.filter(|credential| credential.manner() != Manner::Environment) {
+            return Err(foreign.unfit("a program"));
+        }
+        let sender = Sender { caller, headers: &head.headers, credential };
         match head.method {
             HttpMethod::POST => {
                 let body = match collect(body).await? {
@@ -107,13 +130,13 @@ impl Dialer for StdioServer {
                     Err(reject) => return Ok(refuse(&reject)),
                 };
                 match message::read(&head.headers, &body, &Bounds::default()) {
-                    Ok(message) => self.0.post(caller, &head.headers, message).await,
+                    Ok(message) => self.0.post(&sender, message).await,
                     Err(reject) => Ok(refuse(&reject)),
                 }
             }
             method => match message::read_session_request(&method, &head.headers) {
-                Ok(_) if method == HttpMethod::GET => legacy::listen(&self.0, caller, &head.headers).await,
-                Ok(_) => Ok(legacy::delete(&self.0, caller, &head.headers)),
+                Ok(_) if method == HttpMethod::GET => legacy::listen(&self.0, &sender).await,
+                Ok(_) => Ok(legacy::delete(&self.0, &sender)),
                 Err(reject) => Ok(refuse(&reject)),
             },
         }
@@ -121,34 +144,41 @@ impl Dialer for StdioServer {
 }
 
 impl Inner {
-    async fn post(&self, caller: Digest, headers: &http::HeaderMap, message: Message) -> Answer {
+    async fn post(&self, sender: &Sender<'_>, message: Message) -> Answer {
         match message {
-            Message::Call(call) if call.era() == Era::Modern => {
-                self.modern(caller, &call, takes_events(headers)).await
-            }
-            Message::Call(call) => legacy::call(self, caller, headers, &call).await,
+            Message::Call(call) if call.era() == Era::Modern => self.modern(sender, &call).await,
+            Message::Call(call) => legacy::call(self, sender, &call).await,
             // In the modern era a client says nothing but requests that would concern a child.
             Message::Notification(said) if said.version.era() == Era::Modern => Ok(accepted()),
-            Message::Notification(said) => legacy::notification(self, caller, headers, &said),
-            Message::Answer(answer) => legacy::answer(self, caller, headers, &answer),
+            Message::Notification(said) => legacy::notification(self, sender, &said),
+            Message::Answer(answer) => legacy::answer(self, sender, &answer),
         }
     }
 
     /// A request that carries all that is needed.
-    async fn modern(&self, caller: Digest, call: &Call, takes_events: bool) -> Answer {
-        let caller = (self.children.per() == Per::Caller).then_some(caller);
-        let key = Key { era: Era::Modern, caller, client: None };
-        let child = match self.children.get(&key, None).await {
-            Ok(child) => child,
-            Err(NoChild::Dial(error)) => return Err(error),
-            Err(NoChild::Refused(_)) => {
-                return Err(DialError::Unreachable(String::from("it refused to start")));
+    async fn modern(&self, sender: &Sender<'_>, call: &Call) -> Answer {
+        let caller = (self.children.per() == Per::Caller).then_some(sender.caller);
+        let key = Key { era: Era::Modern, caller, client: None, credential: sender.used() };
+        let takes_events = takes_events(sender.headers);
+        let mut attempts = 0;
+        loop {
+            let child = match self.children.get(&key, None, sender.credential).await {
+                Ok(child) => child,
+                Err(NoChild::Dial(error)) => return Err(error),
+                Err(NoChild::Refused(_)) => {
+                    return Err(DialError::Unreachable(String::from("it refused to start")));
+                }
+            };
+            attempts += 1;
+            let answer = match call.method {
+                Method::Discover => discover(&child, call, takes_events).await,
+                _ => exchange::ask(&child, call, None, takes_events).await,
+            };
+            match answer {
+                Err(error) if attempts < ATTEMPTS && child.left_untouched(&error) => {}
+                answer => return answer,
             }
-        };
-        if call.method == Method::Discover {
-            return discover(&child, call, takes_events).await;
         }
-        exchange::ask(&child, call, None, takes_events).await
     }
 }
 
@@ -207,72 +237,4 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderMap;
-    use std::ffi::OsString;
-    use std::path::PathBuf;
-
-    /// A shell script as a child, without a guard around it.
-    fn child(script: &str) -> Arc<Child> {
-        let argument = OsString::from(r#"-Ssh -c 'shift; exec "$@"'"#);
-        let guard = Guard { program: PathBuf::from("/usr/bin/env"), argument };
-        let program = Program {
-            command: ["sh", "-c", script].map(String::from).to_vec(),
-            environment: Default::default(),
-            directory: std::env::temp_dir(),
-            per: Per::Server,
-        };
-        Arc::new(Child::start(&guard, &ServerName::parse("files").unwrap(), &program).unwrap())
-    }
-
-    fn request(method: &'static str) -> Call {
-        let version = "2026-07-28";
-        let mut headers = HeaderMap::new();
-        let both = "application/json, text/event-stream";
-        for (name, value) in [
-            ("content-type", "application/json"),
-            ("accept", both),
-            ("mcp-protocol-version", version),
-            ("mcp-method", method),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        let body = format!(
-            r#"{{"jsonrpc":"2.0","id":"a","method":"{method}","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientInfo":{{"name":"c","version":"1"}},"io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
-        );
-        match message::read(&headers, &Bytes::from(body), &Bounds::default()) {
-            Ok(Message::Call(call)) => *call,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_question_that_is_not_answered_ends_only_a_child_that_nobody_needs() {
-        // The first request is answered, and no other.
-        let proven = child(
-            r#"read -r line; echo '{"jsonrpc":"2.0","id":1,"result":{}}'; while read -r line; do :; done"#,
-        );
-        exchange::ask(&proven, &request("tools/list"), None, true).await.unwrap();
-        let (busy, silent) =
-            (child("while read -r line; do :; done"), child("while read -r line; do :; done"));
-        let call = request("prompts/list");
-        let waits = exchange::ask(&busy, &call, None, true);
-        let discover_call = request("server/discover");
-        let asked = futures_util::future::join3(
-            discover(&proven, &discover_call, true),
-            discover(&busy, &discover_call, true),
-            discover(&silent, &discover_call, true),
-        );
-        let (of_proven, of_busy, of_silent) = tokio::select! {
-            biased;
-            _ = waits => panic!("the other caller's request was broken off"),
-            answers = asked => answers,
-        };
-        assert!(matches!(of_proven, Err(DialError::Broken(_))));
-        assert!(matches!(of_busy, Err(DialError::Broken(_))));
-        assert_eq!(of_silent.unwrap().status(), StatusCode::BAD_REQUEST);
-        timeout(Duration::from_secs(30), silent.gone()).await.unwrap();
-        assert!(proven.end().is_none() && busy.end().is_none());
-    }
-}
+mod tests;

@@ -64,10 +64,18 @@ impl Sessions {
         Some(session.clone())
     }
 
-    /// From now on its state is in its child.
-    pub(crate) fn bind(&self, id: &str) {
+    /// From now on its state is in the child of this key.
+    pub(crate) fn bind(&self, id: &str, key: Key) {
         if let Some(session) = self.all().get_mut(id) {
-            session.bound = true;
+            (session.key, session.bound) = (key, true);
+        }
+    }
+
+    /// It is with the child of this key now, if its state is in none.
+    pub(crate) fn follow(&self, id: &str, key: &Key) {
+        if let Some(session) = self.all().get_mut(id).filter(|session| !session.bound && session.key != *key)
+        {
+            session.key = key.clone();
         }
     }
 
@@ -111,7 +119,7 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_owner_only_and_one_caller_pushes_out_only_their_own() {
         let (sessions, rng) = (Sessions::default(), Counting::default());
-        let key = Key { era: Era::Legacy, caller: None, client: None };
+        let key = Key { era: Era::Legacy, caller: None, client: None, credential: None };
         let (ana, bob) = (sha256(&[b"ana"]), sha256(&[b"bob"]));
         let (first, ended) = sessions.begin(ana, key.clone(), false, &rng);
         assert!(ended.is_empty());

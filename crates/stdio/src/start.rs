@@ -5,6 +5,7 @@ use crate::command::Guard;
 use crate::message;
 use crate::table::{Asking, Item, Reader};
 use bytes::Bytes;
+use portunus_core::dialer::{DialError, Plain, Presented};
 use portunus_core::id::ServerName;
 use portunus_core::limits;
 use portunus_core::server::Program;
@@ -20,6 +21,8 @@ pub(crate) enum Failed {
     Start(String),
     /// It answered the handshake with this error.
     Refused(Bytes),
+    /// The credential that it was to be started with could not be opened.
+    Credential(DialError),
 }
 
 const INITIALIZED: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
@@ -40,8 +43,16 @@ pub(crate) async fn start(
     program: Arc<Program>,
     era: Era,
     handshake: Option<Bytes>,
+    credential: Option<Presented>,
 ) -> Result<Arc<Child>, Failed> {
-    let child = Child::start(&guard, &name, &program)
+    let shown = match credential {
+        None => Vec::new(),
+        Some(credential) => match credential.open().await.map_err(Failed::Credential)? {
+            Plain::Environment(variables) => variables,
+            _ => return Err(Failed::Credential(credential.unfit("a program"))),
+        },
+    };
+    let child = Child::start(&guard, &name, &program, shown)
         .map_err(|error| Failed::Start(format!("no process could be started: {error}")))?;
     let child = Arc::new(child);
     if era == Era::Modern {

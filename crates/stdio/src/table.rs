@@ -219,6 +219,11 @@ impl Table {
         !self.pending.is_empty() || !self.streams.is_empty()
     }
 
+    /// Whether anybody waits for an answer.
+    pub(crate) fn is_asked(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether the child has ever answered with a result, so that it speaks the era it is asked in.
     pub(crate) fn has_given_a_result(&self) -> bool {
         self.result_given

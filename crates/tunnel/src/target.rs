@@ -171,7 +171,9 @@ impl hyper::service::Service<Request<Incoming>> for DialerTarget {
             let request = request.map(|body| Body::new(body.map_err(Into::into)));
             let answer = dialer.send(request).await;
             answer.map_err(|error| match error {
-                DialError::Unreachable(_) | DialError::Busy => unreachable(error.to_string()),
+                DialError::Unreachable(_) | DialError::Busy | DialError::Credential(_) => {
+                    unreachable(error.to_string())
+                }
                 DialError::Broken(why) => broken(why),
             })
         })

@@ -4,6 +4,7 @@
 use crate::key::SealingKey;
 use crate::rules;
 use crate::sealing::{self, Context, SealingError};
+use crate::vault::Missing;
 use portunus_core::document::{
     Credential, CredentialKind, Disabled, RotationPlan, SealedVersion, Tested, VersionState, Waiver,
 };
@@ -280,17 +281,24 @@ pub(crate) fn status(credential: &Credential, now: Timestamp) -> Status {
     if credential.disabled.is_some() {
         return Status::Disabled;
     }
-    if credential.owner.as_deref().is_none_or(|owner| owner.trim().is_empty()) {
-        return Status::Ownerless;
+    match (missing(credential).first(), credential.expires_at) {
+        (Some(Missing::Owner), _) => Status::Ownerless,
+        (Some(Missing::Purpose), _) => Status::Purposeless,
+        (Some(Missing::Expiry), _) => Status::Endless,
+        (None, Some(end)) if end.is_past(now) => Status::Expired,
+        (None, _) => Status::Active,
     }
-    if credential.purpose.trim().is_empty() {
-        return Status::Purposeless;
-    }
-    match credential.expires_at {
-        None => Status::Endless,
-        Some(end) if end.is_past(now) => Status::Expired,
-        Some(_) => Status::Active,
-    }
+}
+
+/// All that an active credential must have and that this one has not.
+pub(crate) fn missing(credential: &Credential) -> Vec<Missing> {
+    let ownerless = credential.owner.as_deref().is_none_or(|owner| owner.trim().is_empty());
+    let all = [
+        (ownerless, Missing::Owner),
+        (credential.purpose.trim().is_empty(), Missing::Purpose),
+        (credential.expires_at.is_none(), Missing::Expiry),
+    ];
+    all.into_iter().filter_map(|(is_missing, what)| is_missing.then_some(what)).collect()
 }
 
 /// What the given version of the credential is sealed to.

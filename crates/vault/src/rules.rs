@@ -30,21 +30,48 @@ const RESERVED: [&str; 17] = [
 /// Families of headers that belong to the protocol and to Portunus.
 const RESERVED_PREFIXES: [&str; 4] = ["mcp-", "portunus-", "x-forwarded-", "sec-"];
 
-/// Variables that make a program run other code than its own.
-const DANGEROUS_VARIABLES: [&str; 12] = [
+/// Variables that make a program run other code than its own, or find it elsewhere.
+const DANGEROUS_VARIABLES: [&str; 37] = [
     "PATH",
+    "HOME",
+    "SHELL",
     "IFS",
     "ENV",
+    "PS4",
+    "PROMPT_COMMAND",
     "BASH_ENV",
     "SHELLOPTS",
+    "BASHOPTS",
     "NODE_OPTIONS",
+    "NODE_PATH",
     "PYTHONSTARTUP",
     "PYTHONPATH",
+    "PYTHONHOME",
     "PERL5OPT",
     "PERL5LIB",
+    "PERL5DB",
     "RUBYOPT",
+    "RUBYLIB",
+    "CLASSPATH",
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "_JAVA_OPTIONS",
+    "DOTNET_STARTUP_HOOKS",
+    "GCONV_PATH",
+    "OPENSSL_CONF",
+    "EDITOR",
+    "PAGER",
+    "GIT_ASKPASS",
+    "GIT_EDITOR",
+    "GIT_EXEC_PATH",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_PAGER",
+    "GIT_PROXY_COMMAND",
+    "GIT_SSH",
     "GIT_SSH_COMMAND",
 ];
+/// Families of such variables.
+const DANGEROUS_FAMILIES: [&str; 5] = ["LD_", "DYLD_", "BASH_FUNC_", "GIT_CONFIG", "XDG_"];
 
 /// The secret without the line end that an editor leaves at the end of a file, fit for a header value of this kind.
 pub(crate) fn secret(
@@ -140,9 +167,9 @@ pub(crate) fn kind(kind: &CredentialKind) -> Result<(), &'static str> {
             if !good {
                 return Err("the variable's name must be letters, digits and `_`");
             }
-            let loads_code = DANGEROUS_VARIABLES.iter().any(|bad| name.eq_ignore_ascii_case(bad))
-                || name.to_ascii_uppercase().starts_with("LD_")
-                || name.to_ascii_uppercase().starts_with("DYLD_");
+            let upper = name.to_ascii_uppercase();
+            let loads_code = DANGEROUS_VARIABLES.contains(&upper.as_str())
+                || DANGEROUS_FAMILIES.iter().any(|family| upper.starts_with(family));
             if loads_code { Err("this variable says what code a program runs") } else { Ok(()) }
         }
         CredentialKind::Postgres(role) => {
@@ -354,6 +381,39 @@ mod tests {
             "a\r\nb",
         ] {
             assert!(of(given).is_err(), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_not_given_a_variable_that_says_what_code_it_runs() {
+        let of = |name: &str| kind(&CredentialKind::Environment(name.to_owned()));
+        for good in ["API_KEY", "GITHUB_TOKEN", "PGPASSWORD", "_x", "PATHS", "NODE_AUTH_TOKEN"] {
+            assert_eq!(of(good), Ok(()), "{good}");
+        }
+        for bad in DANGEROUS_VARIABLES {
+            assert!(of(bad).is_err() && of(&bad.to_ascii_lowercase()).is_err(), "{bad}");
+        }
+        for bad in ["LD_PRELOAD", "ld_preload", "DYLD_INSERT_LIBRARIES", "GIT_CONFIG_COUNT", "BASH_FUNC_ls"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "1A", "A=B", "A B", "A\0", "A\nB", "\u{c4}", "A-B", "BASH_FUNC_ls%%"] {
+            assert!(of(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_cannot_end_a_variable_a_header_or_a_line() {
+        let kinds = [
+            CredentialKind::Basic("ana".to_owned()),
+            CredentialKind::Query("key".to_owned()),
+            CredentialKind::Environment("TOKEN".to_owned()),
+            CredentialKind::Postgres("reader".to_owned()),
+        ];
+        for kind in kinds {
+            for bad in [b"a\r\nX: 1".as_slice(), b"a\0b", b"a\nb", b"a\tb", b"\xff"] {
+                assert!(secret(&kind, &of(bad)).is_err(), "{kind:?} {bad:?}");
+            }
+            assert!(secret(&kind, &of(b"p&a=s%s#w?o/r d")).is_ok(), "{kind:?}");
         }
     }
 

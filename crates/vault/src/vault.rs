@@ -1,24 +1,29 @@
-//! The way of a request through the vault: `bound` before the intent is recorded, which names credential and version;
-//! `open` only with a permit for the same server; `inject` only towards the credential's own host, as the last thing.
+//! The way of a request through the vault: `bound` before the intent is recorded, which names credential and version, and
+//! which looks whether it may go where the server is; `open` only with a permit for the same server; `present` as the last
+//! thing. The dialer opens what it is presented when it needs the secret, which is kept nowhere in between.
 
-use crate::credential::{self, Status};
+use crate::credential;
 use crate::key::SealingKey;
+use crate::place;
 use crate::rules;
 use crate::sealing::{self, SealingError};
+use async_trait::async_trait;
 use data_encoding::BASE64;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
+use portunus_core::dialer::{DialError, Manner, Plain, Presentable, Presented};
 use portunus_core::document::{Credential, CredentialKind, SealedVersion};
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::{CACHED_CREDENTIALS, CREDENTIAL_TTL};
 use portunus_core::record::CredentialUse;
 use portunus_core::secret::Secret;
+use portunus_core::server::Server;
 use portunus_core::store::{Kind, Store, StoreError, load};
 use portunus_core::time::Timestamp;
 use portunus_policy::Permit;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -28,15 +33,14 @@ pub enum VaultError {
     /// There is no such credential.
     #[error("there is no credential `{0}`; add it with `portunus cred add`")]
     Unknown(CredentialName),
-    /// Nobody answers for it.
-    #[error("the credential `{0}` has no owner; name one with `portunus cred bind --owner`")]
-    Ownerless(CredentialName),
-    /// Nobody said what it is for.
-    #[error("the credential `{0}` has no purpose; state one with `portunus cred bind --purpose`")]
-    Purposeless(CredentialName),
-    /// It has no expiry.
-    #[error("the credential `{0}` has no expiry; give it one with `portunus cred bind --expires`")]
-    Endless(CredentialName),
+    /// What an active credential must have is not there.
+    #[error("the credential `{name}` is not complete: {}", sentences(missing))]
+    Incomplete {
+        /// The credential.
+        name: CredentialName,
+        /// All that is missing; never empty.
+        missing: Vec<Missing>,
+    },
     /// Its end has come.
     #[error("the credential `{0}` has expired; replace its secret with `portunus cred add --replace`")]
     Expired(CredentialName),
@@ -66,6 +70,68 @@ pub enum VaultError {
         /// The server that was to get it.
         server: ServerName,
     },
+    /// It belongs to another environment than the server's.
+    #[error(
+        "the credential `{name}` belongs to the environment `{own}`, the server `{server}` to `{environment}`; give the \
+         server a credential of its own environment"
+    )]
+    ForeignEnvironment {
+        /// The credential.
+        name: CredentialName,
+        /// Its environment.
+        own: String,
+        /// The server that was to get it.
+        server: ServerName,
+        /// The server's environment.
+        environment: String,
+    },
+    /// The server is behind a tunnel.
+    #[error(
+        "the credential `{name}` cannot go through the tunnel to `{server}`: its connector has its own; take `credential` \
+         out of the server's configuration"
+    )]
+    Tunnel {
+        /// The credential.
+        name: CredentialName,
+        /// The server that was to get it.
+        server: ServerName,
+    },
+    /// It is shown to URLs, and the server is a program.
+    #[error(
+        "the credential `{name}` is of the kind {kind}, which goes to URLs, and `{server}` is a program: it needs one of the \
+         kind environment or postgres"
+    )]
+    NotForPrograms {
+        /// The credential.
+        name: CredentialName,
+        /// Its kind.
+        kind: &'static str,
+        /// The server that was to get it.
+        server: ServerName,
+    },
+    /// It goes into a program's environment, and the server is at a URL.
+    #[error(
+        "the credential `{name}` is of the kind {kind}, which goes into the environment of a program, and `{server}` is at a \
+         URL: it needs one of the kind bearer, header, basic, query or client_certificate"
+    )]
+    OnlyForPrograms {
+        /// The credential.
+        name: CredentialName,
+        /// Its kind.
+        kind: &'static str,
+        /// The server that was to get it.
+        server: ServerName,
+    },
+    /// The server's URL has no TLS, and is not on this machine.
+    #[error(
+        "the credential `{name}` is not sent without TLS: the server's URL begins with `{scheme}:`; use https"
+    )]
+    Unencrypted {
+        /// The credential.
+        name: CredentialName,
+        /// The URL's scheme.
+        scheme: String,
+    },
     /// It is for another host than the one about to get it.
     #[error("the credential `{name}` may only go to {}", hosts.join(", "))]
     ForeignHost {
@@ -93,23 +159,48 @@ pub enum VaultError {
     Store(#[from] StoreError),
 }
 
+/// What a credential must have before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// Nobody answers for it.
+    #[error("it has no owner; name one with `portunus cred bind --owner`")]
+    Owner,
+    /// Nobody said what it is for.
+    #[error("it has no purpose; state one with `portunus cred bind --purpose`")]
+    Purpose,
+    /// It has no end.
+    #[error("it has no expiry; give it one with `portunus cred bind --expires`")]
+    Expiry,
+}
+
+fn sentences(missing: &[Missing]) -> String {
+    missing.iter().map(Missing::to_string).collect::<Vec<_>>().join(". ")
+}
+
 /// Credentials for the request path.
 pub struct Vault {
-    store: Arc<dyn Store>,
-    key: SealingKey,
+    depot: Arc<Depot>,
     cache: Arc<Cache>,
+    /// Credentials whose use in a query was told of.
+    flagged: Mutex<HashSet<CredentialName>>,
     /// Milliseconds that a version may be old; 0: any age.
     oldest: AtomicU64,
+}
+
+/// Where sealed secrets are, and what opens them.
+struct Depot {
+    store: Arc<dyn Store>,
+    key: SealingKey,
 }
 
 /// A credential that may be used for a call, not yet opened.
 #[derive(Clone)]
 pub struct Bound(Arc<Held>);
 
-/// An opened credential on its way into one request.
+/// A credential that a permit opens, on its way into one request.
 pub struct Opened {
     held: Arc<Held>,
-    value: HeaderValue,
+    depot: Arc<Depot>,
 }
 
 impl Vault {
@@ -123,7 +214,12 @@ impl Vault {
                 told.forget(&change.id);
             }
         }));
-        Self { store, key, cache, oldest: AtomicU64::new(0) }
+        Self {
+            depot: Arc::new(Depot { store, key }),
+            cache,
+            flagged: Mutex::default(),
+            oldest: AtomicU64::new(0),
+        }
     }
 
     /// How old a version may be that a call carries; `None`: any age.
@@ -141,15 +237,15 @@ impl Vault {
         Ok(())
     }
 
-    /// The credential of this name for a call to this server: known, owned, not expired, not revoked. Looks into the
-    /// store only when it was not used lately.
+    /// The credential of this name for a call to this server: known, complete, not expired, not revoked, and such that it
+    /// may go there. Looks into the store only when it was not used lately.
     ///
     /// # Errors
     /// When it may not be used for this server now, or the store fails.
     pub async fn bound(
         &self,
         name: &CredentialName,
-        server: &ServerName,
+        server: &Server,
         now: Timestamp,
     ) -> Result<Bound, VaultError> {
         let held = match self.cache.fresh(name, now) {
@@ -158,34 +254,37 @@ impl Vault {
         };
         usable(&held.credential, now)?;
         self.check_age(&held, now)?;
-        if &held.credential.server != server {
-            return Err(VaultError::ForeignServer { name: name.clone(), server: server.clone() });
-        }
+        place::check(&held.credential, server)?;
         Ok(Bound(held))
     }
 
-    /// Opens the secret for a permitted call. It looks into the store only when the credential changed after it was
-    /// bound: one revoked meanwhile is refused, one replaced meanwhile still goes out as the version that was recorded.
+    /// Lets a permitted call have the secret. It looks into the store only when the credential changed after it was bound:
+    /// one revoked meanwhile is refused, one replaced meanwhile still goes out as the version that was recorded.
     ///
     /// # Errors
-    /// When the permit is for another server, the credential was revoked or rebound since, or its sealed form does not
-    /// open.
+    /// When the permit is for another server, or the credential was revoked or rebound since.
     pub async fn open(&self, permit: &Permit, bound: &Bound) -> Result<Opened, VaultError> {
         let held = &bound.0;
         if permit.server() != &held.credential.server {
             let server = permit.server().clone();
             return Err(VaultError::ForeignServer { name: held.used.name.clone(), server });
         }
-        if !held.current.load(Ordering::Acquire) {
-            self.still_stands(held).await?;
+        self.depot.still_stands(held).await?;
+        Ok(Opened { held: Arc::clone(held), depot: Arc::clone(&self.depot) })
+    }
+
+    /// Whether it goes into a query, where it may be logged on its way, and this was not asked about it before.
+    pub fn is_newly_flagged(&self, bound: &Bound) -> bool {
+        if bound.0.manner != Manner::Query {
+            return false;
         }
-        let value = held.header_value(&self.key)?;
-        Ok(Opened { held: Arc::clone(held), value })
+        let mut flagged = self.flagged.lock().unwrap_or_else(PoisonError::into_inner);
+        flagged.len() < CACHED_CREDENTIALS && flagged.insert(bound.0.used.name.clone())
     }
 
     async fn fetch(&self, name: &CredentialName, now: Timestamp) -> Result<Arc<Held>, VaultError> {
         let epoch = self.cache.epoch();
-        let found = load::<Credential>(&*self.store, name.as_str()).await?;
+        let found = load::<Credential>(&*self.depot.store, name.as_str()).await?;
         let credential = found.ok_or_else(|| VaultError::Unknown(name.clone()))?.value;
         // Before anything else about it, so that the true reason is what the operator reads.
         usable(&credential, now)?;
@@ -193,17 +292,27 @@ impl Vault {
         self.cache.keep(&held, epoch);
         Ok(held)
     }
+}
 
-    /// Whether a credential that is no longer the cached one may still be used as it was bound.
+impl Depot {
+    /// Whether a credential may still be used as it was bound. Asks the store only about one that is no longer the cached
+    /// one.
     async fn still_stands(&self, held: &Held) -> Result<(), VaultError> {
+        if held.current.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let name = &held.used.name;
         let found = load::<Credential>(&*self.store, name.as_str()).await?;
         let stored = found.ok_or_else(|| VaultError::Unknown(name.clone()))?.value;
         if stored.revoked_at.is_some() {
             return Err(VaultError::Revoked(name.clone()));
         }
+        if let Some(disabled) = &stored.disabled {
+            return Err(VaultError::Disabled { name: name.clone(), why: disabled.why.clone() });
+        }
         let bound = &held.credential;
         let same = stored.server == bound.server
+            && stored.environment == bound.environment
             && stored.hosts == bound.hosts
             && stored.kind == bound.kind
             && stored.owner == bound.owner
@@ -236,18 +345,33 @@ impl Bound {
 }
 
 impl Opened {
-    /// Puts the secret into the headers of a request to `host` (`name[:port]` as in its URL), in place of whatever was
-    /// there, marked as sensitive so that it is neither printed nor indexed by HPACK.
+    /// For a request to this server, whose dialer opens it.
     ///
     /// # Errors
-    /// When the host is not the credential's own; the headers stay as they were.
-    pub fn inject(self, headers: &mut HeaderMap, host: &str) -> Result<(), VaultError> {
-        let own = &self.held.credential.hosts;
-        if !own.iter().any(|own| own.eq_ignore_ascii_case(host)) {
-            return Err(VaultError::ForeignHost { name: self.held.used.name.clone(), hosts: own.clone() });
-        }
-        headers.insert(self.held.header.clone(), self.value);
-        Ok(())
+    /// When it may not go where the server is.
+    pub fn present(self, server: &Server) -> Result<Presented, VaultError> {
+        place::check(&self.held.credential, server)?;
+        Ok(Presented::new(Arc::new(self)))
+    }
+
+    /// The secret as the upstream gets it.
+    async fn plain(&self) -> Result<Plain, VaultError> {
+        // It may have been on its way for long: a session with an upstream lasts.
+        self.depot.still_stands(&self.held).await?;
+        self.held.plain(&self.depot.key)
+    }
+}
+
+#[async_trait]
+impl Presentable for Opened {
+    fn used(&self) -> &CredentialUse {
+        &self.held.used
+    }
+    fn manner(&self) -> Manner {
+        self.held.manner
+    }
+    async fn open(&self) -> Result<Plain, DialError> {
+        self.plain().await.map_err(|error| DialError::Credential(error.to_string()))
     }
 }
 
@@ -270,58 +394,69 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// A credential as it was read, and its secret once it was opened.
+/// A credential as it was read, its secret still sealed.
 struct Held {
     credential: Credential,
     version: SealedVersion,
     used: CredentialUse,
-    header: HeaderName,
+    manner: Manner,
     read_at: Timestamp,
     /// Set while this is what the cache holds, so that whoever still has it knows when it is not.
     current: AtomicBool,
-    /// The whole header value.
-    value: OnceLock<Secret<Vec<u8>>>,
 }
 
 impl Held {
     fn new(mut credential: Credential, read_at: Timestamp) -> Result<Self, VaultError> {
         let unusable = || VaultError::Unusable(credential.name.clone());
-        let header = rules::header(&credential.kind).map_err(|_| unusable())?;
+        rules::kind(&credential.kind).map_err(|_| unusable())?;
         let version = credential.in_use().cloned().ok_or_else(unusable)?;
         let used = CredentialUse { name: credential.name.clone(), version: version.number };
+        let manner = place::manner(&credential.kind);
         credential.versions.clear();
-        let (current, value) = (AtomicBool::new(false), OnceLock::new());
-        Ok(Self { credential, version, used, header, read_at, current, value })
+        Ok(Self { credential, version, used, manner, read_at, current: AtomicBool::new(false) })
     }
 
-    fn header_value(&self, key: &SealingKey) -> Result<HeaderValue, VaultError> {
-        let plain = match self.value.get() {
-            Some(plain) => plain,
-            None => {
-                let opened = self.unseal(key)?;
-                self.value.get_or_init(|| opened)
-            }
-        };
-        let mut value = HeaderValue::from_bytes(plain.expose())
-            .map_err(|_| VaultError::Unusable(self.credential.name.clone()))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-
-    fn unseal(&self, key: &SealingKey) -> Result<Secret<Vec<u8>>, VaultError> {
+    fn plain(&self, key: &SealingKey) -> Result<Plain, VaultError> {
+        let unusable = || VaultError::Unusable(self.used.name.clone());
         let context = credential::context(&self.credential, self.version.number);
         let secret = sealing::open(key, &context, &self.version.sealed)
-            .map_err(|why| VaultError::Sealed { name: self.credential.name.clone(), why })?;
-        Ok(match &self.credential.kind {
-            CredentialKind::Bearer => Secret::new([b"Bearer ".as_slice(), secret.expose()].concat()),
+            .map_err(|why| VaultError::Sealed { name: self.used.name.clone(), why })?;
+        // What is stored may be older than the rules.
+        let secret = rules::secret(&self.credential.kind, &secret).map_err(|_| unusable())?;
+        let text = || String::from_utf8(secret.expose().clone()).map(Secret::new).map_err(|_| unusable());
+        let header = |value: Secret<Vec<u8>>| {
+            let name = rules::header(&self.credential.kind).map_err(|_| unusable())?;
+            Ok(Plain::Header(name, sensitive(value).ok_or_else(unusable)?))
+        };
+        match &self.credential.kind {
+            CredentialKind::Bearer => header(Secret::new([b"Bearer ".as_slice(), secret.expose()].concat())),
+            CredentialKind::Header(_) => header(secret),
             CredentialKind::Basic(user) => {
+                // A rotation gives each of two users its own secret.
+                let user = self.version.account.as_ref().unwrap_or(user);
                 let pair = Zeroizing::new([user.as_bytes(), b":", secret.expose()].concat());
                 let encoded = Zeroizing::new(BASE64.encode(&pair));
-                Secret::new([b"Basic ".as_slice(), encoded.as_bytes()].concat())
+                header(Secret::new([b"Basic ".as_slice(), encoded.as_bytes()].concat()))
             }
-            _ => secret,
-        })
+            CredentialKind::Query(name) => Ok(Plain::Query(name.clone(), secret)),
+            CredentialKind::ClientCertificate => Ok(Plain::Certificate(secret)),
+            CredentialKind::Environment(name) => Ok(Plain::Environment(vec![(name.clone(), text()?)])),
+            CredentialKind::Postgres(role) => {
+                let role = self.version.account.as_ref().unwrap_or(role).clone();
+                Ok(Plain::Environment(vec![
+                    ("PGUSER".to_owned(), Secret::new(role)),
+                    ("PGPASSWORD".to_owned(), text()?),
+                ]))
+            }
+        }
     }
+}
+
+/// A header value that is neither printed nor indexed by HPACK.
+fn sensitive(value: Secret<Vec<u8>>) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_maybe_shared(value.into_bytes()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Warm credentials. What the store says has changed is forgotten before the change is acknowledged.
@@ -371,16 +506,18 @@ impl Cache {
 
 fn usable(credential: &Credential, now: Timestamp) -> Result<(), VaultError> {
     let name = || credential.name.clone();
-    match credential::status(credential, now) {
-        Status::Active => Ok(()),
-        Status::Revoked => Err(VaultError::Revoked(name())),
-        Status::Disabled => {
-            let why = credential.disabled.as_ref().map_or_else(String::new, |disabled| disabled.why.clone());
-            Err(VaultError::Disabled { name: name(), why })
-        }
-        Status::Ownerless => Err(VaultError::Ownerless(name())),
-        Status::Purposeless => Err(VaultError::Purposeless(name())),
-        Status::Endless => Err(VaultError::Endless(name())),
-        Status::Expired => Err(VaultError::Expired(name())),
+    if credential.revoked_at.is_some() {
+        return Err(VaultError::Revoked(name()));
+    }
+    if let Some(disabled) = &credential.disabled {
+        return Err(VaultError::Disabled { name: name(), why: disabled.why.clone() });
+    }
+    let missing = credential::missing(credential);
+    if !missing.is_empty() {
+        return Err(VaultError::Incomplete { name: name(), missing });
+    }
+    match credential.expires_at {
+        Some(end) if end.is_past(now) => Err(VaultError::Expired(name())),
+        _ => Ok(()),
     }
 }

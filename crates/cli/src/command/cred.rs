@@ -61,6 +61,11 @@ async fn cred_add(add: CredAdd) -> Outcome {
     });
     let answer = post(&add.admin, "/credentials", &body).await?;
     show(&add.admin, &answer, || format!("{} is at version {}", text(&answer, "name"), answer["version"]));
+    if answer["kind"]["query"].is_string() {
+        eprintln!(
+            "warning: it goes into the URL's query, where logs on its way may keep it; prefer a header"
+        );
+    }
     Ok(())
 }
 

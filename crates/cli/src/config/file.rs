@@ -273,8 +273,12 @@ pub(crate) struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// Who answers for it.
+    #[serde(default)]
+    #[schemars(required)]
     pub owner: String,
     /// What it is for.
+    #[serde(default)]
+    #[schemars(required)]
     pub purpose: String,
     /// Such as `production`.
     #[serde(default = "production")]
@@ -301,7 +305,8 @@ pub(crate) struct Server {
     /// Labels that every call, resource and prompt of it puts on the caller's session, such as `private`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// The name of the credential injected on the way up.
+    /// The name of the credential injected on the way up, or `none` for a server that needs none. It must be stated for
+    /// servers with a `url` or `command`; one behind a tunnel has its connector's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
     /// Its bounds.

@@ -98,6 +98,16 @@ pub(crate) struct ConfigError {
     message: String,
 }
 
+impl ConfigError {
+    /// All of these as one, each on a line of its own.
+    fn all(errors: Vec<Self>) -> Option<Self> {
+        errors.into_iter().reduce(|all, next| Self { message: format!("{}\n{next}", all.message), ..all })
+    }
+}
+
+/// What stands in place of a credential's name for a server that needs none.
+const NO_CREDENTIAL: &str = "none";
+
 /// Reads and checks a configuration file; relative paths in it are relative to its directory.
 pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
@@ -263,6 +273,13 @@ fn servers<'a>(
     base: &Path,
     at: &impl Fn(&str) -> Place<'a>,
 ) -> Result<Vec<ServerConfig>, ConfigError> {
+    let missing = files.iter().flat_map(|file| {
+        let named = |what: &str| at(&file.name).error(&format!("the server `{}` has no {what}", file.name));
+        missing(file).into_iter().map(named).collect::<Vec<_>>()
+    });
+    if let Some(error) = ConfigError::all(missing.collect()) {
+        return Err(error);
+    }
     let mut names = HashSet::new();
     let mut servers = Vec::new();
     for file in files {
@@ -282,6 +299,39 @@ fn servers<'a>(
     Ok(servers)
 }
 
+/// What a server must have before it is published and this one has not, each with what to do.
+fn missing(file: &file::Server) -> Vec<&'static str> {
+    let has_place = matches!(file.upstream, file::Upstream::Place(_));
+    let all = [
+        (file.owner.trim().is_empty(), "`owner`: say who answers for it, such as ana@example.com"),
+        (file.purpose.trim().is_empty(), "`purpose`: say in a sentence what it is for"),
+        (file.environment.trim().is_empty(), "`environment`: give one such as development or production"),
+        (
+            file.actors.is_empty(),
+            "`actors`: name those of assistant, autonomous, workload and ci that may drive its clients",
+        ),
+        (
+            has_place && file.credential.is_none(),
+            "`credential`: give the name of the one that it is called with, or `none` if it needs none",
+        ),
+    ];
+    all.into_iter().filter_map(|(is_missing, what)| is_missing.then_some(what)).collect()
+}
+
+/// The credential of a server, if it needs one.
+fn credential(file: &file::Server, upstream: &Upstream) -> Result<Option<CredentialName>, String> {
+    let Some(name) = file.credential.as_deref().filter(|name| *name != NO_CREDENTIAL) else {
+        return Ok(None);
+    };
+    let name = CredentialName::parse(name).map_err(|e| e.to_string())?;
+    if *upstream == Upstream::Tunnel {
+        return Err(format!(
+            "the credential `{name}` cannot go through a tunnel: the connector has its own; take `credential` out"
+        ));
+    }
+    Ok(Some(name))
+}
+
 fn server(file: &file::Server, upstream: Upstream) -> Result<Server, String> {
     let name = ServerName::parse(&file.name).map_err(|e| e.to_string())?;
     if ["oauth", "console", "login", "logout", "account", "assets", "device", "tunnel"]
@@ -289,23 +339,13 @@ fn server(file: &file::Server, upstream: Upstream) -> Result<Server, String> {
     {
         return Err(format!("`{name}` is a path of Portunus itself; choose another name"));
     }
-    for (key, value) in [("owner", &file.owner), ("purpose", &file.purpose)] {
-        if value.trim().is_empty() {
-            return Err(format!("server `{name}` needs an {key}"));
-        }
-    }
     Ok(Server {
         title: file.title.clone().unwrap_or_else(|| file.name.clone()),
         owner: file.owner.clone(),
         purpose: file.purpose.clone(),
         environment: file.environment.clone(),
         actors: file.actors.iter().map(|a| actor(a)).collect::<Result<_, _>>()?,
-        credential: file
-            .credential
-            .as_deref()
-            .map(CredentialName::parse)
-            .transpose()
-            .map_err(|e| e.to_string())?,
+        credential: credential(file, &upstream)?,
         limits: server_limits(file.limits.as_ref())?,
         scopes: scopes(&file.scopes)?,
         name,
@@ -485,6 +525,7 @@ servers:
     owner: ana@example.com
     purpose: Files
     upstream: { command: [npx, some-server], env: { KEY: hunter2 }, cwd: files, per: caller }
+    credential: none
 ";
 
     fn parse_text(text: &str) -> Result<Config, String> {
@@ -507,6 +548,44 @@ servers:
         assert_eq!(program.per, portunus_core::server::Per::Caller);
         assert_eq!(program.environment["KEY"].expose(), "hunter2");
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn all_that_servers_lack_is_named_at_once_one_line_each() {
+        let bare = GOOD
+            .replacen("    owner: ana@example.com\n", "", 1)
+            .replace("    purpose: Quarterly sales questions\n", "    actors: []\n")
+            .replace("    credential: wiki-token\n", "")
+            .replace("    credential: none\n", "    credential:\n    environment: ''\n");
+        let error = parse_text(&bare).unwrap_err();
+        let lines: Vec<&str> = error.lines().collect();
+        let wanted = [
+            ":9: sales: the server `sales` has no `owner`",
+            ":9: sales: the server `sales` has no `purpose`",
+            ":9: sales: the server `sales` has no `actors`",
+            ":13: wiki: the server `wiki` has no `credential`",
+            ": files: the server `files` has no `environment`",
+            ": files: the server `files` has no `credential`",
+        ];
+        assert_eq!(lines.len(), wanted.len(), "{error}");
+        for (line, wanted) in lines.iter().zip(wanted) {
+            assert!(
+                line.starts_with("/etc/portunus/portunus.yaml:") && line.contains(wanted),
+                "{line} / {wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_server_says_which_credential_it_has_or_that_it_needs_none() {
+        let config = parse_text(GOOD).unwrap();
+        let credentials: Vec<_> =
+            config.servers.iter().map(|entry| entry.server.credential.clone()).collect();
+        assert_eq!(credentials, [None, Some(CredentialName::parse("wiki-token").unwrap()), None]);
+        let error =
+            parse_text(&GOOD.replace("upstream: tunnel", "upstream: tunnel\n    credential: k")).unwrap_err();
+        assert!(error.contains("the connector has its own"), "{error}");
+        parse_text(&GOOD.replace("upstream: tunnel", "upstream: tunnel\n    credential: none")).unwrap();
     }
 
     #[test]

@@ -347,9 +347,14 @@ pub(crate) fn free_port() -> u16 {
     probe.local_addr().unwrap().port()
 }
 
-/// YAML of a published server at an HTTP upstream.
+/// YAML of a published server at an HTTP upstream that needs no credential.
 pub(crate) fn server_at(name: &str, url: &str) -> String {
-    format!("{}    upstream: {{ url: {url:?} }}\n", server(name))
+    server_with(name, &format!("url: {url:?}"), "none")
+}
+
+/// YAML of a published server with this place and this credential.
+pub(crate) fn server_with(name: &str, place: &str, credential: &str) -> String {
+    format!("{}    upstream: {{ {place} }}\n    credential: {credential}\n", server(name))
 }
 
 /// YAML of a published server behind connectors.
@@ -357,9 +362,9 @@ pub(crate) fn server_behind_tunnel(name: &str) -> String {
     format!("{}    upstream: tunnel\n", server(name))
 }
 
-/// YAML of a published server that is a program; `more` are further keys of its upstream, each after a comma.
+/// YAML of a published server that is a program without a credential; `more` are further keys of its upstream, each after a comma.
 pub(crate) fn server_of_program(name: &str, command: &[String], more: &str) -> String {
-    format!("{}    upstream: {{ command: {command:?}{more} }}\n", server(name))
+    server_with(name, &format!("command: {command:?}{more}"), "none")
 }
 
 fn server(name: &str) -> String {

@@ -1,6 +1,6 @@
 //! Identities that are no people: what there is, who used it, what is wrong with it, who says that it may stay.
 
-use crate::app::{App, BINARY, server_at, until};
+use crate::app::{App, BINARY, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::http::call;
 use crate::upstream::Upstream;
@@ -13,7 +13,7 @@ const CANARY: &str = "canary-0c71-governed-secret";
 
 async fn stage() -> (App, Upstream) {
     let upstream = Upstream::start().await;
-    let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+    let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
     let app = App::serve(&server, PERMIT_ALL).await;
     (app, upstream)
 }

@@ -1,6 +1,6 @@
 //! Upstream credentials: in through standard input, out only to their own upstream.
 
-use crate::app::{App, BINARY, server_at, until};
+use crate::app::{App, BINARY, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::http::{Reply, call};
 use crate::upstream::Upstream;
@@ -8,7 +8,9 @@ use serde_json::json;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const CANARY: &str = "canary-5f1d8c1e-upstream-secret";
 
@@ -21,7 +23,7 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let upstream = Upstream::start().await;
-        let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+        let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
         let app = App::serve(&server, PERMIT_ALL).await;
         let token = app.token("wiki");
         Self { app, upstream, token }
@@ -133,4 +135,52 @@ async fn a_credential_without_owner_or_in_an_argument_is_refused() {
 fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn a_secret_in_a_query_is_flagged_and_a_redirect_takes_it_nowhere() {
+    let elsewhere = Upstream::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let answer = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        elsewhere.url
+    );
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let told = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.windows(4).any(|four| four == b"\r\n\r\n")
+                && stream.read_buf(&mut head).await.unwrap() > 0
+            {}
+            told.lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned());
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let app =
+        App::serve(&server_with("wiki", &format!("url: 'http://{host}/mcp'"), "wiki-token"), PERMIT_ALL)
+            .await;
+    let (upstream, token) = (elsewhere.clone(), app.token("wiki"));
+    let stage = Stage { app, upstream, token };
+    let added = stage.add(&host, &[&OWNED[..], &["--query", "api_key"]].concat());
+    good(&added);
+    assert!(String::from_utf8_lossy(&added.stderr).contains("URL's query"), "it warns");
+    for _ in 0..2 {
+        let reply = stage.call().await;
+        assert!(reply.status != 200 || reply.error_code().is_some(), "{}", reply.text());
+        assert!(!reply.status.to_string().starts_with('3') && reply.header("location").is_none());
+        assert!(!reply.text().contains(CANARY));
+    }
+    let asked = asked.lock().unwrap().clone();
+    assert!(!asked.is_empty());
+    for line in asked {
+        assert!(line.contains(&format!("/mcp?api_key={CANARY} ")), "{line}");
+    }
+    assert!(elsewhere.seen().is_empty(), "where the redirect leads nobody asked");
+    let log = stage.app.log();
+    assert_eq!(log.matches("a credential goes into the URL's query").count(), 1, "{log}");
+    assert!(!log.contains(CANARY), "and the log has no URL with it");
 }

@@ -89,7 +89,7 @@ async fn stage() -> (App, Upstream, Arc<Platform>) {
     let (upstream, platform) = (Upstream::start().await, Platform::start().await);
     let server = |name: &str| {
         format!(
-            "  - name: {name}\n    owner: ana@example.com\n    purpose: Tests\n    environment: test\n    actors: [ci]\n    upstream: {{ url: {:?} }}\n",
+            "  - name: {name}\n    owner: ana@example.com\n    purpose: Tests\n    environment: test\n    actors: [ci]\n    upstream: {{ url: {:?} }}\n    credential: none\n",
             upstream.url
         )
     };

@@ -98,7 +98,7 @@ fn configuration_errors_name_the_place_and_the_nearest_key() {
     let file = dir.path().join("portunus.yaml");
     let good = "public_url: https://tools.example.com\nlisten: { https: 127.0.0.1:8443 }\ntls: { local_ca: true }\n\
                 store: sqlite:state/p.db\nsealing_key: { file: state/key }\nlogin: { local: true }\npolicies: ./policies\n\
-                servers:\n  - name: wiki\n    owner: ana@example.com\n    purpose: Notes\n    upstream: { url: http://127.0.0.1:1/mcp }\n";
+                servers:\n  - name: wiki\n    owner: ana@example.com\n    purpose: Notes\n    upstream: { url: http://127.0.0.1:1/mcp }\n    credential: none\n";
     std::fs::create_dir(dir.path().join("policies")).unwrap();
     let check = |text: &str| {
         std::fs::write(&file, text).unwrap();

@@ -38,7 +38,7 @@ impl Stage {
         let server = |name| {
             format!(
                 "  - name: {name}\n    owner: ana@example.com\n    purpose: Tests\n    environment: test\n    actors: [autonomous]\n    \
-                 upstream: {{ command: {command:?} }}\n    tools: {tools}\n"
+                 upstream: {{ command: {command:?} }}\n    credential: none\n    tools: {tools}\n"
             )
         };
         let app = App::serve(&(server("guarded") + &server("open")), POLICY).await;

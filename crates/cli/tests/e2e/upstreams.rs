@@ -3,6 +3,7 @@
 
 mod callers;
 mod connector;
+mod credentials;
 mod foreign;
 mod supervision;
 mod tls;

@@ -2,11 +2,11 @@
 //! first. A call that asks is parked with its stream unread until the client's next request brings the answer.
 
 use super::session::{Registered, Session};
-use super::wire::{self, Events, PAUSE, Piece};
+use super::wire::{self, Behalf, Events, PAUSE, Piece};
 use super::{Inner, parked};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use portunus_core::dialer::{Body, BodyError, DialError};
@@ -84,7 +84,7 @@ pub(super) enum Answered {
 struct Cancel {
     session: Arc<Session>,
     id: u64,
-    headers: HeaderMap,
+    behalf: Behalf,
     done: bool,
     _place: Registered,
 }
@@ -92,7 +92,7 @@ struct Cancel {
 impl Drop for Cancel {
     fn drop(&mut self) {
         if !self.done && !self.session.is_over() {
-            self.session.send_later(std::mem::take(&mut self.headers), to_legacy::cancelled(self.id));
+            self.session.send_later(std::mem::take(&mut self.behalf), to_legacy::cancelled(self.id));
         }
     }
 }
@@ -102,20 +102,20 @@ impl Open {
     pub(super) async fn send(
         session: Arc<Session>,
         fresh: bool,
-        headers: HeaderMap,
+        behalf: Behalf,
         call: &Call,
     ) -> Result<Self, DialError> {
         let asked = Asked::of(call);
-        session.set_level(&headers, asked.log_level.as_deref()).await?;
+        session.set_level(&behalf, asked.log_level.as_deref()).await?;
         let id = session.id();
         let (inbox, place) = session.open(id);
         let body = to_legacy::call(call, id);
         let source = Source::Head({
-            let (session, headers) = (session.clone(), headers.clone());
-            Box::pin(async move { read_head(session.post(&headers, body).await?, fresh).await })
+            let (session, behalf) = (session.clone(), behalf.clone());
+            Box::pin(async move { read_head(session.post(&behalf, body).await?, fresh).await })
         });
         let same = parked::same(call);
-        let cancel = Cancel { session, id, headers, done: false, _place: place };
+        let cancel = Cancel { session, id, behalf, done: false, _place: place };
         Ok(Self { asked, same, source, inbox, resumed: 0, cancel })
     }
 
@@ -131,13 +131,13 @@ impl Open {
     /// Goes on with a parked call for the request that brings the answer to its question.
     pub(super) async fn resume(
         &mut self,
-        headers: HeaderMap,
+        behalf: Behalf,
         call: &Call,
         answer: Bytes,
     ) -> Result<(), DialError> {
         self.asked = Asked::of(call);
-        self.cancel.headers = headers;
-        let taken = self.cancel.session.post(&self.cancel.headers, answer).await?;
+        self.cancel.behalf = behalf;
+        let taken = self.cancel.session.post(&self.cancel.behalf, answer).await?;
         if taken.status().is_success() {
             return Ok(());
         }
@@ -221,7 +221,7 @@ impl Open {
                 Step::Asks(question)
             }
             Incoming::Question(question) => {
-                self.cancel.session.reply(&self.cancel.headers, &question);
+                self.cancel.session.reply(&self.cancel.behalf, &question);
                 Step::Alive
             }
         })
@@ -277,10 +277,10 @@ impl Open {
             events.last_id.take().filter(|_| self.resumed < limits::BRIDGE_RESUMPTIONS).ok_or_else(broken)?;
         self.resumed += 1;
         let pause = Duration::from_millis(events.retry.unwrap_or(1000)).min(limits::READER_TIMEOUT);
-        let (session, headers) = (self.cancel.session.clone(), self.cancel.headers.clone());
+        let (session, behalf) = (self.cancel.session.clone(), self.cancel.behalf.clone());
         self.source = Source::Head(Box::pin(async move {
             sleep(pause).await;
-            let stream = session.stream(&headers, Some(&after)).await?;
+            let stream = session.stream(&behalf, Some(&after)).await?;
             stream.map(|events| Headed::Events(Box::new(events))).ok_or_else(broken)
         }));
         Ok(())

@@ -2,11 +2,11 @@
 //! other resources.
 
 use super::visit::{Visit, Watched};
-use super::wire::{self, Events, PAUSE, Piece};
+use super::wire::{self, Behalf, Events, PAUSE, Piece};
 use super::{Inner, Origin};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use portunus_core::dialer::{Body, BodyError, DialError};
@@ -22,7 +22,7 @@ struct Changes {
     bridge: Arc<Inner>,
     origin: Origin,
     visit: Arc<Visit>,
-    headers: HeaderMap,
+    behalf: Behalf,
     watched: watch::Receiver<Watched>,
     upstream: Option<Events>,
     /// The change of the watched resources that `upstream` was opened for.
@@ -40,12 +40,12 @@ pub(super) fn stream(
     bridge: Arc<Inner>,
     origin: Origin,
     visit: Arc<Visit>,
-    headers: HeaderMap,
+    behalf: Behalf,
 ) -> Response<Body> {
     visit.honoured.send_replace(Some(0));
     let mut watched = visit.watched.subscribe();
     watched.mark_changed();
-    let changes = Changes { bridge, origin, visit, headers, watched, upstream: None, opened_for: 0 };
+    let changes = Changes { bridge, origin, visit, behalf, watched, upstream: None, opened_for: 0 };
     let frames = stream::try_unfold((Some(changes), true), |(changes, first)| async move {
         let Some(mut changes) = changes else { return Ok::<_, BodyError>(None) };
         // The client gets the head of the stream at once.
@@ -98,7 +98,7 @@ impl Changes {
         let uris: Vec<String> = watched.uris.into_iter().collect();
         let id = format!("\"portunus-listen-{}\"", watched.changes);
         let body = self.visit.client().listen(&id, &uris);
-        let asked = self.bridge.ask(&self.origin, &self.headers, &Method::Listen, None, body);
+        let asked = self.bridge.ask(&self.origin, &self.behalf, &Method::Listen, None, body);
         let answer = timeout(limits::ERA_PROBE_TIMEOUT, asked).await;
         self.opened_for = watched.changes;
         match answer {

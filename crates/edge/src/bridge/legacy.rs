@@ -4,7 +4,7 @@
 use super::era::Legacy;
 use super::round::Run;
 use super::visit::{Visit, Visits};
-use super::wire;
+use super::wire::{self, Behalf};
 use super::{Bridge, Inner, Origin, changes};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode};
@@ -40,7 +40,10 @@ impl Inner {
         match (legacy, handshake) {
             (Some(Legacy::Streamable), _) | (None, None) => self.dialer.send(request).await,
             (None, Some(call)) => self.first_handshake(&origin, &call, request).await,
-            (Some(_), Some(call)) => self.begin(&origin, request.headers(), &call).await,
+            (Some(_), Some(call)) => {
+                let behalf = Behalf::of(request.headers().clone(), request.extensions());
+                self.begin(&origin, &behalf, &call).await
+            }
             // A session of an upstream that is another one by now, or none at all.
             (Some(_), None) if id.is_some() => Ok(unknown_session()),
             (Some(_), None) => Ok(no_session()),
@@ -55,7 +58,7 @@ impl Inner {
         request: Request<Body>,
     ) -> Result<Response<Body>, DialError> {
         let (head, body) = request.into_parts();
-        let headers = head.headers.clone();
+        let behalf = Behalf::of(head.headers.clone(), &head.extensions);
         let answer = self.dialer.send(Request::from_parts(head, body)).await?;
         let (status, events) = (answer.status(), crate::inspect::is_event_stream(answer.headers()));
         if wire::is_foreign(status) || status.is_server_error() {
@@ -73,10 +76,10 @@ impl Inner {
             self.eras.found(None, Some(Legacy::Streamable));
             return Ok(Response::from_parts(head, dialer::full(whole)));
         }
-        if self.is_modern(&headers).await.unwrap_or(false) {
+        if self.is_modern(&behalf).await.unwrap_or(false) {
             self.eras.found(None, Some(Legacy::No));
         }
-        let begun = self.begin(origin, &headers, call).await?;
+        let begun = self.begin(origin, &behalf, call).await?;
         if begun.headers().contains_key(MCP_SESSION_ID) {
             return Ok(begun);
         }
@@ -88,13 +91,13 @@ impl Inner {
     async fn begin(
         self: Arc<Self>,
         origin: &Origin,
-        headers: &HeaderMap,
+        behalf: &Behalf,
         call: &Call,
     ) -> Result<Response<Body>, DialError> {
         let client = Client::of(call);
         let body = client.discover("\"portunus-discover\"");
         let asked = async {
-            let answer = self.ask(origin, headers, &Method::Discover, None, body).await?;
+            let answer = self.ask(origin, behalf, &Method::Discover, None, body).await?;
             if wire::is_foreign(answer.status()) {
                 return Ok((Some(answer), None));
             }
@@ -129,13 +132,13 @@ impl Inner {
     pub(super) async fn ask(
         self: &Arc<Self>,
         origin: &Origin,
-        headers: &HeaderMap,
+        behalf: &Behalf,
         method: &Method,
         target: Option<&str>,
         body: Bytes,
     ) -> Result<Response<Body>, DialError> {
         let mirrors = to_modern::mirrors(method, target);
-        let mut request = wire::request(HttpMethod::POST, headers, mirrors, body.clone());
+        let mut request = wire::request(HttpMethod::POST, behalf, mirrors, body.clone());
         request.extensions_mut().insert(Origin { era: Era::Modern, body, ..origin.clone() });
         Bridge(self.clone()).send(request).await
     }
@@ -148,18 +151,19 @@ impl Inner {
         request: Request<Body>,
     ) -> Result<Response<Body>, DialError> {
         let (head, _) = request.into_parts();
+        let behalf = Behalf::of(head.headers, &head.extensions);
         if head.method == HttpMethod::DELETE {
             self.visits.end(&visit);
             return Ok(wire::empty(StatusCode::OK));
         }
         if head.method == HttpMethod::GET {
-            return Ok(changes::stream(self, origin.clone(), visit, head.headers));
+            return Ok(changes::stream(self, origin.clone(), visit, behalf));
         }
-        let message = message::read(&head.headers, &origin.body, &Bounds::of_bytes(usize::MAX));
+        let message = message::read(&behalf.headers, &origin.body, &Bounds::of_bytes(usize::MAX));
         let call = match message {
             Err(reject) => return Ok(wire::json(reject.status, reject.to_body())),
             Ok(Message::Answer(answer)) => {
-                visit.answer(&answer.id, (head.headers, answer.body));
+                visit.answer(&answer.id, (behalf, answer.body));
                 return Ok(wire::empty(StatusCode::ACCEPTED));
             }
             Ok(Message::Notification(note)) => {
@@ -171,7 +175,7 @@ impl Inner {
             Ok(Message::Call(call)) => call,
         };
         match &call.method {
-            Method::Initialize => self.begin(origin, &head.headers, &call).await,
+            Method::Initialize => self.begin(origin, &behalf, &call).await,
             Method::Ping => Ok(done(&call)),
             Method::SetLevel => Ok(match to_modern::level(&call) {
                 Some(level) => {
@@ -185,7 +189,7 @@ impl Inner {
                 let reject = Reject::method_not_found(&call.method, call.version).with_id(call.id.clone());
                 Ok(wire::json(reject.status, reject.to_body()))
             }
-            _ => match Run::start(self, origin.clone(), visit, head.headers, *call) {
+            _ => match Run::start(self, origin.clone(), visit, behalf, *call) {
                 Ok(run) => run.answer().await,
                 Err(call) => Ok(failed(&call, code::INVALID_REQUEST, "the id of this request is in use")),
             },

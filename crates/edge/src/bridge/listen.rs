@@ -2,10 +2,10 @@
 //! tells of changes goes to whoever asked for it.
 
 use super::session::{Listening, Session};
-use super::wire;
+use super::wire::{self, Behalf};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use portunus_core::dialer::{Body, BodyError, DialError};
@@ -27,11 +27,11 @@ struct State {
 /// The answer to a `subscriptions/listen`: a stream that begins with what is honoured of it.
 pub(super) async fn listen(
     session: &Arc<Session>,
-    headers: &HeaderMap,
+    behalf: &Behalf,
     call: &Call,
 ) -> Result<Response<Body>, DialError> {
     let wanted = Filter::of(call, &session.handshake);
-    let (filter, changes, listening) = session.subscribe(headers, wanted).await?;
+    let (filter, changes, listening) = session.subscribe(behalf, wanted).await?;
     let id = call.id.clone();
     let first = Some(to_legacy::acknowledged(&id, &filter));
     let state = State { id, first, changes: Some(changes), _listening: listening };

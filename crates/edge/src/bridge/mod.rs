@@ -31,7 +31,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use call::{Answered, Open};
 use era::{Eras, Legacy};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use parked::Parked;
 use portunus_core::dialer::{Body, DialError, Dialer};
 use portunus_core::digest::Digest;
@@ -46,6 +46,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use visit::Visits;
+use wire::Behalf;
 
 /// Where a request comes from; travels in its extensions and never on the wire.
 #[derive(Debug, Clone)]
@@ -129,7 +130,8 @@ impl Inner {
         let Some(origin) = request.extensions().get::<Origin>().cloned() else {
             return self.dialer.send(request).await;
         };
-        match self.is_modern(request.headers()).await {
+        let behalf = Behalf::of(request.headers().clone(), request.extensions());
+        match self.is_modern(&behalf).await {
             Ok(true) => return self.dialer.send(request).await,
             Ok(false) => {}
             Err(Failure::Dial(error)) => return Err(error),
@@ -140,7 +142,7 @@ impl Inner {
             Err(reject) => Ok(wire::json(reject.status, reject.to_body())),
             // A modern client cancels by closing its stream; other notifications are for nobody.
             Ok(Message::Notification(_) | Message::Answer(_)) => Ok(wire::empty(StatusCode::ACCEPTED)),
-            Ok(Message::Call(call)) => match self.modern_call(&origin, request.headers(), &call).await {
+            Ok(Message::Call(call)) => match self.modern_call(&origin, &behalf, &call).await {
                 Ok(answer) => Ok(answer),
                 Err(Failure::Dial(error)) => Err(error),
                 Err(Failure::Answer(answer)) => Ok(*answer),
@@ -150,7 +152,7 @@ impl Inner {
     }
 
     /// Finds out whether the upstream speaks the modern era, once for all that want to know.
-    async fn is_modern(&self, headers: &HeaderMap) -> Result<bool, Failure> {
+    async fn is_modern(&self, behalf: &Behalf) -> Result<bool, Failure> {
         if let Some(modern) = self.eras.known().modern {
             return Ok(modern);
         }
@@ -160,7 +162,7 @@ impl Inner {
         }
         let body = to_modern::Client::own().discover("\"portunus-era\"");
         let mirrors = to_modern::mirrors(&Method::Discover, None);
-        let probe = wire::request(http::Method::POST, headers, mirrors, body);
+        let probe = wire::request(http::Method::POST, behalf, mirrors, body);
         let asked = async {
             let answer = self.dialer.send(probe).await?;
             if wire::is_foreign(answer.status()) {
@@ -179,11 +181,11 @@ impl Inner {
     async fn modern_call(
         self: &Arc<Self>,
         origin: &Origin,
-        headers: &HeaderMap,
+        behalf: &Behalf,
         call: &Call,
     ) -> Result<Response<Body>, Failure> {
         if call.request_state.is_some() {
-            return self.go_on(origin, headers, call).await;
+            return self.go_on(origin, behalf, call).await;
         }
         if matches!(call.method, Method::TasksGet | Method::TasksUpdate | Method::TasksCancel) {
             let reject = Reject::method_not_found(&call.method, call.version).with_id(call.id.clone());
@@ -191,18 +193,18 @@ impl Inner {
         }
         // The second time with a new session, when the upstream has forgotten the first.
         for attempt in 0..2 {
-            let (session, fresh) = self.session(origin, headers, call).await?;
+            let (session, fresh) = self.session(origin, behalf, call).await?;
             if call.method == Method::Discover {
                 return Ok(wire::json(StatusCode::OK, to_legacy::discovered(&call.id, &session.handshake)));
             }
             if call.method == Method::Listen {
-                return Ok(listen::listen(&session, headers, call).await?);
+                return Ok(listen::listen(&session, behalf, call).await?);
             }
             if session.asks_anything() && may_be_interrupted(&call.method) {
-                session.listen_up(headers).await;
+                session.listen_up(behalf).await;
             }
             let last = fresh || attempt > 0;
-            let open = Open::send(session.clone(), last, headers.clone(), call).await?;
+            let open = Open::send(session.clone(), last, behalf.clone(), call).await?;
             match open.answer(self.clone()).await? {
                 Answered::So(answer) => return Ok(answer),
                 Answered::Gone => session.end(),
@@ -215,7 +217,7 @@ impl Inner {
     async fn go_on(
         self: &Arc<Self>,
         origin: &Origin,
-        headers: &HeaderMap,
+        behalf: &Behalf,
         call: &Call,
     ) -> Result<Response<Body>, Failure> {
         let Some(mut waiting) = self.parked.take(origin.caller, call) else {
@@ -224,12 +226,12 @@ impl Inner {
             let reject = Reject::invalid_params(text).with_id(call.id.clone());
             return Ok(wire::json(reject.status, reject.to_body()));
         };
-        waiting.open.session().touch(headers, origin.revocation.clone());
+        waiting.open.session().touch(behalf, origin.revocation.clone());
         let Some(answer) = to_legacy::answer(call, &waiting.question) else {
             // 2026-07-28, Multi Round-Trip Requests, Error Handling: ask again.
             return Ok(wire::json(StatusCode::OK, waiting.open.ask_again(self, call, waiting.question)));
         };
-        waiting.open.resume(headers.clone(), call, answer).await?;
+        waiting.open.resume(behalf.clone(), call, answer).await?;
         match waiting.open.answer(self.clone()).await? {
             Answered::So(answer) => Ok(answer),
             Answered::Gone => Err(strange(StatusCode::NOT_FOUND).into()),
@@ -240,10 +242,10 @@ impl Inner {
     async fn session(
         self: &Arc<Self>,
         origin: &Origin,
-        headers: &HeaderMap,
+        behalf: &Behalf,
         call: &Call,
     ) -> Result<(Arc<Session>, bool), Failure> {
-        sessions::session(self, origin, headers, call).await
+        sessions::session(self, origin, behalf, call).await
     }
 }
 

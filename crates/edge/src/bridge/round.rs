@@ -3,11 +3,11 @@
 
 use super::call::{self, Headed, Next};
 use super::visit::{Answer, OpenCall, Visit};
-use super::wire::{self, Events, PAUSE, Piece};
+use super::wire::{self, Behalf, Events, PAUSE, Piece};
 use super::{Inner, Origin};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use portunus_core::dialer::{self, Body, BodyError, DialError};
@@ -27,7 +27,7 @@ pub(super) struct Run {
     bridge: Arc<Inner>,
     origin: Origin,
     visit: Arc<Visit>,
-    headers: HeaderMap,
+    behalf: Behalf,
     call: Call,
     source: Source,
     rounds: usize,
@@ -76,7 +76,7 @@ impl Run {
         bridge: Arc<Inner>,
         origin: Origin,
         visit: Arc<Visit>,
-        headers: HeaderMap,
+        behalf: Behalf,
         call: Call,
     ) -> Result<Self, Box<Call>> {
         let Some((cancelled, open)) = visit.open(&call.id) else { return Err(Box::new(call)) };
@@ -84,7 +84,7 @@ impl Run {
             bridge,
             origin,
             visit,
-            headers,
+            behalf,
             call,
             source: Source::Over,
             rounds: 0,
@@ -142,14 +142,14 @@ impl Run {
             rounds => format!("\"portunus-round-{rounds}\""),
         };
         let body = self.visit.client().call(&self.call, &id, round.as_ref());
-        let (bridge, origin, headers) = (self.bridge.clone(), self.origin.clone(), self.headers.clone());
+        let (bridge, origin, behalf) = (self.bridge.clone(), self.origin.clone(), self.behalf.clone());
         let (method, target) = (self.call.method.clone(), self.call.target.clone());
         let idle = round.is_some_and(|round| round.answers.is_empty());
         self.source = Source::Head(Box::pin(async move {
             if idle {
                 sleep(limits::ROUND_PAUSE).await;
             }
-            let answer = bridge.ask(&origin, &headers, &method, target.as_deref(), body).await?;
+            let answer = bridge.ask(&origin, &behalf, &method, target.as_deref(), body).await?;
             call::read_head(answer, true).await
         }));
     }
@@ -251,7 +251,7 @@ impl Run {
                 _ = cancelled => return Ok(Step::Cancelled),
                 answer = timeout(limits::KEEP_ALIVE, &mut question.answer) => answer,
             };
-            let (headers, body) = match answer {
+            let (behalf, body) = match answer {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => return Ok(Step::Cancelled),
                 Err(_) if Instant::now() < asking.until => return Ok(Step::Alive),
@@ -269,7 +269,7 @@ impl Run {
                 None => return Ok(self.fail("The client did not answer the server's question")),
             }
             // What follows goes upstream under the identity and credential of the answer: the latest that was decided.
-            self.headers = headers;
+            self.behalf = behalf;
             return Ok(Step::Alive);
         }
         let round = Round { answers: std::mem::take(&mut asking.answers), state: asking.state.take() };

@@ -1,7 +1,7 @@
 //! A session with a legacy upstream, made for one caller on demand, kept while it is used, and ended when it is idle, when
 //! the caller is revoked, or when the upstream no longer knows it.
 
-use super::wire::{self, Events, Piece};
+use super::wire::{self, Behalf, Events, Piece};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use portunus_core::dialer::{Body, DialError, Dialer};
@@ -57,7 +57,7 @@ pub(super) struct Session {
 
 /// What the latest request through the session brought.
 struct Latest {
-    headers: HeaderMap,
+    behalf: Behalf,
     revocation: watch::Receiver<bool>,
     used: Instant,
 }
@@ -89,8 +89,8 @@ impl From<DialError> for Failure {
 pub(super) struct Start<'a> {
     pub(super) dialer: &'a Arc<dyn Dialer>,
     pub(super) key: Key,
-    /// Headers of the client's request.
-    pub(super) headers: &'a HeaderMap,
+    /// The client's request.
+    pub(super) behalf: &'a Behalf,
     pub(super) revocation: watch::Receiver<bool>,
     /// The request that it is made for.
     pub(super) call: &'a portunus_mcp::message::Call,
@@ -100,7 +100,7 @@ impl Session {
     /// The handshake over streamable HTTP.
     pub(super) async fn streamable(start: Start<'_>) -> Result<Arc<Self>, Failure> {
         let body = to_legacy::initialize(0, start.call);
-        let request = wire::request(Method::POST, start.headers, HeaderMap::new(), body);
+        let request = wire::request(Method::POST, start.behalf, HeaderMap::new(), body);
         let answer = start.dialer.send(request).await?;
         let status = answer.status();
         if wire::is_foreign(status) || status.is_server_error() {
@@ -110,7 +110,7 @@ impl Session {
         let response = wire::response(answer).await?.and_then(|response| response.outcome.ok());
         let handshake = response.as_ref().and_then(Handshake::read).ok_or(Failure::Foreign(status))?;
         let session = Self::new(start, handshake, Transport::Streamable(id));
-        session.post(&session.headers(), to_legacy::initialized()).await?;
+        session.post(&session.behalf(), to_legacy::initialized()).await?;
         Ok(session)
     }
 
@@ -118,7 +118,7 @@ impl Session {
     pub(super) async fn sse(start: Start<'_>, base: Option<&url::Url>) -> Result<Arc<Self>, Failure> {
         // Behind a connector or a child process there are no other paths than the server's own.
         let base = base.ok_or(Failure::Foreign(StatusCode::NOT_IMPLEMENTED))?;
-        let request = wire::request(Method::GET, start.headers, HeaderMap::new(), Bytes::new());
+        let request = wire::request(Method::GET, start.behalf, HeaderMap::new(), Bytes::new());
         let answer = start.dialer.send(request).await?;
         let status = answer.status();
         if wire::is_foreign(status) {
@@ -138,7 +138,7 @@ impl Session {
             }
         };
         let body = to_legacy::initialize(0, start.call);
-        let mut request = wire::request(Method::POST, start.headers, HeaderMap::new(), body);
+        let mut request = wire::request(Method::POST, start.behalf, HeaderMap::new(), body);
         *request.uri_mut() = endpoint.clone();
         accepted(start.dialer.send(request).await?)?;
         let handshake = loop {
@@ -152,7 +152,7 @@ impl Session {
             }
         };
         let session = Self::new(start, handshake, Transport::Sse(endpoint));
-        accepted(session.post(&session.headers(), to_legacy::initialized()).await?)?;
+        accepted(session.post(&session.behalf(), to_legacy::initialized()).await?)?;
         let ear = tokio::spawn(hear_until_end(Arc::downgrade(&session), events)).abort_handle();
         *session.ear.lock().await = Some(Some(ear));
         Ok(session)
@@ -167,7 +167,7 @@ impl Session {
             dialer: start.dialer.clone(),
             next: AtomicU64::new(1),
             latest: Mutex::new(Latest {
-                headers: start.headers.clone(),
+                behalf: start.behalf.clone(),
                 revocation: start.revocation,
                 used: Instant::now(),
             }),
@@ -200,17 +200,17 @@ impl Session {
     pub(super) fn may_ask(&self, question: &str) -> bool {
         bridge::may_be_asked(&self.capabilities, question)
     }
-    /// Remembers the headers of a request that uses the session: identity and credential of what follows.
-    pub(super) fn touch(&self, headers: &HeaderMap, revocation: watch::Receiver<bool>) {
-        *lock(&self.latest) = Latest { headers: headers.clone(), revocation, used: Instant::now() };
+    /// Remembers a request that uses the session: identity and credential of what follows.
+    pub(super) fn touch(&self, behalf: &Behalf, revocation: watch::Receiver<bool>) {
+        *lock(&self.latest) = Latest { behalf: behalf.clone(), revocation, used: Instant::now() };
         self.touched.notify_one();
     }
-    fn headers(&self) -> HeaderMap {
-        lock(&self.latest).headers.clone()
+    fn behalf(&self) -> Behalf {
+        lock(&self.latest).behalf.clone()
     }
 
     /// Sends one message.
-    pub(super) async fn post(&self, client: &HeaderMap, body: Bytes) -> Result<Response<Body>, DialError> {
+    pub(super) async fn post(&self, client: &Behalf, body: Bytes) -> Result<Response<Body>, DialError> {
         let mut request = wire::request(Method::POST, client, self.protocol(), body);
         if let Transport::Sse(endpoint) = &self.transport {
             *request.uri_mut() = endpoint.clone();
@@ -221,7 +221,7 @@ impl Session {
     /// A request of the bridge's own and its response.
     async fn ask(
         self: &Arc<Self>,
-        client: &HeaderMap,
+        client: &Behalf,
         id: u64,
         body: Bytes,
     ) -> Result<Option<bridge::Response>, DialError> {
@@ -261,7 +261,7 @@ impl Session {
     /// Sets the level of log messages, where it differs from the one set last.
     pub(super) async fn set_level(
         self: &Arc<Self>,
-        client: &HeaderMap,
+        client: &Behalf,
         wanted: Option<&str>,
     ) -> Result<(), DialError> {
         let Some(wanted) = wanted.filter(|_| self.handshake.can(&["logging"])) else { return Ok(()) };
@@ -275,7 +275,7 @@ impl Session {
     }
 
     /// Opens the stream of what belongs to no call, if the server has one. Some servers ask their questions there.
-    pub(super) async fn listen_up(self: &Arc<Self>, client: &HeaderMap) {
+    pub(super) async fn listen_up(self: &Arc<Self>, client: &Behalf) {
         let mut ear = self.ear.lock().await;
         let deaf = ear.as_ref().is_none_or(|ear| ear.as_ref().is_some_and(AbortHandle::is_finished));
         if !deaf || matches!(self.transport, Transport::Sse(_)) {
@@ -291,7 +291,7 @@ impl Session {
     /// GET: the stream from server to client, or the rest of one; `None` when there is none to be had.
     pub(super) async fn stream(
         &self,
-        client: &HeaderMap,
+        client: &Behalf,
         after: Option<&str>,
     ) -> Result<Option<Events>, DialError> {
         let mut headers = self.protocol();
@@ -318,7 +318,7 @@ impl Session {
         match (inbox, message) {
             // A call that does not read must not hold up the others for long.
             (Some(inbox), message) => drop(timeout(limits::READER_TIMEOUT, inbox.send(message)).await),
-            (None, Incoming::Question(question)) => self.reply(&self.headers(), &question),
+            (None, Incoming::Question(question)) => self.reply(&self.behalf(), &question),
             (None, _) => {}
         }
     }
@@ -329,7 +329,7 @@ impl Session {
     }
 
     /// Answers a question that no client can be asked: a ping with a pong, anything else with a refusal.
-    pub(super) fn reply(&self, client: &HeaderMap, question: &Question) {
+    pub(super) fn reply(&self, client: &Behalf, question: &Question) {
         let body = if question.method == "ping" {
             bridge::result(&question.id, "{}")
         } else {
@@ -340,7 +340,7 @@ impl Session {
     }
 
     /// Sends a message whose answer nobody waits for.
-    pub(super) fn send_later(&self, client: HeaderMap, body: Bytes) {
+    pub(super) fn send_later(&self, client: Behalf, body: Bytes) {
         let mut request = wire::request(Method::POST, &client, self.protocol(), body);
         if let Transport::Sse(endpoint) = &self.transport {
             *request.uri_mut() = endpoint.clone();
@@ -359,13 +359,13 @@ impl Session {
     /// Subscribes to what the filter wants; what the server refuses is taken out of it.
     pub(super) async fn subscribe(
         self: &Arc<Self>,
-        client: &HeaderMap,
+        client: &Behalf,
         mut filter: Filter,
     ) -> Result<(Filter, mpsc::Receiver<Notification>, Listening), DialError> {
         let (sender, receiver) = mpsc::channel(limits::BRIDGED_MESSAGES);
         let number = self.id();
         let mut listening =
-            Listening { session: self.clone(), number, uris: Vec::new(), headers: client.clone() };
+            Listening { session: self.clone(), number, uris: Vec::new(), behalf: client.clone() };
         self.listen_up(client).await;
         let mut subscribed = self.subscribed.lock().await;
         for uri in &filter.uris {
@@ -390,7 +390,7 @@ impl Session {
         Ok((filter, receiver, listening))
     }
 
-    async fn unsubscribe(self: Arc<Self>, headers: HeaderMap, uris: Vec<String>) {
+    async fn unsubscribe(self: Arc<Self>, behalf: Behalf, uris: Vec<String>) {
         let mut subscribed = self.subscribed.lock().await;
         for uri in uris {
             let Some(wanted) = subscribed.get_mut(&uri) else { continue };
@@ -398,7 +398,7 @@ impl Session {
             if *wanted == 0 {
                 subscribed.remove(&uri);
                 let id = self.id();
-                self.send_later(headers.clone(), to_legacy::subscription(id, &uri, false));
+                self.send_later(behalf.clone(), to_legacy::subscription(id, &uri, false));
             }
         }
     }
@@ -416,7 +416,7 @@ impl Session {
             ear.abort();
         }
         if self.has_id() {
-            let request = wire::request(Method::DELETE, &self.headers(), self.protocol(), Bytes::new());
+            let request = wire::request(Method::DELETE, &self.behalf(), self.protocol(), Bytes::new());
             later(self.dialer.clone(), request);
         }
     }
@@ -458,9 +458,9 @@ async fn hear(session: Weak<Session>, mut events: Events) {
         let pause = Duration::from_millis(events.retry.unwrap_or(1000).clamp(100, 30_000));
         sleep(pause).await;
         let Some(strong) = session.upgrade().filter(|session| !session.is_over()) else { return };
-        let headers = strong.headers();
+        let behalf = strong.behalf();
         let after = events.last_id.take().filter(|_| read.is_ok());
-        match strong.stream(&headers, after.as_deref()).await {
+        match strong.stream(&behalf, after.as_deref()).await {
             Ok(Some(again)) => events = again,
             _ => return,
         }
@@ -502,15 +502,15 @@ pub(super) struct Listening {
     session: Arc<Session>,
     number: u64,
     uris: Vec<String>,
-    headers: HeaderMap,
+    behalf: Behalf,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         lock(&self.session.listeners).retain(|listener| listener.number != self.number);
-        let (uris, headers) = (std::mem::take(&mut self.uris), std::mem::take(&mut self.headers));
+        let (uris, behalf) = (std::mem::take(&mut self.uris), std::mem::take(&mut self.behalf));
         if let (false, Ok(runtime)) = (uris.is_empty(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(self.session.clone().unsubscribe(headers, uris));
+            runtime.spawn(self.session.clone().unsubscribe(behalf, uris));
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::era::Legacy;
 use super::session::{self, Failure, Key, Session, Start, lock};
+use super::wire::Behalf;
 use super::{Inner, Origin};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use portunus_core::dialer::DialError;
 use portunus_core::digest::sha256;
 use portunus_core::limits;
@@ -100,7 +101,7 @@ fn evict(slots: &mut HashMap<Key, Slot>, among: impl Fn(&Key) -> bool) -> Option
 pub(super) async fn session(
     bridge: &Arc<Inner>,
     origin: &Origin,
-    headers: &HeaderMap,
+    behalf: &Behalf,
     call: &Call,
 ) -> Result<(Arc<Session>, bool), Failure> {
     let capabilities = sha256(&[call.client_capabilities.as_deref().unwrap_or_default()]);
@@ -108,11 +109,10 @@ pub(super) async fn session(
     let place = bridge.sessions.place(key).ok_or(DialError::Busy)?;
     let mut held = place.slot.lock().await;
     if let Some(session) = held.as_ref().filter(|session| !session.is_over()) {
-        session.touch(headers, origin.revocation.clone());
+        session.touch(behalf, origin.revocation.clone());
         return Ok((session.clone(), false));
     }
-    let start =
-        || Start { dialer: &bridge.dialer, key, headers, revocation: origin.revocation.clone(), call };
+    let start = || Start { dialer: &bridge.dialer, key, behalf, revocation: origin.revocation.clone(), call };
     let made = match bridge.eras.known().legacy {
         Some(Legacy::Sse) => Session::sse(start(), bridge.base.as_ref()).await,
         Some(_) => Session::streamable(start()).await,

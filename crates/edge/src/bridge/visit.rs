@@ -2,9 +2,10 @@
 //! handshake, its open calls, the questions it is asked, the resources it watches.
 
 use super::session::lock;
+use super::wire::Behalf;
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use portunus_core::digest::Digest;
 use portunus_core::limits;
 use portunus_core::time::Rng;
@@ -18,8 +19,8 @@ use tokio::time::Instant;
 /// What the ids of these sessions start with.
 const PREFIX: &str = "portunus-";
 
-/// A client's answer to a question, with the headers that it came under.
-pub(super) type Answer = (HeaderMap, Bytes);
+/// A client's answer to a question, and the request that it came with.
+pub(super) type Answer = (Behalf, Bytes);
 
 /// One session.
 pub(super) struct Visit {

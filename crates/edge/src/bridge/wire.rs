@@ -1,9 +1,9 @@
 //! Requests of the bridge's own, and answers read message by message.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use portunus_core::dialer::{self, Body, DialError};
+use portunus_core::dialer::{self, Body, DialError, Presented};
 use portunus_core::limits;
 use portunus_mcp::bridge::{self, Incoming};
 use portunus_mcp::header::{EVENT_STREAM, JSON};
@@ -15,12 +15,25 @@ pub(super) const SERVER: http::uri::PathAndQuery = http::uri::PathAndQuery::from
 /// What keeps a stream alive while nothing happens on it.
 pub(super) const PAUSE: &[u8] = b": the server is at work\n\n";
 
-/// A request with the headers of the client's request that it is made for: identity, credential and trace stay, what the
-/// protocol says in headers is replaced.
-pub(super) fn request(method: Method, client: &HeaderMap, protocol: HeaderMap, body: Bytes) -> Request<Body> {
+/// The request of a client that something is sent for: identity and trace, which are in its headers, and its credential.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Behalf {
+    pub(super) headers: HeaderMap,
+    credential: Option<Presented>,
+}
+
+impl Behalf {
+    /// Of a client's request.
+    pub(super) fn of(headers: HeaderMap, extensions: &Extensions) -> Self {
+        Self { headers, credential: Presented::of(extensions).cloned() }
+    }
+}
+
+/// A request on behalf of a client's: identity, credential and trace stay, what the protocol says in headers is replaced.
+pub(super) fn request(method: Method, behalf: &Behalf, protocol: HeaderMap, body: Bytes) -> Request<Body> {
     let length = body.len();
     let mut request = Request::new(if length == 0 { dialer::empty() } else { dialer::full(body) });
-    let mut headers = client.clone();
+    let mut headers = behalf.headers.clone();
     let stale: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("mcp-")).cloned().collect();
     for name in stale.iter().chain(&[
         header::CONTENT_LENGTH,
@@ -42,6 +55,9 @@ pub(super) fn request(method: Method, client: &HeaderMap, protocol: HeaderMap, b
     *request.method_mut() = method;
     *request.uri_mut() = http::Uri::from(SERVER);
     *request.headers_mut() = headers;
+    if let Some(credential) = &behalf.credential {
+        request.extensions_mut().insert(credential.clone());
+    }
     request
 }
 

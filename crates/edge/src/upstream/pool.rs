@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use portunus_core::dialer::{Body, BodyError};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -27,7 +28,11 @@ type Stream = hyper_rustls::MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Idle connections, the latest last.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<(Instant, Link)>>);
+pub(super) struct Pool {
+    idle: Mutex<Vec<(Instant, Link)>>,
+    /// Connections end with what they carry.
+    closed: AtomicBool,
+}
 
 /// A connection and its driver.
 pub(super) struct Link {
@@ -46,7 +51,7 @@ pub(super) enum Failed {
 impl Pool {
     /// A connection that is alive as far as anyone can tell.
     pub(super) fn take(&self) -> Option<Link> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((since, mut link)) = idle.pop() {
             if since.elapsed() >= IDLE_LIFE {
                 idle.clear(); // the others are older still
@@ -59,11 +64,27 @@ impl Pool {
         None
     }
 
+    /// Ends connections, now or as soon as they carry nothing.
+    pub(super) fn clear(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Relaxed);
+        idle.clear();
+    }
+
+    /// Keeps connections again.
+    pub(super) fn open(&self) {
+        self.closed.store(false, Ordering::Relaxed);
+    }
+
     fn give_back(&self, mut link: Link) {
         if !link.is_ready() {
             return;
         }
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: nothing is kept that was to be cleared.
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
         let old = idle.partition_point(|(since, _)| since.elapsed() >= IDLE_LIFE);
         idle.drain(..old);
         if idle.len() >= IDLE {

@@ -170,6 +170,7 @@ async fn failures_of_the_upstream_are_told_apart() {
     let cases = [
         (DialError::Unreachable("x".into()), -32012, "Unreachable"),
         (DialError::Busy, -32012, "Unreachable"),
+        (DialError::Credential("it is revoked".into()), -32012, "Unreachable"),
         (DialError::Broken("secret cause".into()), -32013, "Broken"),
     ];
     for (error, code, end) in cases {

@@ -6,6 +6,7 @@ mod support;
 mod admission;
 mod answers;
 mod approvals;
+mod credentials;
 mod decisions;
 mod handles;
 mod mirrors;

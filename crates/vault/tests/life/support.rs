@@ -3,15 +3,17 @@
 use portunus_core::caller::{Caller, Holding, SignIn};
 use portunus_core::document::CredentialKind;
 use portunus_core::id::{ClientId, CredentialName, ServerName, UserName, mint};
+use portunus_core::limits::ServerLimits;
 use portunus_core::record::{Event, Ledger, LedgerError, Receipt, Record};
 use portunus_core::secret::Secret;
-use portunus_core::server::Actor;
+use portunus_core::server::{Actor, Per, Program, Server, Upstream};
 use portunus_core::store::Store;
 use portunus_core::time::{Rng, Timestamp};
 use portunus_policy::{Context, Decision, Engine, NO_PAST, Operation, Permit, Request, ServerTools, Source};
 use portunus_store::SqliteStore;
 use portunus_vault::SealingKey;
 use portunus_vault::credential::{self, New, Summary};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 
@@ -80,6 +82,30 @@ pub(crate) fn name(text: &str) -> CredentialName {
 }
 pub(crate) fn server(text: &str) -> ServerName {
     ServerName::parse(text).unwrap()
+}
+/// A published server at the URL of [`new`]'s host.
+pub(crate) fn at(named: &str) -> Server {
+    published(named, Upstream::Http("https://api.example.com/mcp".parse().unwrap()))
+}
+/// A published server that is a program.
+pub(crate) fn program(named: &str) -> Server {
+    let command = vec!["server".to_owned()];
+    let (environment, directory) = (BTreeMap::new(), ".".into());
+    published(named, Upstream::Program(Program { command, environment, directory, per: Per::Server }))
+}
+pub(crate) fn published(named: &str, upstream: Upstream) -> Server {
+    Server {
+        name: server(named),
+        title: named.to_owned(),
+        owner: "olga@example.com".to_owned(),
+        purpose: "tests".to_owned(),
+        environment: "test".to_owned(),
+        actors: Vec::new(),
+        upstream,
+        credential: None,
+        limits: ServerLimits::default(),
+        scopes: BTreeMap::new(),
+    }
 }
 pub(crate) fn secret(text: &str) -> Secret<Vec<u8>> {
     Secret::new(text.as_bytes().to_vec())

@@ -3,8 +3,10 @@
 use super::sweep;
 use portunus_core::document::{CredentialKind, Review, User};
 use portunus_core::id::{CredentialName, ServerName, UserName};
+use portunus_core::limits::ServerLimits;
 use portunus_core::record::{Ledger, LedgerError, Receipt, Record};
 use portunus_core::secret::Secret;
+use portunus_core::server::{Server, Upstream};
 use portunus_core::store::{Batch, Store, list_all, load};
 use portunus_core::time::{Rng, Timestamp};
 use portunus_governance::review::{open, say};
@@ -51,6 +53,22 @@ struct World {
     book: Book,
     key: SealingKey,
     vault: Vault,
+}
+
+/// The server that the credentials are for.
+fn sales() -> Server {
+    Server {
+        name: ServerName::parse("sales").unwrap(),
+        title: String::from("Sales"),
+        owner: String::from("ana"),
+        purpose: String::from("a year of questions"),
+        environment: String::from("production"),
+        actors: Vec::new(),
+        upstream: Upstream::Http("https://api.example.com/mcp".parse().unwrap()),
+        credential: None,
+        limits: ServerLimits::default(),
+        scopes: std::collections::BTreeMap::new(),
+    }
 }
 
 impl World {
@@ -112,7 +130,7 @@ impl World {
 
     /// What a call with it would meet.
     async fn seen(&self, name: &str, now: Timestamp) -> &'static str {
-        match self.vault.bound(&named(name), &ServerName::parse("sales").unwrap(), now).await {
+        match self.vault.bound(&named(name), &sales(), now).await {
             Ok(_) => "used",
             Err(VaultError::Expired(_)) => "expired",
             Err(VaultError::TooOld(_)) => "too old",

@@ -1,7 +1,7 @@
 //! URLs with a CA of their own that ask for a certificate: a real nginx, before the server that records.
 
 use super::SOON;
-use crate::app::{App, Connector, pause, server_at, server_behind_tunnel, until};
+use crate::app::{App, Connector, pause, server_at, server_behind_tunnel, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::http::{Reply, call};
 use crate::upstream::Upstream;
@@ -156,6 +156,58 @@ async fn an_upstream_with_its_own_ca_that_wants_a_certificate_is_reached_with_bo
     };
     until("a file that cannot be used is named", SOON, told).await;
     assert_eq!(ask(&app).await.error_code(), None, "and the one before stays in force");
+}
+
+#[tokio::test]
+async fn a_credential_is_shown_as_a_certificate_and_its_next_version_takes_over() {
+    let upstream = Upstream::start().await;
+    let nginx = Nginx::before(&upstream).await;
+    certificate(nginx.dir.path(), "second", "client-ca", "subjectAltName=DNS:edge");
+    let place = format!("url: {:?}, ca: {:?}", nginx.url, nginx.text("server-ca.pem"));
+    let app = App::serve(&server_with("wiki", &place, "wiki-certificate"), PERMIT_ALL).await;
+    let host = nginx.url.trim_start_matches("https://").trim_end_matches("/mcp").to_owned();
+    let add = |file: &str, more: &[&str]| {
+        let pem = std::fs::read_to_string(nginx.file(&format!("{file}.pem"))).unwrap();
+        let key = std::fs::read_to_string(nginx.file(&format!("{file}.key"))).unwrap();
+        std::fs::write(nginx.file("both"), pem + &key).unwrap();
+        let both = nginx.text("both");
+        let words = [
+            "cred",
+            "add",
+            "wiki-certificate",
+            "--client-certificate",
+            "--server",
+            "wiki",
+            "--host",
+            &host,
+            "--owner",
+            "ana@example.com",
+            "--purpose",
+            "Notes",
+            "--expires",
+            "90d",
+            "--from-file",
+            &both,
+            "--json",
+        ];
+        app.admin(&[&words[..], more].concat())
+    };
+    assert_eq!(ask(&app).await.error_code(), Some(-32012), "no credential, no call");
+    add("client", &[]);
+    for _ in 0..3 {
+        let good = ask(&app).await;
+        assert_eq!(good.error_code(), None, "{}", good.text());
+    }
+    add("second", &["--replace"]);
+    let good = ask(&app).await;
+    assert_eq!(good.error_code(), None, "{}", good.text());
+    let shown: Vec<_> = upstream.calls().iter().map(|seen| seen.headers["x-client"].clone()).collect();
+    assert_eq!(shown, ["CN=client", "CN=client", "CN=client", "CN=second"]);
+
+    add("stranger", &["--replace"]);
+    let refused = ask(&app).await;
+    assert!(refused.status != 200 || refused.error_code().is_some(), "{}", refused.text());
+    assert_eq!(upstream.calls().len(), 4, "no connection of an older version is used for it");
 }
 
 #[tokio::test]
