@@ -1,8 +1,10 @@
 //! The command line.
 
 mod cred;
+mod discover;
 
 pub(crate) use cred::{Cred, CredAdd, CredBind, ReachFrom, ReportFormat, Review, Rotation, Way};
+pub(crate) use discover::{CredDiscover, Into, System};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;

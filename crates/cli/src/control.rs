@@ -1,6 +1,8 @@
 //! The control plane as the edge sees it: enrolment of connectors, then everything of `web`; and the administrator's
 //! Unix socket.
 
+mod discover;
+
 use crate::governance;
 use crate::node::Parts;
 use crate::pins::{self, Book};
@@ -97,6 +99,7 @@ pub(crate) async fn serve_admin(
         .route("/join-tokens", post(join_token))
         .route("/links", get(links))
         .route("/shadow", get(shadow))
+        .merge(discover::router())
         .with_state(parts.clone())
         .merge(governance::desk::router(parts))
         .merge(pins::desk::router(book))

@@ -570,6 +570,33 @@ pub const CHILD_DRAIN: Duration = Duration::from_secs(10 * 60);
 /// Longest time a warm credential is trusted without looking at the store again.
 pub const CREDENTIAL_TTL: Duration = Duration::from_secs(30);
 
+// --- finding what nobody registered ---
+
+/// Bytes of one configuration or environment file that is read for servers and secrets.
+pub const DISCOVER_FILE_BYTES: u64 = 8 * MIB as u64;
+/// Files of one search, and directories of projects.
+pub const DISCOVER_FILES: usize = 4096;
+/// Entries of a directory that are looked at where a file's place holds `*`.
+pub const DISCOVER_ENTRIES: usize = 1024;
+/// Depth of nested tables and lists in a configuration file.
+pub const DISCOVER_DEPTH: usize = 64;
+/// Values in one configuration file.
+pub const DISCOVER_NODES: usize = 1_000_000;
+/// Servers, and secrets, that are kept of one file, process or path.
+pub const DISCOVER_FOUND: usize = 10_000;
+/// Processes that are looked at.
+pub const DISCOVER_PROCESSES: usize = 65_536;
+/// Bytes of a process's command line, and of its environment.
+pub const DISCOVER_PROCESS_BYTES: u64 = 2 * MIB as u64;
+/// Paths of a KV store that are listed and read, and levels of them.
+pub const DISCOVER_KV_PATHS: usize = 10_000;
+/// See [`DISCOVER_KV_PATHS`].
+pub const DISCOVER_KV_DEPTH: usize = 32;
+/// Bytes of a text that is shown of what was found; a longer one is not.
+pub const DISCOVER_SHOWN_BYTES: usize = 4 * KIB;
+/// Secrets in one question for fingerprints.
+pub const FINGERPRINTS: usize = 256;
+
 /// Bounds an operator may set for one server (`limits:` in `portunus.yaml`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerLimits {

@@ -82,6 +82,12 @@ pub fn find(text: &[u8], from: usize) -> Option<Range<usize>> {
     None
 }
 
+/// Whether the text begins as only a secret of a well-known maker does.
+#[must_use]
+pub fn has_known_start(text: &[u8]) -> bool {
+    known_start(text, 0, skip(text, 0, is_run)).is_some()
+}
+
 /// A secret that starts within the run of token characters `start..end`.
 fn in_run(text: &[u8], start: usize, end: usize) -> Option<Range<usize>> {
     let run = text.get(start..end)?;
@@ -427,6 +433,20 @@ mod tests {
         let key = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\nIIGlRQ==\n-----END EC PRIVATE KEY-----";
         assert_eq!(secrets(&format!("key: {key} end")), [key]);
         assert_eq!(secrets("-----BEGIN PRIVATE KEY-----\nMHc"), ["-----BEGIN PRIVATE KEY-----\nMHc"]);
+    }
+
+    #[test]
+    fn makers_are_known_by_the_start_alone() {
+        for text in [
+            "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+            "sk-proj-Ab12Cd34Ef56Gh78",
+            "AKIAIOSFODNN7EXAMPLE and",
+        ] {
+            assert!(has_known_start(text.as_bytes()), "{text}");
+        }
+        for text in ["", "kQ3xZp9Lm2Vt7Rw5Yb8Nc4Hd", "hunter2", " ghp_16C7e42F292c6912E7710c838347Ae178B4a"] {
+            assert!(!has_known_start(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `portunus cred …`: identities that are no people.
 
-use super::Admin;
+use super::{Admin, CredDiscover};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -31,6 +31,15 @@ pub(crate) enum Cred {
         #[command(flatten)]
         admin: Admin,
     },
+    /// Find servers and secrets that nobody registered: in clients' configurations, environment files, OpenBao and running
+    /// programs. Shows fingerprints, never a secret.
+    #[command(after_help = "Examples:
+  portunus cred discover
+  portunus cred discover --project ~/src/shop --processes --json
+  portunus cred discover --openbao https://bao.internal:8200 --token-file bao.token --path secret/mcp
+  portunus cred discover --import cursor/wiki --owner ana@example.com --expires 90d
+  portunus cred discover --undo 20261201-101500-3f2a90c1")]
+    Discover(Box<CredDiscover>),
     /// Change what a credential is bound to: owner, purpose, server, hosts, end, rotation. Its secret stays.
     #[command(after_help = "Examples:
   portunus cred bind wiki-token --owner bo@example.com --expires 90d

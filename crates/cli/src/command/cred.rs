@@ -19,6 +19,7 @@ pub(crate) async fn run(command: Cred) -> Outcome {
         Cred::Add(add) => cred_add(add).await,
         Cred::List { kind, admin } => list(kind.as_deref(), &admin).await,
         Cred::Show { name, admin } => show_one(&name, &admin).await,
+        Cred::Discover(asked) => super::discover::run(*asked).await,
         Cred::Bind(change) => bind(change).await,
         Cred::Disable { name, why, admin } => {
             done(&admin, &format!("/credentials/{name}/disable"), &json!({ "why": why })).await
@@ -95,7 +96,7 @@ fn rotation(given: &Rotation) -> Result<Value, Failure> {
 }
 
 /// A span from now, or a date.
-fn moment(option: &str, given: &str) -> Result<Timestamp, Failure> {
+pub(super) fn moment(option: &str, given: &str) -> Result<Timestamp, Failure> {
     if let Ok(span) = duration(given) {
         return Ok(crate::system::SystemClock.now().plus(span));
     }

@@ -10,6 +10,8 @@ pub(crate) mod connect;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 pub(crate) mod cred;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
+pub(crate) mod discover;
+#[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 pub(crate) mod pin;
 pub(crate) mod policy;
 pub(crate) mod sqlite;

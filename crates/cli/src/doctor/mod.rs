@@ -17,7 +17,7 @@ mod call;
 mod challenge;
 mod discovery;
 mod door;
-mod fetch;
+pub(crate) mod fetch;
 mod message;
 mod metadata;
 pub(crate) mod profile;

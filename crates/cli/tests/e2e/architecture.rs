@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &["core"]),
     ("disclose", &["core", "mcp"]),
     ("governance", &["core"]),
+    ("discover", &["core", "ledger"]),
     ("vault", &["core", "policy"]),
     ("store", &["core"]),
     ("tunnel", &["core", "mcp"]),
@@ -42,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "disclose",
             "prove",
             "governance",
+            "discover",
         ],
     ),
 ];
@@ -78,7 +80,7 @@ fn crates_depend_only_where_an_arrow_is_drawn() {
 
 #[test]
 fn pure_crates_have_no_runtime_and_no_sockets() {
-    for name in ["core", "mcp", "policy", "oauth", "ledger", "disclose", "pins"] {
+    for name in ["core", "mcp", "policy", "oauth", "ledger", "disclose", "discover", "pins"] {
         for dependency in dependencies(name) {
             assert!(!IMPURE.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
         }

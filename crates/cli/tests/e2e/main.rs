@@ -24,6 +24,7 @@ mod compatibility;
 mod conformance;
 mod crash;
 mod dance;
+mod discover;
 mod doctor;
 mod edge_limits;
 mod eras;
