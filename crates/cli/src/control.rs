@@ -6,6 +6,7 @@ mod discover;
 use crate::governance;
 use crate::node::Parts;
 use crate::pins::{self, Book};
+use crate::sealing;
 use async_trait::async_trait;
 use axum::Json;
 use axum::Router;
@@ -101,7 +102,8 @@ pub(crate) async fn serve_admin(
         .route("/shadow", get(shadow))
         .merge(discover::router())
         .with_state(parts.clone())
-        .merge(governance::desk::router(parts))
+        .merge(governance::desk::router(parts.clone()))
+        .merge(sealing::desk::router(parts, stopped.clone()))
         .merge(pins::desk::router(book))
         .merge(web);
     let stop = async move {
@@ -116,14 +118,14 @@ async fn shadow(State(parts): State<Arc<Parts>>) -> Json<portunus_policy::shadow
     Json(portunus_edge::shadow::report(&parts.edge))
 }
 
-type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
+pub(crate) type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
 
-fn refused(error: &dyn std::fmt::Display) -> (StatusCode, Json<Value>) {
+pub(crate) fn refused(error: &dyn std::fmt::Display) -> (StatusCode, Json<Value>) {
     (StatusCode::BAD_REQUEST, Json(json!({ "message": error.to_string() })))
 }
 
 /// Who acts through the socket.
-const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -12,12 +12,14 @@ mod demo;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod doctor;
 mod governance;
+mod hardening;
 mod health;
 mod login;
 mod node;
 mod pins;
 mod policies;
 mod reload;
+mod sealing;
 mod serving;
 mod settings;
 mod signals;
@@ -34,8 +36,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// Wipes what is freed: buffers of libraries, which know nothing of secrets, held some of them.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<mimalloc::MiMalloc> =
+    zeroizing_alloc::ZeroAlloc(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     // Between Portunus and a child process; nothing of what follows is for it.
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     if words.next().is_some_and(|word| word == upstreams::GUARD) {
         return portunus_stdio::guard::run(upstreams::GUARD.as_ref(), &words.collect::<Vec<_>>());
     }
+    hardening::forbid_core_dumps();
     let cli = Cli::parse();
     telemetry::start_logging(match &cli.command {
         Command::Serve(_) | Command::Connect(_) => "info",

@@ -3,6 +3,7 @@
 use crate::config::{Config, Tools};
 use crate::control::Control;
 use crate::pins::{self, Book};
+use crate::sealing::{self, Sealing};
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
 use crate::upstreams::Upstreams;
@@ -84,6 +85,7 @@ pub(crate) struct Parts {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub key: SealingKey,
+    pub sealing: Arc<Sealing>,
     pub registry: Registry,
     pub edge: Arc<Edge>,
     pub issuer: Arc<ArcSwap<Issuer>>,
@@ -149,6 +151,7 @@ impl Node {
             parts.clone(),
             stopped.clone(),
         )));
+        sealing::resume(&parts, &stopped);
         tasks.push(tokio::spawn(reload::watch(config.clone(), loaded, parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(pins::watch(book, stopped.clone())));
         tasks.extend(tls::start(&config, &parts, &stopped).await?);
@@ -197,10 +200,9 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
     let store = SqliteStore::open(&config.store).map_err(|e| StartError::because("store", &e))?;
     let store: Arc<dyn Store> = Arc::new(store);
-    let key = SealingKey::load_or_create(&config.sealing_key, &*rng)
-        .map_err(|e| StartError::because("sealing key", &e))?;
     let (file_ledger, redactor) = open_ledger(config, &*rng)?;
     let ledger: Arc<dyn Ledger> = file_ledger.clone();
+    let (key, sealing) = sealing::open(&config.sealing_key, &*store, &*ledger, &clock, &*rng).await?;
 
     let settings = Settings { store: &*store, key: &key, rng: &*rng, now: clock.now() };
     let link_authority = Arc::new(settings.link_authority().await?);
@@ -270,6 +272,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         clock,
         rng,
         key,
+        sealing,
         registry,
         edge,
         issuer,

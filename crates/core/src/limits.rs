@@ -597,6 +597,24 @@ pub const DISCOVER_SHOWN_BYTES: usize = 4 * KIB;
 /// Secrets in one question for fingerprints.
 pub const FINGERPRINTS: usize = 256;
 
+// --- the sealing key ---
+
+/// Epochs of the sealing key that are remembered; the oldest that is no longer needed makes room.
+pub const KEY_EPOCHS: usize = 16;
+/// Documents that are rewrapped in one commit.
+pub const REWRAP_BATCH: usize = 32;
+/// Longest time between sealing a value and its commit: so long after a change of the sealing key nothing new is committed
+/// that was sealed with the old one.
+pub const REWRAP_SETTLE: Duration = Duration::from_secs(5);
+/// Time for one exchange with a key service.
+pub const KEY_SERVICE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a key service's answer.
+pub const KEY_SERVICE_ANSWER_BYTES: usize = 64 * KIB;
+/// Bytes of a wrapped sealing key.
+pub const WRAPPED_KEY_BYTES: usize = 8 * KIB;
+/// Bytes of a file with a token or access keys for a key service.
+pub const KEY_SERVICE_SECRET_BYTES: u64 = 64 * 1024;
+
 /// Bounds an operator may set for one server (`limits:` in `portunus.yaml`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerLimits {

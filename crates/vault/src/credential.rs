@@ -1,7 +1,7 @@
 //! The life of a credential: added with an owner and an expiry, replaced by new versions, listed, shown, revoked. Every
 //! step is recorded before it is taken (law 1); one that then fails is recorded as failed.
 
-use crate::key::SealingKey;
+use crate::ring::SealingKey;
 use crate::rules;
 use crate::sealing::{self, Context, SealingError};
 use crate::vault::Missing;

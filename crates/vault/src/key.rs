@@ -1,9 +1,10 @@
-//! The sealing key (key-encryption key): 32 bytes from a file that only its owner may read.
+//! A key-encryption key: 32 bytes, from a file that only its owner may read, or made here and wrapped by a key service.
 
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use portunus_core::digest::sha256;
 use portunus_core::secret::Secret;
 use portunus_core::time::Rng;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,11 +15,37 @@ const KEY_BYTES: usize = 32;
 /// Bytes of a key file that are read: the longest form and some white space.
 const FILE_BYTES: u64 = 256;
 
-/// The key that wraps the keys of all sealed values.
-#[derive(Debug, Clone)]
-pub struct SealingKey {
+/// A key that wraps the keys of sealed values: one epoch of the sealing key.
+#[derive(Clone)]
+pub struct Kek {
     bytes: Secret<[u8; KEY_BYTES]>,
-    id: [u8; 8],
+    id: KeyId,
+}
+
+/// Names a key without telling anything about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub(crate) [u8; 8]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Kek {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kek({})", self.id)
+    }
+}
+
+/// Who else may read a key's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Nobody but its owner.
+    Owner,
+    /// Its group, as systemd's credentials have it: there the group's bits are the mask of an access list that names the
+    /// service's user alone.
+    Group,
 }
 
 /// Why there is no sealing key.
@@ -38,6 +65,14 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
+    /// systemd gave no credentials.
+    #[error(
+        "`sealing_key: {{ systemd: {name} }}` needs a credential of that name: start Portunus as a systemd service with LoadCredential={name}:FILE or LoadCredentialEncrypted="
+    )]
+    NoCredentials {
+        /// The credential's name.
+        name: String,
+    },
     /// The file holds something else.
     #[error("{} is no sealing key: it must hold 32 bytes as 64 hexadecimal digits or as base64", path.display())]
     Malformed {
@@ -46,14 +81,21 @@ pub enum KeyError {
     },
 }
 
-impl SealingKey {
+impl Kek {
     /// A key of these bytes.
     #[must_use]
     pub fn new(bytes: Secret<[u8; 32]>) -> Self {
         let digest = sha256(&[b"portunus sealing key id 1\0", bytes.expose()]).0;
         let mut id = [0; 8];
         id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-        Self { bytes, id }
+        Self { bytes, id: KeyId(id) }
+    }
+
+    /// A fresh key.
+    pub fn random(rng: &dyn Rng) -> Self {
+        let mut bytes = Zeroizing::new([0_u8; KEY_BYTES]);
+        rng.fill(&mut *bytes);
+        Self::new(Secret::new(*bytes))
     }
 
     /// Reads the key from a file that only its owner may read: 64 hexadecimal digits, or base64 of 32 bytes.
@@ -61,9 +103,17 @@ impl SealingKey {
     /// # Errors
     /// When the file cannot be read, others may read it, or it holds something else.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
+        Self::load_for(path, Readers::Owner)
+    }
+
+    /// The same of a file that others may be allowed to read.
+    ///
+    /// # Errors
+    /// As for [`Kek::load`].
+    pub fn load_for(path: &Path, readers: Readers) -> Result<Self, KeyError> {
         let broken = |error| KeyError::Io { path: path.to_owned(), error };
         let file = File::open(path).map_err(broken)?;
-        if !is_private(&file).map_err(broken)? {
+        if !is_private(&file, readers).map_err(broken)? {
             return Err(KeyError::OthersMayRead { path: path.to_owned() });
         }
         let mut text = Zeroizing::new(Vec::with_capacity(FILE_BYTES as usize));
@@ -75,7 +125,7 @@ impl SealingKey {
     /// and all get the same.
     ///
     /// # Errors
-    /// As for [`SealingKey::load`], and when the file cannot be made.
+    /// As for [`Kek::load`], and when the file cannot be made.
     pub fn load_or_create(path: &Path, rng: &dyn Rng) -> Result<Self, KeyError> {
         match Self::load(path) {
             Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
@@ -86,21 +136,18 @@ impl SealingKey {
         }
     }
 
-    /// Names a secret without telling anything about it: equal for equal secrets under one sealing key, 32 hexadecimal
-    /// digits. Without the key nobody can try guesses against it.
-    #[must_use]
-    pub fn fingerprint(&self, secret: &[u8]) -> String {
-        let own = sha256(&[b"portunus fingerprint key 1\0", self.bytes.expose()]);
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &own.0);
-        let tag = aws_lc_rs::hmac::sign(&key, secret);
-        HEXLOWER.encode(tag.as_ref().get(..16).unwrap_or_default())
-    }
-
     /// Names the key without telling anything about it.
-    pub(crate) fn id(&self) -> &[u8; 8] {
-        &self.id
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.id
     }
 
+    /// What names secrets in stores that have no key of their own for it yet.
+    pub(crate) fn derived_fingerprint_key(&self) -> Secret<[u8; 32]> {
+        Secret::new(sha256(&[b"portunus fingerprint key 1\0", self.bytes.expose()]).0)
+    }
+
+    /// The key itself, for the one place that must use it.
     pub(crate) fn bytes(&self) -> &[u8; KEY_BYTES] {
         self.bytes.expose()
     }
@@ -164,12 +211,16 @@ fn sync_directory(_directory: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn is_private(file: &File) -> io::Result<bool> {
+fn is_private(file: &File, readers: Readers) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;
-    Ok(file.metadata()?.permissions().mode() & 0o077 == 0)
+    let forbidden = match readers {
+        Readers::Owner => 0o077,
+        Readers::Group => 0o037,
+    };
+    Ok(file.metadata()?.permissions().mode() & forbidden == 0)
 }
 
 #[cfg(not(unix))]
-fn is_private(_file: &File) -> io::Result<bool> {
+fn is_private(_file: &File, _readers: Readers) -> io::Result<bool> {
     Ok(true)
 }

@@ -2,8 +2,12 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`key`] | the sealing key and the file it comes from |
+//! | [`key`] | one epoch of the sealing key, and the file it comes from |
+//! | [`ring`] | the sealing key: the epoch that seals, and those that still open |
+//! | [`epochs`] | where each epoch comes from, as the store has it; the first start, and the change to a new one |
 //! | [`sealing`] | envelope encryption of one secret, bound to what it belongs to |
+//! | [`rewrap`] | everything sealed in the store, counted by key, or wrapped anew |
+//! | [`service`] | key services that wrap the sealing key: OpenBao or Vault, AWS KMS |
 //! | [`credential`] | the life of a credential: add, replace, list, show, revoke; each step recorded |
 //! | [`bind`] | what a credential is bound to, changed |
 //! | [`vault`] | the way of a request: bound → opened (with a permit) → presented |
@@ -17,13 +21,18 @@
 
 pub mod bind;
 pub mod credential;
+pub mod epochs;
 pub mod key;
 mod place;
+pub mod rewrap;
+pub mod ring;
 mod rules;
 pub mod sealing;
+pub mod service;
 pub mod vault;
 
 pub use credential::CredentialError;
-pub use key::{KeyError, SealingKey};
-pub use sealing::SealingError;
+pub use key::{Kek, KeyError, KeyId};
+pub use ring::SealingKey;
+pub use sealing::{Context, SealingError};
 pub use vault::{Bound, Missing, Opened, Vault, VaultError};

@@ -6,10 +6,18 @@
 //! stored and compared before anything is decrypted with it.
 //!
 //! ```text
-//! format 1 | id of the sealing key 8 | nonce 12, wrapped data key 48 | commitment 32 | nonce 12, secret + tag 16
+//! format 2, behind the word `sealed-2.`:
+//!   id of the sealing key 8 | digest of the context 32 | nonce 12, wrapped data key 48 | commitment 32 | nonce 12, secret + tag 16
+//! format 1, still read:
+//!   1 | id of the sealing key 8 | nonce 12, wrapped data key 48 | commitment 32 | nonce 12, secret + tag 16
 //! ```
+//!
+//! In format 2 the wrapping is bound to the context's digest, which is beside it, and the text tells what it is: so a sealed
+//! value in any document is found, and its data key wrapped anew, by whoever knows nothing about the document
+//! ([`crate::rewrap`]). Opening it still takes the context itself.
 
-use crate::key::SealingKey;
+use crate::key::{Kek, KeyId};
+use crate::ring::SealingKey;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use data_encoding::BASE64;
 use portunus_core::digest;
@@ -20,8 +28,10 @@ use portunus_core::secret::Secret;
 use portunus_core::time::Rng;
 use zeroize::Zeroizing;
 
-/// The layout above; also part of what is authenticated.
-const FORMAT: u8 = 1;
+/// What a text of format 2 begins with. Neither it nor base64 is ever escaped in JSON.
+pub(crate) const WORD: &str = "sealed-2.";
+/// Bytes of a wrapped data key with its nonce.
+const WRAPPED: usize = NONCE_LEN + KEY + TAG;
 /// Bytes of a data key.
 const KEY: usize = 32;
 /// Bytes of a GCM tag.
@@ -36,7 +46,7 @@ pub enum SealingError {
     #[error("the sealed value is damaged or of an unknown format; restore it from a backup, or add it again")]
     Malformed,
     /// It was sealed with another key.
-    #[error("it was sealed with another sealing key; give back the key file that was in use then")]
+    #[error("it was sealed with another sealing key; give back the key or key file that was in use then")]
     OtherKey,
     /// It was changed, or belongs elsewhere.
     #[error("the sealed value was changed or belongs elsewhere; restore it from a backup, or add it again")]
@@ -49,7 +59,32 @@ pub enum SealingError {
     Failed,
 }
 
+/// The layouts above; also part of what is authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Format {
+    One = 1,
+    Two = 2,
+}
+
 impl SealingKey {
+    /// Seals a value for a document; the text is at most two thirds longer. Wherever the text stands in the store, it takes
+    /// part when the sealing key is changed.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn seal(&self, context: &Context, plain: &[u8], rng: &dyn Rng) -> Result<String, SealingError> {
+        seal(self, context, plain, rng)
+    }
+
+    /// Opens what [`SealingKey::seal`] made in the same context.
+    ///
+    /// # Errors
+    /// When it was sealed with another key or in another context, or was changed.
+    pub fn open(&self, context: &Context, sealed: &str) -> Result<Secret<Vec<u8>>, SealingError> {
+        open(self, context, sealed)
+    }
+
     /// Seals a secret of Portunus itself, to be kept in the store under this name.
     ///
     /// # Errors
@@ -69,9 +104,21 @@ impl SealingKey {
 
 /// What a sealed value belongs to, as authenticated bytes: every field behind its length, so that no two contexts
 /// have the same bytes.
-pub(crate) struct Context(Vec<u8>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context(Vec<u8>);
 
 impl Context {
+    /// Of these fields; the first says what kind of thing the value belongs to, and no other kind has the same word.
+    #[must_use]
+    pub fn of(fields: &[&str]) -> Self {
+        let mut bytes = Vec::new();
+        for field in fields {
+            bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(field.as_bytes());
+        }
+        Self(bytes)
+    }
+
     /// One version of a credential.
     pub(crate) fn credential(
         name: &CredentialName,
@@ -86,33 +133,127 @@ impl Context {
     }
 
     /// A setting.
-    fn setting(name: &str) -> Self {
+    pub(crate) fn setting(name: &str) -> Self {
         Self::of(&["setting", name])
     }
 
-    fn of(fields: &[&str]) -> Self {
-        let mut bytes = b"portunus sealed value\0".to_vec();
-        bytes.push(FORMAT);
-        for field in fields {
-            bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(field.as_bytes());
-        }
-        Self(bytes)
+    fn bytes(&self, format: Format, layer: &[u8]) -> Vec<u8> {
+        [b"portunus sealed value\0".as_slice(), &[format as u8], &self.0, layer].concat()
     }
-
-    /// The context of one of the two layers.
-    fn layer(&self, layer: &[u8]) -> Aad<Vec<u8>> {
-        Aad::from([self.0.as_slice(), layer].concat())
+    fn digest(&self) -> [u8; 32] {
+        digest::sha256(&[b"portunus sealed context 2\0", &self.0]).0
     }
-    fn wrapping(&self) -> Aad<Vec<u8>> {
-        self.layer(b"\0key")
-    }
-    fn content(&self) -> Aad<Vec<u8>> {
-        self.layer(b"\0value")
+    fn content(&self, format: Format) -> Aad<Vec<u8>> {
+        Aad::from(self.bytes(format, b"\0value"))
     }
 }
 
-/// Seals the value into base64 text.
+/// A sealed value taken apart. Nothing about it is known to be true.
+pub(crate) struct Envelope {
+    /// What binds the wrapped key, when the text itself says it.
+    context: Option<[u8; 32]>,
+    key: KeyId,
+    wrapped: Vec<u8>,
+    committed: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl Envelope {
+    pub(crate) fn parse(text: &str) -> Result<Self, SealingError> {
+        if text.len() > DOCUMENT_BYTES {
+            return Err(SealingError::Malformed);
+        }
+        let decode = |text: &str| BASE64.decode(text.as_bytes()).map_err(|_| SealingError::Malformed);
+        let (blob, format) = match text.strip_prefix(WORD) {
+            Some(rest) => (decode(rest)?, Format::Two),
+            None => (decode(text)?, Format::One),
+        };
+        let mut rest = blob.as_slice();
+        if format == Format::One && take(&mut rest, 1)? != [Format::One as u8] {
+            return Err(SealingError::Malformed);
+        }
+        let key = take(&mut rest, 8)?.try_into().map(KeyId).map_err(|_| SealingError::Malformed)?;
+        let context = match format {
+            Format::One => None,
+            Format::Two => Some(take(&mut rest, 32)?.try_into().map_err(|_| SealingError::Malformed)?),
+        };
+        let wrapped = take(&mut rest, WRAPPED)?.to_vec();
+        let committed = take(&mut rest, 32)?.to_vec();
+        if rest.len() < NONCE_LEN + TAG {
+            return Err(SealingError::Malformed);
+        }
+        Ok(Self { context, key, wrapped, committed, content: rest.to_vec() })
+    }
+
+    /// Which key it says it was sealed with.
+    pub(crate) fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// Whether it can be opened and rewrapped only by who knows what it belongs to.
+    pub(crate) fn needs_context(&self) -> bool {
+        self.context.is_none()
+    }
+
+    /// The same value, wrapped by the key that seals now. Its content stays as it is, byte for byte.
+    pub(crate) fn rewrap(
+        mut self,
+        ring: &SealingKey,
+        context: Option<&Context>,
+        rng: &dyn Rng,
+    ) -> Result<String, SealingError> {
+        let data_key = self.unwrap(ring, context)?;
+        let kek = ring.current();
+        self.key = kek.id();
+        self.wrapped = encrypt(kek.bytes(), self.wrapping(context)?, &*data_key, rng)?;
+        Ok(self.text())
+    }
+
+    /// Its data key.
+    pub(crate) fn unwrap(
+        &self,
+        ring: &SealingKey,
+        context: Option<&Context>,
+    ) -> Result<Zeroizing<[u8; KEY]>, SealingError> {
+        let kek: std::sync::Arc<Kek> = ring.of_id(self.key).ok_or(SealingError::OtherKey)?;
+        let unwrapped = decrypt(kek.bytes(), self.wrapping(context)?, &self.wrapped)?;
+        let mut data_key = Zeroizing::new([0_u8; KEY]);
+        data_key.iter_mut().zip(unwrapped.iter()).for_each(|(to, from)| *to = *from);
+        let same = digest::equal(&self.committed, &commitment(&data_key));
+        if same { Ok(data_key) } else { Err(SealingError::Refused) }
+    }
+
+    /// What the wrapped key is bound to.
+    fn wrapping(&self, context: Option<&Context>) -> Result<Aad<Vec<u8>>, SealingError> {
+        match (self.context, context) {
+            (Some(digest), _) => Ok(Aad::from([b"portunus sealed key\0\x02".as_slice(), &digest].concat())),
+            (None, Some(context)) => Ok(Aad::from(context.bytes(Format::One, b"\0key"))),
+            (None, None) => Err(SealingError::Refused),
+        }
+    }
+
+    fn format(&self) -> Format {
+        if self.context.is_some() { Format::Two } else { Format::One }
+    }
+
+    fn text(&self) -> String {
+        let (word, first) = match self.format() {
+            Format::One => ("", [Format::One as u8].as_slice()),
+            Format::Two => (WORD, [].as_slice()),
+        };
+        let context = self.context.as_ref().map(<[u8; 32]>::as_slice).unwrap_or_default();
+        let parts: [&[u8]; 6] = [first, &self.key.0, context, &self.wrapped, &self.committed, &self.content];
+        format!("{word}{}", BASE64.encode(&parts.concat()))
+    }
+}
+
+fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], SealingError> {
+    let (taken, left) = rest.split_at_checked(bytes).ok_or(SealingError::Malformed)?;
+    *rest = left;
+    Ok(taken)
+}
+
+/// Seals the value into a text of format 2.
 pub(crate) fn seal(
     key: &SealingKey,
     context: &Context,
@@ -124,42 +265,46 @@ pub(crate) fn seal(
     }
     let mut data_key = Zeroizing::new([0_u8; KEY]);
     rng.fill(&mut *data_key);
-    let mut blob = vec![FORMAT];
-    blob.extend_from_slice(key.id());
-    blob.extend_from_slice(&encrypt(key.bytes(), context.wrapping(), &*data_key, rng)?);
-    blob.extend_from_slice(&commitment(&data_key));
-    blob.extend_from_slice(&encrypt(&data_key, context.content(), plain, rng)?);
-    Ok(BASE64.encode(&blob))
+    let kek = key.current();
+    let mut envelope = Envelope {
+        context: Some(context.digest()),
+        key: kek.id(),
+        wrapped: Vec::new(),
+        committed: commitment(&data_key).to_vec(),
+        content: encrypt(&data_key, context.content(Format::Two), plain, rng)?,
+    };
+    envelope.wrapped = encrypt(kek.bytes(), envelope.wrapping(None)?, &*data_key, rng)?;
+    Ok(envelope.text())
 }
 
-/// Opens what [`seal`] made in the same context with the same key.
+/// Opens what [`seal`] made in the same context with a key of the ring.
 pub(crate) fn open(
     key: &SealingKey,
     context: &Context,
     sealed: &str,
 ) -> Result<Secret<Vec<u8>>, SealingError> {
-    if sealed.len() > DOCUMENT_BYTES {
-        return Err(SealingError::Malformed);
-    }
-    let blob = BASE64.decode(sealed.as_bytes()).map_err(|_| SealingError::Malformed)?;
-    let (format, rest) = blob.split_first().ok_or(SealingError::Malformed)?;
-    if *format != FORMAT {
-        return Err(SealingError::Malformed);
-    }
-    let (key_id, rest) = rest.split_at_checked(key.id().len()).ok_or(SealingError::Malformed)?;
-    if key_id != key.id() {
+    let envelope = Envelope::parse(sealed)?;
+    if key.of_id(envelope.key).is_none() {
         return Err(SealingError::OtherKey);
     }
-    let (wrapped, rest) = rest.split_at_checked(NONCE_LEN + KEY + TAG).ok_or(SealingError::Malformed)?;
-    let (committed, content) = rest.split_at_checked(32).ok_or(SealingError::Malformed)?;
-    let unwrapped = decrypt(key.bytes(), context.wrapping(), wrapped)?;
-    let mut data_key = Zeroizing::new([0_u8; KEY]);
-    data_key.iter_mut().zip(unwrapped.iter()).for_each(|(to, from)| *to = *from);
-    if !digest::equal(committed, &commitment(&data_key)) {
+    // The content is bound to the whole context; this tells it sooner.
+    if envelope.context.is_some_and(|digest| digest != context.digest()) {
         return Err(SealingError::Refused);
     }
-    let mut plain = decrypt(&data_key, context.content(), content)?;
+    let data_key = envelope.unwrap(key, Some(context))?;
+    let mut plain = decrypt(&data_key, context.content(envelope.format()), &envelope.content)?;
     Ok(Secret::new(std::mem::take(&mut *plain)))
+}
+
+/// Whether two texts hold the same sealed value, whichever keys wrap its data key.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    one == other
+        || match (Envelope::parse(one), Envelope::parse(other)) {
+            (Ok(one), Ok(other)) => {
+                (one.context, one.committed, one.content) == (other.context, other.committed, other.content)
+            }
+            _ => false,
+        }
 }
 
 fn commitment(data_key: &[u8; KEY]) -> [u8; 32] {
@@ -208,154 +353,4 @@ fn cipher(key: &[u8; KEY]) -> Option<LessSafeKey> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    struct Count(AtomicU64);
-    impl Rng for Count {
-        fn fill(&self, bytes: &mut [u8]) {
-            for chunk in bytes.chunks_mut(32) {
-                let block = digest::sha256(&[&self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes()]).0;
-                chunk.iter_mut().zip(block).for_each(|(to, from)| *to = from);
-            }
-        }
-    }
-
-    fn rng() -> Count {
-        Count(AtomicU64::new(0))
-    }
-    fn key(byte: u8) -> SealingKey {
-        SealingKey::new(Secret::new([byte; 32]))
-    }
-    fn context(name: &str, version: u32, kind: &CredentialKind, server: &str, host: &str) -> Context {
-        let name = CredentialName::parse(name).unwrap();
-        Context::credential(&name, version, kind, &ServerName::parse(server).unwrap(), &[host.to_owned()])
-    }
-    fn usual() -> Context {
-        context("db", 1, &CredentialKind::Bearer, "sales", "a.example")
-    }
-
-    #[test]
-    fn a_value_moved_to_another_name_version_kind_server_or_host_does_not_open() {
-        let sealed = seal(&key(1), &usual(), b"secret", &rng()).unwrap();
-        assert_eq!(open(&key(1), &usual(), &sealed).unwrap().expose(), b"secret");
-        let header = CredentialKind::Header("authorization".to_owned());
-        let bearer = CredentialKind::Bearer;
-        for (what, other) in [
-            ("name", context("db2", 1, &bearer, "sales", "a.example")),
-            ("version", context("db", 2, &bearer, "sales", "a.example")),
-            ("kind", context("db", 1, &header, "sales", "a.example")),
-            ("server", context("db", 1, &bearer, "sale", "a.example")),
-            ("host", context("db", 1, &bearer, "sales", "a.example:8443")),
-            ("purpose", Context::setting("db")),
-        ] {
-            assert_eq!(open(&key(1), &other, &sealed).unwrap_err(), SealingError::Refused, "{what}");
-        }
-    }
-
-    #[test]
-    fn no_two_contexts_have_the_same_bytes() {
-        let header = |name: &str| CredentialKind::Header(name.to_owned());
-        let contexts = [
-            context("a", 1, &header("x"), "b", "c"),
-            context("a", 1, &header("xb"), "b", "c"),
-            context("a1", 1, &header("x"), "b", "c"),
-            context("a", 11, &header("x"), "b", "c"),
-            context("a", 1, &header("x"), "bc", "c"),
-            context("a", 1, &header("x"), "b", "bc"),
-            context("a", 1, &CredentialKind::Bearer, "b", "c"),
-            Context::setting("a"),
-            Context::setting("a1"),
-        ];
-        let distinct: std::collections::BTreeSet<&[u8]> =
-            contexts.iter().map(|one| one.0.as_slice()).collect();
-        assert_eq!(distinct.len(), contexts.len());
-    }
-
-    #[test]
-    fn another_sealing_key_is_named_as_the_reason() {
-        let sealed = seal(&key(1), &usual(), b"secret", &rng()).unwrap();
-        assert_eq!(open(&key(2), &usual(), &sealed).unwrap_err(), SealingError::OtherKey);
-        // Even when somebody writes the other key's id into the value.
-        let mut blob = BASE64.decode(sealed.as_bytes()).unwrap();
-        blob[1..9].copy_from_slice(key(2).id());
-        assert_eq!(open(&key(2), &usual(), &BASE64.encode(&blob)).unwrap_err(), SealingError::Refused);
-    }
-
-    #[test]
-    fn every_flipped_bit_and_every_cut_is_refused() {
-        let sealed = seal(&key(1), &usual(), b"secret", &rng()).unwrap();
-        let blob = BASE64.decode(sealed.as_bytes()).unwrap();
-        for bit in 0..blob.len() * 8 {
-            let mut changed = blob.clone();
-            changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(open(&key(1), &usual(), &BASE64.encode(&changed)).is_err(), "bit {bit}");
-        }
-        for end in 0..blob.len() {
-            assert!(open(&key(1), &usual(), &BASE64.encode(&blob[..end])).is_err(), "cut at {end}");
-        }
-        for text in ["", "A", "====", "not base64!", &format!("{sealed}\n"), &format!("{sealed}AAAA")] {
-            assert!(open(&key(1), &usual(), text).is_err(), "{text:?}");
-        }
-    }
-
-    /// GCM opens this ciphertext with the wrapped key: only the commitment tells that it is not the one that was used.
-    #[test]
-    fn a_data_key_without_its_commitment_is_refused() {
-        let (key, context, rng, other) = (key(1), usual(), rng(), [9_u8; KEY]);
-        let mut blob = vec![FORMAT];
-        blob.extend_from_slice(key.id());
-        blob.extend_from_slice(&encrypt(key.bytes(), context.wrapping(), &other, &rng).unwrap());
-        let committed = blob.len();
-        blob.extend_from_slice(&commitment(&other));
-        blob.extend_from_slice(&encrypt(&other, context.content(), b"forged", &rng).unwrap());
-        assert_eq!(open(&key, &context, &BASE64.encode(&blob)).unwrap().expose(), b"forged");
-        blob[committed..committed + 32].copy_from_slice(&commitment(&[8; KEY]));
-        assert_eq!(open(&key, &context, &BASE64.encode(&blob)).unwrap_err(), SealingError::Refused);
-    }
-
-    #[test]
-    fn the_two_layers_cannot_stand_in_for_each_other() {
-        let context = usual();
-        assert_ne!(context.wrapping().as_ref(), context.content().as_ref());
-        let sealed = encrypt(&[1; KEY], context.wrapping(), &[7; KEY], &rng()).unwrap();
-        assert!(decrypt(&[1; KEY], context.content(), &sealed).is_err());
-    }
-
-    #[test]
-    fn sealing_twice_gives_two_texts_that_share_no_key() {
-        let rng = rng();
-        let first = BASE64.decode(seal(&key(1), &usual(), b"secret", &rng).unwrap().as_bytes()).unwrap();
-        let second = BASE64.decode(seal(&key(1), &usual(), b"secret", &rng).unwrap().as_bytes()).unwrap();
-        for part in [9..21, 21..69, 69..101, 101..113, 113..135] {
-            assert_ne!(first[part.clone()], second[part]);
-        }
-    }
-
-    #[test]
-    fn what_would_not_fit_a_document_is_refused() {
-        let setting = key(1).seal_setting("ca", &vec![b'x'; PLAIN_BYTES], &rng()).unwrap();
-        assert!(setting.value.len() < DOCUMENT_BYTES * 3 / 4);
-        let longer = key(1).seal_setting("ca", &vec![b'x'; PLAIN_BYTES + 1], &rng());
-        assert_eq!(longer.unwrap_err(), SealingError::TooLong);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn whatever_was_sealed_comes_back(plain in proptest::collection::vec(any::<u8>(), 0..2000), name in ".{0,40}") {
-            let mut setting = key(3).seal_setting(&name, &plain, &rng()).unwrap();
-            let opened = key(3).open_setting(&setting).unwrap();
-            prop_assert_eq!(opened.expose(), &plain);
-            setting.name.push('x');
-            prop_assert_eq!(key(3).open_setting(&setting).unwrap_err(), SealingError::Refused);
-        }
-
-        #[test]
-        fn rubbish_never_opens_and_never_panics(blob in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(open(&key(1), &usual(), &BASE64.encode(&blob)).is_err());
-        }
-    }
-}
+mod tests;

@@ -3,8 +3,8 @@
 //! thing. The dialer opens what it is presented when it needs the secret, which is kept nowhere in between.
 
 use crate::credential;
-use crate::key::SealingKey;
 use crate::place;
+use crate::ring::SealingKey;
 use crate::rules;
 use crate::sealing::{self, SealingError};
 use async_trait::async_trait;
@@ -316,7 +316,7 @@ impl Depot {
             && stored.hosts == bound.hosts
             && stored.kind == bound.kind
             && stored.owner == bound.owner
-            && stored.versions.iter().any(|version| version.sealed == held.version.sealed);
+            && stored.versions.iter().any(|version| sealing::same(&version.sealed, &held.version.sealed));
         if same { Ok(()) } else { Err(VaultError::Changed(name.clone())) }
     }
 }

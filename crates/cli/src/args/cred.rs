@@ -114,6 +114,25 @@ pub(crate) enum Cred {
         #[command(flatten)]
         admin: Admin,
     },
+    /// Change the key that seals everything in the store: a new one seals from now on, and what the old one seals is
+    /// rewrapped while the edge serves. Interrupted, it goes on by itself at the next start.
+    #[command(after_help = "Examples:
+  portunus cred rewrap --new-key-file /etc/portunus/sealing-2.key   (made when it is not there)
+  portunus cred rewrap            (a new key from the key service, file or credential that portunus.yaml names)
+  portunus cred rewrap --status   (counts what is sealed with which key)")]
+    Rewrap(CredRewrap),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CredRewrap {
+    /// The file of the new key, on the edge's machine; made when it is not there. Default: what `sealing_key:` names.
+    #[arg(long, conflicts_with = "status")]
+    pub new_key_file: Option<PathBuf>,
+    /// Change nothing; count what is sealed with which key.
+    #[arg(long)]
+    pub status: bool,
+    #[command(flatten)]
+    pub admin: Admin,
 }
 
 #[derive(Debug, Subcommand)]

@@ -39,6 +39,7 @@ pub(crate) async fn run(command: Cred) -> Outcome {
             Ok(())
         }
         Cred::Review(command) => review(command).await,
+        Cred::Rewrap(rewrap) => super::rewrap::run(rewrap).await,
         Cred::Revoke { name, admin } => {
             done(&admin, &format!("/credentials/{name}/revoke"), &json!({})).await
         }

@@ -14,6 +14,8 @@ pub(crate) mod discover;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 pub(crate) mod pin;
 pub(crate) mod policy;
+#[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
+pub(crate) mod rewrap;
 pub(crate) mod sqlite;
 
 use comfy_table::{ContentArrangement, Table, presets};

@@ -160,12 +160,66 @@ pub(crate) struct Eab {
     pub key_file: PathBuf,
 }
 
-/// The key that seals secrets in the store.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+/// The key that seals secrets in the store: exactly one of `file`, `systemd`, `openbao` or `aws_kms`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SealingKey {
     /// A file that only its owner can read; made at the first start.
-    pub file: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The name of a credential that systemd gives the service (`LoadCredential=` or `LoadCredentialEncrypted=`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd: Option<String>,
+    /// The transit engine of OpenBao or HashiCorp Vault: it wraps the sealing key, and unwraps it at each start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openbao: Option<Openbao>,
+    /// AWS KMS: it wraps the sealing key, and unwraps it at each start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws_kms: Option<AwsKms>,
+}
+
+/// A key of a transit engine.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Openbao {
+    /// Such as `https://bao.internal:8200`; plain `http` only to this machine.
+    pub address: String,
+    /// The name of the transit key; of an AEAD type, as the default `aes256-gcm96` is.
+    pub key: String,
+    /// A file with a token that may `update` `transit/encrypt/KEY` and `transit/decrypt/KEY`; read anew each time.
+    pub token_file: PathBuf,
+    /// Where the transit engine is mounted; default: `transit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+    /// The namespace; default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Certificates to trust for it instead of the system's, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+}
+
+/// A symmetric key of AWS KMS.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AwsKms {
+    /// The key's id, ARN or alias (`alias/portunus`).
+    pub key_id: String,
+    /// Such as `eu-central-1`.
+    pub region: String,
+    /// Such as that of a VPC endpoint; default: `https://kms.REGION.amazonaws.com`. Plain `http` only to this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// A file with access keys, as the AWS tools have it in `~/.aws/credentials`; read anew each time. Default: the
+    /// environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<PathBuf>,
+    /// The section of that file; default: `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Certificates to trust for it instead of the system's, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
 }
 
 /// How people sign in.

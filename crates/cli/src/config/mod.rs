@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod governance;
 pub(crate) mod login;
 pub(crate) mod machines;
+pub(crate) mod sealing;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 
@@ -43,7 +44,7 @@ pub(crate) struct Config {
     pub tls: tls::Tls,
     pub client_certificates: Option<tls::ClientCertificates>,
     pub store: PathBuf,
-    pub sealing_key: PathBuf,
+    pub sealing_key: sealing::SealingKey,
     pub ledger: PathBuf,
     pub admin_socket: PathBuf,
     pub ca_file: PathBuf,
@@ -150,7 +151,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         http: file.listen.http.as_deref().map(address).transpose().map_err(|m| at("http").error(&m))?,
         client_certificates: file.tls.client_certificates.as_ref().map(|c| tls::clients(c, base)),
         tls: tls::parse(&file.tls, file.listen.http.is_some(), base).map_err(|m| at("tls").error(&m))?,
-        sealing_key: base.join(&file.sealing_key.file),
+        sealing_key: sealing::read(&file.sealing_key, base).map_err(|m| at("sealing_key").error(&m))?,
         ledger: file.ledger.as_ref().map_or_else(|| state.join("ledger"), |l| base.join(l)),
         admin_socket: file.admin_socket.as_ref().map_or_else(|| state.join("admin.sock"), |s| base.join(s)),
         ca_file: state.join("ca.pem"),

@@ -13,25 +13,37 @@ use portunus_core::dialer::{Body, BodyError};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 /// Idle connections to one upstream.
 const IDLE: usize = 256;
-/// Idle connections are not used after that, and closed at the next use of the pool; less than what common servers keep.
+/// Idle connections are not used after that, and closed; less than what common servers keep.
 const IDLE_LIFE: Duration = Duration::from_secs(20);
+/// Between two looks for those: an idle connection still holds the head of its last request, with the secret in it, and must
+/// not do so for longer than it may be of use.
+const SWEEP: Duration = Duration::from_secs(5);
 
 pub(super) type Connector = hyper_rustls::HttpsConnector<HttpConnector>;
 type Stream = hyper_rustls::MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// Idle connections, the latest last.
+/// Idle connections.
 #[derive(Default)]
 pub(super) struct Pool {
-    idle: Mutex<Vec<(Instant, Link)>>,
+    idle: Mutex<Idle>,
     /// Connections end with what they carry.
     closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// The latest last.
+    links: Vec<(Instant, Link)>,
+    /// Whether a task closes those that are too old.
+    swept: bool,
 }
 
 /// A connection and its driver.
@@ -52,9 +64,9 @@ impl Pool {
     /// A connection that is alive as far as anyone can tell.
     pub(super) fn take(&self) -> Option<Link> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((since, mut link)) = idle.pop() {
+        while let Some((since, mut link)) = idle.links.pop() {
             if since.elapsed() >= IDLE_LIFE {
-                idle.clear(); // the others are older still
+                idle.links.clear(); // the others are older still
                 return None;
             }
             if link.is_ready() {
@@ -68,7 +80,7 @@ impl Pool {
     pub(super) fn clear(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         self.closed.store(true, Ordering::Relaxed);
-        idle.clear();
+        idle.links.clear();
     }
 
     /// Keeps connections again.
@@ -76,7 +88,7 @@ impl Pool {
         self.closed.store(false, Ordering::Relaxed);
     }
 
-    fn give_back(&self, mut link: Link) {
+    fn give_back(self: &Arc<Self>, mut link: Link) {
         if !link.is_ready() {
             return;
         }
@@ -85,12 +97,39 @@ impl Pool {
         if self.closed.load(Ordering::Relaxed) {
             return;
         }
-        let old = idle.partition_point(|(since, _)| since.elapsed() >= IDLE_LIFE);
-        idle.drain(..old);
-        if idle.len() >= IDLE {
-            idle.remove(0);
+        idle.close_old();
+        if idle.links.len() >= IDLE {
+            idle.links.remove(0);
         }
-        idle.push((Instant::now(), link));
+        idle.links.push((Instant::now(), link));
+        // A body may be dropped where nothing is driven any more.
+        if !idle.swept
+            && let Ok(runtime) = Handle::try_current()
+        {
+            idle.swept = true;
+            runtime.spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+}
+
+impl Idle {
+    fn close_old(&mut self) {
+        let old = self.links.partition_point(|(since, _)| since.elapsed() >= IDLE_LIFE);
+        self.links.drain(..old);
+    }
+}
+
+/// Closes idle connections that are too old, for as long as there are any.
+async fn sweep(pool: Weak<Pool>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.close_old();
+        if idle.links.is_empty() {
+            idle.swept = false;
+            return;
+        }
     }
 }
 

@@ -4,7 +4,12 @@
 mod credential;
 #[cfg(unix)]
 #[cfg(test)]
+mod epochs;
+#[cfg(unix)]
+#[cfg(test)]
 mod key;
+#[cfg(test)]
+mod service;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
