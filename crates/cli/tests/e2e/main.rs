@@ -37,6 +37,7 @@ mod policy_tools;
 mod registration;
 mod reload;
 mod scale;
+mod sealing;
 mod sql;
 mod sql_reference;
 mod sqlite;

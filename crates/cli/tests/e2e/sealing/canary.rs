@@ -1,0 +1,236 @@
+//! Secrets of a kind that nothing else has are put into a running edge, which is then searched from outside: what it answered,
+//! logged, traced and stored, and its memory, byte by byte.
+
+use super::{add, echo};
+use crate::app::{App, server_at, until};
+use crate::bad_input::PERMIT_ALL;
+use crate::http::{Reply, call, post};
+use crate::upstream::Upstream;
+use bytes::Bytes;
+use serde_json::json;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// One for each place that a secret is put into, of letters whose base64 has no `+` or `/`.
+const BEARER: &str = "kanarienvogelEinsNirgendsSonst";
+const ROTATED: &str = "kanarienvogelZweiNirgendsSonst";
+const HEADER: &str = "kanarienvogelDreiNirgendsSonst";
+/// Two connections' idle time and a sweep after it, on a slow machine.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// What to search for: each secret, and its base64 at every offset.
+fn needles() -> Vec<(String, Vec<u8>)> {
+    let mut needles = Vec::new();
+    for secret in [BEARER, ROTATED, HEADER] {
+        needles.push((secret.to_owned(), secret.as_bytes().to_vec()));
+        for shift in 0..3_usize {
+            let shifted = ["?".repeat(shift).as_str(), secret].concat();
+            let text = data_encoding::BASE64.encode(shifted.as_bytes());
+            // Without the first and last characters, which depend on what is around.
+            let inner = &text[4..36];
+            needles.push((format!("base64 of {secret} at {shift}"), inner.as_bytes().to_vec()));
+        }
+    }
+    needles
+}
+
+fn found_in(haystack: &[u8]) -> Vec<String> {
+    let found = needles().into_iter().filter(|(_, needle)| contains(haystack, needle));
+    found.map(|(name, _)| name).collect()
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    let (first, rest) = needle.split_first().unwrap();
+    let mut haystack = haystack;
+    while let Some(at) = haystack.iter().position(|byte| byte == first) {
+        haystack = &haystack[at + 1..];
+        if haystack.starts_with(rest) {
+            return true;
+        }
+    }
+    false
+}
+
+fn clean(what: &str, haystack: &[u8]) {
+    let found = found_in(haystack);
+    assert!(found.is_empty(), "{what} has {found:?}");
+}
+
+/// All memory that the process can write to, or has read from nowhere.
+fn memory(pid: u32) -> Vec<u8> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = File::open(format!("/proc/{pid}/mem")).expect("a test may look at its own child");
+    let mut all = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (start, end) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
+        let (start, end) = (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
+        let mut at = start;
+        while at < end {
+            let mut part = vec![0; usize::try_from((end - at).min(1 << 20)).unwrap()];
+            match memory.read_at(&mut part, at) {
+                Ok(read) if read > 0 => {
+                    all.extend_from_slice(&part[..read]);
+                    at += read as u64;
+                }
+                _ => break, // such as [vvar]
+            }
+        }
+    }
+    all
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_over() {
+    let (upstream, collector) = (Upstream::start().await, Upstream::start().await);
+    let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+    let other = server_at("other", &upstream.url) + "    credential: other-token\n";
+    let traces = format!("http://{}", collector.host());
+    let environment = [
+        ("PORTUNUS_CORE_DUMPS", "allow"),
+        ("PORTUNUS_LOG", "trace"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", traces.as_str()),
+    ];
+    let mut app = App::serve_as(&(server + &other), PERMIT_ALL, |_, text| text, &environment).await;
+    let token = app.token("wiki");
+    let mut answers = Vec::new();
+    // Errors before there is a credential, with one for another host, and from requests that are none.
+    answers.push(echo(&app, &token).await);
+    add(&app, "wiki-token", "elsewhere.example.com", BEARER, &[]);
+    answers.push(echo(&app, &token).await);
+    assert!(answers.iter().all(|answer| answer.error_code().is_some()));
+    app.admin(&["cred", "revoke", "wiki-token", "--json"]);
+    add(&app, "second-token", &upstream.host(), BEARER, &[]);
+    rename(&app, "wiki-token", "second-token");
+    answers
+        .extend(until_carried(&app, &token, &upstream, "authorization", &format!("Bearer {BEARER}")).await);
+    let body = Bytes::from_static(b"{\"jsonrpc\":\"2.0\",");
+    answers.push(app.http().send(post(&app.mcp_url("wiki"), &token, body)).await.unwrap());
+    for _ in 0..5 {
+        answers.push(echo(&app, &token).await);
+    }
+    add(&app, "second-token", &upstream.host(), ROTATED, &["--replace"]);
+    answers
+        .extend(until_carried(&app, &token, &upstream, "authorization", &format!("Bearer {ROTATED}")).await);
+    add(&app, "third-token", &upstream.host(), HEADER, &["--header", "x-api-key"]);
+    rename(&app, "second-token", "third-token");
+    answers.extend(until_carried(&app, &token, &upstream, "x-api-key", HEADER).await);
+
+    // The search finds what is there: while a call is on its way, its secret is.
+    let waiting = tokio::spawn(app.http_call_that_waits(&token));
+    let calls = upstream.calls().len();
+    let there = || async { (upstream.calls().len() > calls).then_some(()) };
+    until("the call has arrived", Duration::from_secs(20), there).await;
+    let during = found_in(&memory(app.pid()));
+    assert!(during.contains(&HEADER.to_owned()), "{during:?}");
+    upstream.release();
+    answers.push(waiting.await.unwrap());
+    let output =
+        app.command(&["cred", "rewrap", "--new-key-file", app.state().join("2.key").to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let at_once = found_in(&memory(app.pid()));
+    eprintln!("right after the calls, the memory has {at_once:?}");
+    let gone = || async { found_in(&memory(app.pid())).is_empty().then_some(()) };
+    until("idle connections are closed, and with them the last secret is gone", IDLE, gone).await;
+
+    for answer in &answers {
+        clean("an answer", format!("{:?} {}", answer.headers, answer.text()).as_bytes());
+    }
+    for words in
+        [&["cred", "list", "--json"][..], &["cred", "show", "third-token"], &["audit", "tail", "--json"]]
+    {
+        clean(&format!("{words:?}"), &app.command(words).stdout);
+    }
+    assert!(app.log().contains("TRACE"), "the log is as verbose as it can be");
+    let sent: Vec<u8> = collector.seen().iter().flat_map(|seen| seen.body.to_vec()).collect();
+    assert!(contains(&sent, b"tools/call"), "spans were exported");
+    clean("a trace", &sent);
+    let all = files(app.dir());
+    for name in ["portunus.db", "portunus.db-wal", "portunus.db-shm", "portunus.log"] {
+        assert!(all.iter().any(|path| path.ends_with(name)), "{name} is among {all:?}");
+    }
+    for path in all {
+        clean(&path.display().to_string(), &std::fs::read(&path).unwrap_or_default());
+    }
+    if let Some(core) = core_dump(&mut app).await {
+        assert!(contains(&core, b"third-token"), "the dump has the store's cache in it");
+        clean("the core dump", &core);
+    }
+}
+
+/// Gives the server another credential in the configuration.
+fn rename(app: &App, from: &str, to: &str) {
+    let text = std::fs::read_to_string(app.config_file()).unwrap();
+    assert!(text.contains(from));
+    std::fs::write(app.config_file(), text.replace(from, to)).unwrap();
+}
+
+/// Calls until a call carries this; the answers.
+async fn until_carried(app: &App, token: &str, upstream: &Upstream, header: &str, value: &str) -> Vec<Reply> {
+    let answers = Mutex::new(Vec::new());
+    let carried = || async {
+        let answer = echo(app, token).await;
+        answers.lock().unwrap().push(answer);
+        (upstream.calls().last()?.headers.get(header)? == value).then_some(())
+    };
+    until("a call carries the secret", Duration::from_secs(20), carried).await;
+    answers.into_inner().unwrap()
+}
+
+impl App {
+    fn http_call_that_waits(&self, token: &str) -> impl Future<Output = Reply> + use<> {
+        let (http, request) = (self.http(), call(&self.mcp_url("wiki"), token, "wait", &json!({})));
+        async move { http.send(request).await.unwrap() }
+    }
+}
+
+/// Where the system would write a core dump of this process, if it writes one to a file beside it.
+fn core_file(pid: u32) -> Option<PathBuf> {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").ok()?;
+    let numbered = std::fs::read_to_string("/proc/sys/kernel/core_uses_pid").ok()?;
+    let directory = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+    match (pattern.trim(), numbered.trim()) {
+        ("core", "0") => Some(directory.join("core")),
+        ("core", _) => Some(directory.join(format!("core.{pid}"))),
+        _ => None,
+    }
+}
+
+/// Aborts the edge; the dump that the system writes of it, if it does.
+async fn core_dump(app: &mut App) -> Option<Vec<u8>> {
+    let pid = app.pid().to_string();
+    let path = core_file(app.pid())?;
+    let raised = Command::new("prlimit").args(["--pid", &pid, "--core=unlimited:unlimited"]).status();
+    if !raised.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    assert!(Command::new("kill").args(["-ABRT", &pid]).status().unwrap().success());
+    app.ended(Duration::from_secs(60)).await;
+    let dump = std::fs::read(&path).ok();
+    let _ = std::fs::remove_file(&path);
+    eprintln!("a core dump of {:?} bytes", dump.as_ref().map(Vec::len));
+    dump
+}
+
+#[tokio::test]
+async fn an_edge_leaves_no_core_dump() {
+    let mut app = App::serve(&server_at("wiki", "http://127.0.0.1:9/mcp"), PERMIT_ALL).await;
+    let pid = app.pid();
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(line.split_whitespace().rev().skip(1).take(2).collect::<Vec<_>>(), ["0", "0"], "{line}");
+    // Not even where somebody raises the limit: the process says that it is not to be dumped.
+    if let Some(path) = core_file(pid) {
+        let _ = std::fs::remove_file(&path);
+        assert!(core_dump(&mut app).await.is_none(), "{}", path.display());
+    }
+}
