@@ -1,5 +1,7 @@
 //! A key-encryption key: 32 bytes, from a file that only its owner may read, or made here and wrapped by a key service.
 
+pub use crate::ring::SealingKey;
+
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use portunus_core::digest::sha256;
 use portunus_core::secret::Secret;
