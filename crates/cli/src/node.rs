@@ -212,7 +212,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     let ports = tls::Ports { store: &store, clock: &clock, rng: &rng };
     let certificates = tls::Certificates::open(config, &settings, &ports).await?;
     let tls = certificates.configs(&link_authority, &ports)?;
-    let own_keys = governance::own_keys(config, &signer.public_key(), link_authority.root());
+    let own_keys = governance::own_keys(config, &sealing, &signer.public_key(), link_authority.root());
     let desk = desk(&store, &ledger, &rng, link_authority, gateway_info(issuer_text, &signer));
     let registry = Registry::new(store.clone(), clock.clone(), rng.clone(), Timing::default());
     let issuer = Arc::new(ArcSwap::from_pointee(issuer(config)?));

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::node::Parts;
+use crate::sealing::Sealing;
 use portunus_core::digest::sha256;
 use portunus_core::document::RotationPlan;
 use portunus_core::time::Timestamp;
@@ -11,13 +12,16 @@ use std::time::UNIX_EPOCH;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// What does not change while the edge runs.
-pub(crate) fn at_start(config: &Config, assertion_key: &[u8], link_ca: &[u8]) -> Vec<OwnKey> {
-    let sealing = made(&config.sealing_key);
+pub(crate) fn at_start(
+    config: &Config,
+    sealing: &Sealing,
+    assertion_key: &[u8],
+    link_ca: &[u8],
+) -> Vec<OwnKey> {
     let ledger = portunus_ledger::keys::verifier(&config.ledger).map(|key| key.to_string());
     let mut keys = vec![
-        key("sealing", "aes-256", "wraps the keys of all sealed secrets", &[], sealing),
-        // Made together with the sealing key, at the first start.
-        key("assertion-signing", "ed25519", "signs who calls, for upstreams", assertion_key, sealing),
+        // Made together with the first sealing key, at the first start.
+        key("assertion-signing", "ed25519", "signs who calls, for upstreams", assertion_key, sealing.since),
         key(
             "ledger-signing",
             "ed25519",
@@ -44,6 +48,12 @@ pub(crate) fn at_start(config: &Config, assertion_key: &[u8], link_ca: &[u8]) ->
 /// All of them as of now.
 pub(crate) fn keys(parts: &Parts) -> Vec<OwnKey> {
     let mut keys = parts.own_keys.clone();
+    let epoch = parts.sealing.current();
+    let purpose = "wraps the keys of all sealed secrets";
+    keys.push(OwnKey {
+        fingerprint: epoch.key_id,
+        ..key("sealing", "aes-256", purpose, &[], epoch.created_at)
+    });
     if let Some(served) = parts.certificates.slot.get() {
         let life = &served.leaf.life;
         keys.push(OwnKey {

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use tokio::sync::watch;
 
 /// Its routes.
@@ -48,6 +48,7 @@ async fn rewrap(Given((parts, stopped)): Given<Shared>, Json(asked): Json<Rewrap
         let begun = sealing.desk(&parts).begin(&parts.key, file, ADMIN).await;
         let epoch = begun.map_err(|error| refused(&error))?;
         sealing.set(State::Running);
+        *sealing.current.lock().unwrap_or_else(PoisonError::into_inner) = epoch.clone();
         Some(json!({ "number": epoch.number, "key_id": epoch.key_id, "source": epoch.source.words() }))
     };
     tokio::spawn(finish(parts.clone(), stopped));

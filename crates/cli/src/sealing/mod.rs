@@ -10,9 +10,9 @@ use crate::tls::UpstreamTls;
 use exchange::HttpExchange;
 use portunus_core::record::Ledger;
 use portunus_core::store::Store;
-use portunus_core::time::{Clock, Rng};
+use portunus_core::time::{Clock, Rng, Timestamp};
 use portunus_vault::SealingKey;
-use portunus_vault::epochs::{Desk, Provider, ServiceKind};
+use portunus_vault::epochs::{Desk, Epoch, Provider, ServiceKind};
 use portunus_vault::rewrap::Progress;
 use portunus_vault::service::aws_kms::Kms;
 use portunus_vault::service::openbao::Transit;
@@ -25,6 +25,9 @@ pub(crate) struct Sealing {
     provider: Provider,
     progress: Progress,
     state: Mutex<State>,
+    current: Mutex<Epoch>,
+    /// When the first epoch began.
+    pub(crate) since: Timestamp,
 }
 
 /// What is being done about former keys.
@@ -56,7 +59,8 @@ pub(crate) async fn open(
         tracing::warn!("{notice}");
     }
     let state = Mutex::new(if opened.unfinished { State::Unfinished } else { State::Idle });
-    Ok((opened.key, Arc::new(Sealing { provider, progress: Progress::default(), state })))
+    let (current, since) = (Mutex::new(opened.current), opened.since);
+    Ok((opened.key, Arc::new(Sealing { provider, progress: Progress::default(), state, current, since })))
 }
 
 fn provider(configured: &Configured, clock: &Arc<dyn Clock>) -> Result<Provider, String> {
@@ -136,6 +140,11 @@ impl Sealing {
             clock: &*parts.clock,
             rng: &*parts.rng,
         }
+    }
+
+    /// The epoch that seals.
+    pub(crate) fn current(&self) -> Epoch {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn state(&self) -> State {

@@ -10,7 +10,7 @@ use portunus_core::limits::{KEY_EPOCHS, REWRAP_SETTLE};
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
 use portunus_core::secret::Secret;
 use portunus_core::store::{Batch, Query, Store, StoreError, list, load};
-use portunus_core::time::{Clock, Rng};
+use portunus_core::time::{Clock, Rng, Timestamp};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -39,6 +39,10 @@ pub struct Opened {
     pub key: SealingKey,
     /// Whether a change of key has not come to its end: [`Desk::finish`] goes on with it.
     pub unfinished: bool,
+    /// The epoch that seals.
+    pub current: Epoch,
+    /// When the first epoch began.
+    pub since: Timestamp,
     /// What the operator should know.
     pub notice: Option<String>,
 }
@@ -62,7 +66,9 @@ impl Desk<'_> {
             key.accept(self.key_of(epoch).await?);
         }
         self.open_fingerprint_key(&key).await?;
-        Ok(Opened { notice: self.notice(current), unfinished: !former.is_empty(), key })
+        let since = epochs.first().map_or(current.created_at, |first| first.created_at);
+        let (notice, current, unfinished) = (self.notice(current), (*current).clone(), !former.is_empty());
+        Ok(Opened { key, unfinished, current, since, notice })
     }
 
     /// Makes a new epoch the sealing key: from `file`, which is made when it is not there, or else from what the
