@@ -41,16 +41,20 @@ fn needles() -> Vec<(String, Vec<u8>)> {
 
 /// Those that are there. `grep` is fast also in a build of the tests that is not.
 fn found_in(haystack: &[u8]) -> Vec<String> {
+    search(Stdio::piped(), haystack)
+}
+
+fn search(input: Stdio, haystack: &[u8]) -> Vec<String> {
     let needles = needles();
     let mut command = Command::new("grep");
     command.args(["-z", "-a", "-o", "-F"]).env("LC_ALL", "C");
     for (_, needle) in &needles {
         command.arg("-e").arg(std::str::from_utf8(needle).unwrap());
     }
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
+    let mut child = command.stdin(input).stdout(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.take();
     let output = std::thread::scope(|scope| {
-        scope.spawn(move || input.write_all(haystack).unwrap());
+        scope.spawn(move || input.map(|mut input| input.write_all(haystack).unwrap()));
         child.wait_with_output().unwrap()
     });
     assert!(output.status.code().is_some_and(|code| code <= 1));
@@ -176,8 +180,8 @@ async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_ov
         clean(&path.display().to_string(), &std::fs::read(&path).unwrap_or_default());
     }
     if let Some(core) = core_dump(&mut app).await {
-        assert!(core.len() > 1 << 20, "the dump is of the whole process");
-        clean("the core dump", &core);
+        assert!(core.metadata().unwrap().len() > 1 << 20, "the dump is of the whole process");
+        assert_eq!(search(core.into(), &[]), Vec::<String>::new(), "in the core dump");
     }
 }
 
@@ -220,7 +224,7 @@ fn core_file(pid: u32) -> Option<PathBuf> {
 }
 
 /// Aborts the edge; the dump that the system writes of it, if it does.
-async fn core_dump(app: &mut App) -> Option<Vec<u8>> {
+async fn core_dump(app: &mut App) -> Option<File> {
     let pid = app.pid().to_string();
     let path = core_file(app.pid())?;
     let raised = Command::new("prlimit").args(["--pid", &pid, "--core=unlimited:unlimited"]).status();
@@ -229,9 +233,9 @@ async fn core_dump(app: &mut App) -> Option<Vec<u8>> {
     }
     assert!(Command::new("kill").args(["-ABRT", &pid]).status().unwrap().success());
     app.ended(Duration::from_secs(60)).await;
-    let dump = std::fs::read(&path).ok();
+    let dump = File::open(&path).ok();
     let _ = std::fs::remove_file(&path);
-    eprintln!("a core dump of {:?} bytes", dump.as_ref().map(Vec::len));
+    eprintln!("a core dump: {}", dump.is_some());
     dump
 }
 
