@@ -3,11 +3,11 @@
 use crate::challenge::Kind;
 use crate::client::BoundedClient;
 use crate::leaf::{self, Leaf};
-use crate::lease;
 use crate::schedule::Window;
 use instant_acme::{Account, AccountCredentials, CertificateIdentifier, ExternalAccountKey, NewAccount};
 use portunus_core::digest::sha256;
 use portunus_core::document::Setting;
+use portunus_core::lease;
 use portunus_core::limits;
 use portunus_core::secret::Secret;
 use portunus_core::store::{self, Batch, Expect, Store, StoreError};

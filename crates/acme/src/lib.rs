@@ -6,7 +6,6 @@
 //! | [`schedule`] | when to replace a certificate, and how long to pause after a failure (pure) |
 //! | [`authority`] | the account, orders, the stored certificate |
 //! | [`challenge`] | what a validating authority is answered (RFC 8555 section 8.3, RFC 8737) |
-//! | [`lease`] | one node at a time |
 //! | [`leaf`] | what a certificate says of itself |
 //! | `client` | HTTPS to the authority, within bounds |
 
@@ -16,6 +15,5 @@ pub mod authority;
 pub mod challenge;
 mod client;
 pub mod leaf;
-pub mod lease;
 mod order;
 pub mod schedule;

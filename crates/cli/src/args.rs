@@ -3,7 +3,9 @@
 mod cred;
 mod discover;
 
-pub(crate) use cred::{Cred, CredAdd, CredBind, CredRewrap, ReachFrom, ReportFormat, Review, Rotation, Way};
+pub(crate) use cred::{
+    Cred, CredAdd, CredBind, CredRewrap, ReachFrom, ReportFormat, Review, Rotation, RotationCommand, Way,
+};
 pub(crate) use discover::{CredDiscover, Into, System};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -102,6 +102,7 @@ pub(crate) async fn serve_admin(
         .route("/shadow", get(shadow))
         .merge(discover::router())
         .with_state(parts.clone())
+        .merge(crate::rotation::router(parts.clone()))
         .merge(governance::desk::router(parts.clone()))
         .merge(sealing::desk::router(parts, stopped.clone()))
         .merge(pins::desk::router(book))

@@ -19,6 +19,7 @@ mod node;
 mod pins;
 mod policies;
 mod reload;
+mod rotation;
 mod sealing;
 mod serving;
 mod settings;

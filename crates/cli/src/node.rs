@@ -7,7 +7,7 @@ use crate::sealing::{self, Sealing};
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
 use crate::upstreams::Upstreams;
-use crate::{control, governance, health, login, policies, reload, telemetry, tls, usage};
+use crate::{control, governance, health, login, policies, reload, rotation, telemetry, tls, usage};
 use arc_swap::ArcSwap;
 use portunus_core::limits;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
@@ -40,6 +40,7 @@ use portunus_tunnel::certificate::PeerCertificate;
 use portunus_tunnel::enrol::Desk;
 use portunus_tunnel::registry::Registry;
 use portunus_tunnel::wire::{GatewayInfo, Timing};
+use portunus_vault::rotation::Engine;
 use portunus_vault::{SealingKey, Vault};
 use portunus_web::fetch::PublicFetcher;
 use std::collections::{BTreeMap, HashMap};
@@ -98,6 +99,7 @@ pub(crate) struct Parts {
     pub own_keys: Vec<OwnKey>,
     /// From when on something about an identity is worth a word.
     pub thresholds: ArcSwap<Thresholds>,
+    pub rotations: Arc<Engine>,
 }
 
 impl Parts {
@@ -161,6 +163,7 @@ impl Node {
         tasks.push(tokio::spawn(usage::write_counters(parts.edge.clone(), stopped.clone())));
         tasks.push(tokio::spawn(governance::sweep::run(parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(rotation::run(parts.clone(), stopped.clone())));
         let announced = portunus_web::approvals::webhook::announce(parts.web.clone(), stopped.clone());
         tasks.push(tokio::spawn(announced));
         let links = Arc::new(LinkPort(parts.registry.clone()));
@@ -237,6 +240,17 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         jwks: portunus_web::jwks(&signer.public_key()),
     });
     web.replace_webhook(config.approvals.webhook());
+    let vault = Arc::new(Vault::new(store.clone(), key.clone()));
+    let shared = rotation::Shared {
+        store: &store,
+        ledger: &ledger,
+        clock: &clock,
+        rng: &rng,
+        key: &key,
+        calls: vault.clone(),
+        tls: &upstream_tls,
+    };
+    let rotations = Arc::new(rotation::engine(config, shared).await?);
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);
     let edge = Edge {
         snapshot: ArcSwap::from_pointee(snapshot),
@@ -253,7 +267,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         labels: Arc::new(Labels::new(store.clone())),
         mask_keys: MaskKeys::new(seed.expose()),
         approvals: approval::Desk::new(&*store, limits::APPROVAL_WAIT),
-        vault: Arc::new(Vault::new(store.clone(), key.clone())),
+        vault,
         handles: handle::Handles::new(seed.expose()),
         signer,
         clock: clock.clone(),
@@ -283,6 +297,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         book,
         own_keys,
         thresholds: ArcSwap::from_pointee(config.governance),
+        rotations,
     }))
 }
 

@@ -18,10 +18,12 @@ mod federation;
 mod passkey;
 mod past;
 mod review;
+mod rotation;
 pub use federation::{GrantUse, Identity, ProviderSession, UsedLogout};
 pub use passkey::{Passkey, UsedChallenge};
 pub use past::{SessionLabels, Tally};
 pub use review::{Review, ReviewVerdict};
+pub use rotation::{Rotation, RotationStep};
 
 use crate::caller::{Confirmation, Holding, SignIn};
 use crate::digest::Digest;

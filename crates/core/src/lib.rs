@@ -12,6 +12,7 @@
 //! | [`peer`] | what the peer of a TLS connection proved |
 //! | [`document`] | the durable documents: user, client, grant, tokens, credentials, approvals … |
 //! | [`store`] | the narrow port to durable state |
+//! | [`lease`] | one node at a time |
 //! | [`record`] | audit records and the port to the ledger |
 //! | [`dialer`] | the port to an upstream |
 //! | [`digest`] | SHA-256 and constant-time comparison |
@@ -28,6 +29,7 @@ pub mod dialer;
 pub mod digest;
 pub mod document;
 pub mod id;
+pub mod lease;
 pub mod limits;
 pub mod peer;
 pub mod record;

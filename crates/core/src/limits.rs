@@ -614,6 +614,34 @@ pub const KEY_SERVICE_ANSWER_BYTES: usize = 64 * KIB;
 pub const WRAPPED_KEY_BYTES: usize = 8 * KIB;
 /// Bytes of a file with a token or access keys for a key service.
 pub const KEY_SERVICE_SECRET_BYTES: u64 = 64 * 1024;
+// --- rotation ---
+
+/// One step of a rotation, what it asks of an upstream included.
+pub const ROTATION_STEP_TIMEOUT: Duration = Duration::from_secs(60);
+/// One request to an upstream or a plug-in, of which a step makes a few.
+pub const ROTATION_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a node may keep others from a rotation; longer than a step, with room for clocks that differ.
+pub const ROTATION_LEASE: Duration = Duration::from_secs(120);
+/// Longest time that calls carrying an old version are waited for, unless the plan says otherwise.
+pub const ROTATION_DRAIN: Duration = Duration::from_secs(10 * 60);
+/// Longest time a plan may say.
+pub const ROTATION_DRAIN_LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Shortest time between two rotations by age.
+pub const ROTATION_SHORTEST: Duration = Duration::from_secs(60);
+/// Attempts at a step before the switch, after which the new version is given up.
+pub const ROTATION_ATTEMPTS: u32 = 5;
+/// The first pause after a failure, and the longest; each is twice the one before.
+pub const ROTATION_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15 * 60));
+/// Rotations under way at once on one node.
+pub const ROTATIONS: usize = 4;
+/// Bytes of why an attempt failed.
+pub const ROTATION_ERROR_BYTES: usize = 512;
+/// Bytes of an account or handle that an upstream or a plug-in names.
+pub const ROTATION_ACCOUNT_BYTES: usize = 512;
+/// Bytes of an answer of an upstream or a plug-in to a rotator.
+pub const ROTATION_ANSWER_BYTES: usize = 64 * KIB;
+/// Bytes of a rotation plan's settings.
+pub const ROTATION_SETTINGS_BYTES: usize = 8 * KIB;
 
 /// Bounds an operator may set for one server (`limits:` in `portunus.yaml`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -65,11 +65,13 @@ pub enum Kind {
     Usage,
     /// [`crate::document::Review`]
     Review,
+    /// [`crate::document::Rotation`]
+    Rotation,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -98,6 +100,7 @@ impl Kind {
         Self::Tally,
         Self::Usage,
         Self::Review,
+        Self::Rotation,
     ];
     /// The stored name.
     #[must_use]
@@ -131,6 +134,7 @@ impl Kind {
             Self::Tally => "tally",
             Self::Usage => "usage",
             Self::Review => "review",
+            Self::Rotation => "rotation",
         }
     }
 }

@@ -130,7 +130,7 @@ pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<
     edge.metrics.decided(name, label, Verdict::Permit);
     used::note(edge, case, &permit, credential.as_ref());
     let in_flight = edge.metrics.begin(name, label, room);
-    let mut seal = Seal::new(edge, case, permit.decision().clone(), in_flight);
+    let mut seal = Seal::new(edge, case, permit.decision().clone(), (in_flight, credential.clone()));
     let answer = exchange(edge, case, &permit, credential.as_ref(), &mut seal).await;
     let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
     seal.answered(answer.status());

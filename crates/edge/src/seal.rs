@@ -9,6 +9,7 @@ use portunus_core::dialer::DialError;
 use portunus_core::id::Id;
 use portunus_core::record::{End, Outcome, Record};
 use portunus_core::trace::{Span, SpanKind};
+use portunus_vault::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,15 +23,32 @@ pub struct Seal {
     span: Option<Span>,
     in_flight: InFlight,
     whose: Whose,
+    /// Held to the end: as long as a call carries a version of a credential, it is not disabled.
+    _credential: Option<Bound>,
 }
 
 impl Seal {
-    /// For the call that this decision admitted.
-    pub fn new(edge: &Arc<Edge>, case: &Case<'_>, decision: Id, in_flight: InFlight) -> Self {
+    /// For the call that this decision admitted, and the credential that it carries.
+    pub fn new(
+        edge: &Arc<Edge>,
+        case: &Case<'_>,
+        decision: Id,
+        (in_flight, credential): (InFlight, Option<Bound>),
+    ) -> Self {
         let span = edge.spans.is_some().then(|| span(case));
         let (edge, decision, started) = (edge.clone(), Some(decision), case.started);
         let whose = case.whose.clone();
-        Self { edge, started, decision, status: None, bytes: 0, span, in_flight, whose }
+        Self {
+            edge,
+            started,
+            decision,
+            status: None,
+            bytes: 0,
+            span,
+            in_flight,
+            whose,
+            _credential: credential,
+        }
     }
     /// Counts bytes that go out; how many they are by now.
     pub fn count(&mut self, bytes: usize) -> u64 {

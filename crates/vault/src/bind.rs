@@ -4,7 +4,7 @@
 use crate::credential::{
     self, CredentialError, Summary, context, demand_future, event, existing, invalid, recorded, summarize,
 };
-use crate::key::SealingKey;
+use crate::ring::SealingKey;
 use crate::{rules, sealing};
 use portunus_core::document::{Credential, Disabled, RotationPlan, VersionState, Waiver};
 use portunus_core::id::{CredentialName, ServerName};

@@ -12,6 +12,7 @@
 //! | [`bind`] | what a credential is bound to, changed |
 //! | [`vault`] | the way of a request: bound → opened (with a permit) → presented |
 //! | `place` | whether a credential may go where a server is |
+//! | [`rotation`] | a secret changed step by step, and the old one proven dead |
 //! | `rules` | what a secret, a host and a header name must look like |
 //!
 //! A secret is plain in memory only as [`Secret`](portunus_core::secret::Secret), while a request is built, and in what is
@@ -26,6 +27,7 @@ pub mod key;
 mod place;
 pub mod rewrap;
 pub mod ring;
+pub mod rotation;
 mod rules;
 pub mod sealing;
 pub mod service;

@@ -12,7 +12,8 @@ pub(crate) const fn manner(kind: &CredentialKind) -> Manner {
     match kind {
         CredentialKind::Bearer | CredentialKind::Header(_) | CredentialKind::Basic(_) => Manner::Header,
         CredentialKind::Query(_) => Manner::Query,
-        CredentialKind::ClientCertificate => Manner::Certificate,
+        // What is for rotators is refused before anybody asks how it would be shown.
+        CredentialKind::ClientCertificate | CredentialKind::Rotator(_) => Manner::Certificate,
         CredentialKind::Environment(_) | CredentialKind::Postgres(_) => Manner::Environment,
     }
 }
@@ -21,6 +22,9 @@ pub(crate) const fn manner(kind: &CredentialKind) -> Manner {
 /// When it may not go there: the first reason of server, environment, manner, TLS and host.
 pub(crate) fn check(credential: &Credential, server: &Server) -> Result<(), VaultError> {
     let name = || credential.name.clone();
+    if matches!(credential.kind, CredentialKind::Rotator(_)) {
+        return Err(VaultError::ForRotators(name()));
+    }
     if credential.server != server.name {
         return Err(VaultError::ForeignServer { name: name(), server: server.name.clone() });
     }

@@ -176,6 +176,10 @@ pub(crate) fn kind(kind: &CredentialKind) -> Result<(), &'static str> {
             let good = !role.is_empty() && role.len() <= 63 && !role.chars().any(char::is_control);
             good.then_some(()).ok_or("the role must have 1 to 63 bytes, without control characters")
         }
+        CredentialKind::Rotator(account) => {
+            let good = account.len() <= 128 && !account.chars().any(char::is_control);
+            good.then_some(()).ok_or("the account must have at most 128 bytes, without control characters")
+        }
     }
 }
 

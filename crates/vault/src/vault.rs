@@ -5,6 +5,7 @@
 use crate::credential;
 use crate::place;
 use crate::ring::SealingKey;
+use crate::rotation::Calls;
 use crate::rules;
 use crate::sealing::{self, SealingError};
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ use portunus_policy::Permit;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -62,6 +63,9 @@ pub enum VaultError {
         "the secret of `{0}` is older than it may be; rotate it, or get a waiver with `portunus cred waive`"
     )]
     TooOld(CredentialName),
+    /// Rotators work with it, calls never do.
+    #[error("the credential `{0}` is for rotators only; bind the server to another one")]
+    ForRotators(CredentialName),
     /// It is for another server than the one called, or permitted.
     #[error("the credential `{name}` is not for the server `{server}`")]
     ForeignServer {
@@ -176,6 +180,8 @@ pub enum Missing {
 fn sentences(missing: &[Missing]) -> String {
     missing.iter().map(Missing::to_string).collect::<Vec<_>>().join(". ")
 }
+/// How often a credential is read anew when credentials change meanwhile.
+const READS: usize = 64;
 
 /// Credentials for the request path.
 pub struct Vault {
@@ -185,6 +191,8 @@ pub struct Vault {
     flagged: Mutex<HashSet<CredentialName>>,
     /// Milliseconds that a version may be old; 0: any age.
     oldest: AtomicU64,
+    /// What was read, as long as the cache or a call has it.
+    read: Mutex<Vec<Weak<Held>>>,
 }
 
 /// Where sealed secrets are, and what opens them.
@@ -219,6 +227,7 @@ impl Vault {
             cache,
             flagged: Mutex::default(),
             oldest: AtomicU64::new(0),
+            read: Mutex::default(),
         }
     }
 
@@ -283,14 +292,30 @@ impl Vault {
     }
 
     async fn fetch(&self, name: &CredentialName, now: Timestamp) -> Result<Arc<Held>, VaultError> {
-        let epoch = self.cache.epoch();
-        let found = load::<Credential>(&*self.depot.store, name.as_str()).await?;
-        let credential = found.ok_or_else(|| VaultError::Unknown(name.clone()))?.value;
-        // Before anything else about it, so that the true reason is what the operator reads.
-        usable(&credential, now)?;
-        let held = Arc::new(Held::new(credential, now)?);
-        self.cache.keep(&held, epoch);
-        Ok(held)
+        for _ in 0..READS {
+            let epoch = self.cache.epoch();
+            let found = load::<Credential>(&*self.depot.store, name.as_str()).await?;
+            let credential = found.ok_or_else(|| VaultError::Unknown(name.clone()))?.value;
+            // Before anything else about it, so that the true reason is what the operator reads.
+            usable(&credential, now)?;
+            if matches!(credential.kind, CredentialKind::Rotator(_)) {
+                return Err(VaultError::ForRotators(name.clone()));
+            }
+            let held = Arc::new(Held::new(credential, now)?);
+            self.watch(&held);
+            // Whoever switches to another version from here on sees that a call has this one. Before, it could not.
+            if self.cache.epoch() == epoch {
+                self.cache.keep(&held, epoch);
+                return Ok(held);
+            }
+        }
+        Err(VaultError::Changed(name.clone()))
+    }
+
+    fn watch(&self, held: &Arc<Held>) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        read.retain(|one| one.strong_count() > 0);
+        read.push(Arc::downgrade(held));
     }
 }
 
@@ -318,6 +343,20 @@ impl Depot {
             && stored.owner == bound.owner
             && stored.versions.iter().any(|version| sealing::same(&version.sealed, &held.version.sealed));
         if same { Ok(()) } else { Err(VaultError::Changed(name.clone())) }
+    }
+}
+
+impl Calls for Vault {
+    fn carrying(&self, name: &CredentialName, version: u32) -> usize {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = read.iter().filter_map(Weak::upgrade);
+        let held = held.filter(|held| &held.used.name == name && held.used.version == version);
+        // Ours, and the cache's.
+        held.map(|held| {
+            let others = 1 + usize::from(held.current.load(Ordering::Acquire));
+            Arc::strong_count(&held).saturating_sub(others)
+        })
+        .sum()
     }
 }
 
@@ -438,6 +477,7 @@ impl Held {
                 let encoded = Zeroizing::new(BASE64.encode(&pair));
                 header(Secret::new([b"Basic ".as_slice(), encoded.as_bytes()].concat()))
             }
+            CredentialKind::Rotator(_) => Err(VaultError::ForRotators(self.used.name.clone())),
             CredentialKind::Query(name) => Ok(Plain::Query(name.clone(), secret)),
             CredentialKind::ClientCertificate => Ok(Plain::Certificate(secret)),
             CredentialKind::Environment(name) => Ok(Plain::Environment(vec![(name.clone(), text()?)])),

@@ -107,6 +107,22 @@ pub(crate) enum Cred {
     /// Reviews, in which somebody else than the owner says what is still wanted.
     #[command(subcommand)]
     Review(Review),
+    /// Change one's secret now, by its rotation plan, without a failed call.
+    #[command(after_help = "Examples:
+  portunus cred rotate sales-db --wait
+  portunus cred rotate sales-db --wait --json")]
+    Rotate {
+        /// Its name.
+        name: String,
+        /// Wait until the new secret is in use and the old one is proven dead, and show the steps.
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// What becomes of rotations: how far they are, what the plan lacks; stop them all, let them go on.
+    #[command(subcommand)]
+    Rotation(RotationCommand),
     /// Revoke one at once.
     Revoke {
         /// Its name.
@@ -133,6 +149,23 @@ pub(crate) struct CredRewrap {
     pub status: bool,
     #[command(flatten)]
     pub admin: Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RotationCommand {
+    /// Show a credential's plan and what is wrong with it, its latest rotation, and when the next one is due.
+    Show {
+        /// The credential's name.
+        name: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// List the latest rotation of every credential.
+    List(Admin),
+    /// Stop all rotations where they are; calls go on.
+    Pause(Admin),
+    /// Let them go on.
+    Resume(Admin),
 }
 
 #[derive(Debug, Subcommand)]
@@ -260,6 +293,9 @@ pub(crate) struct Way {
     /// As the password of this PostgreSQL role: the program gets PGUSER and PGPASSWORD.
     #[arg(long, value_name = "ROLE")]
     pub postgres: Option<String>,
+    /// In no call: rotators change other secrets with it, as this account of their upstream.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub rotator: Option<String>,
 }
 
 /// How its secret is changed; default: by hand.

@@ -40,6 +40,8 @@ pub(crate) async fn run(command: Cred) -> Outcome {
         }
         Cred::Review(command) => review(command).await,
         Cred::Rewrap(rewrap) => super::rewrap::run(rewrap).await,
+        Cred::Rotate { name, wait, admin } => super::rotate::rotate(&name, wait, &admin).await,
+        Cred::Rotation(command) => super::rotate::run(command).await,
         Cred::Revoke { name, admin } => {
             done(&admin, &format!("/credentials/{name}/revoke"), &json!({})).await
         }
@@ -79,6 +81,7 @@ fn kind(way: &Way) -> CredentialKind {
         way.client_certificate.then_some(CredentialKind::ClientCertificate),
         way.env.clone().map(CredentialKind::Environment),
         way.postgres.clone().map(CredentialKind::Postgres),
+        way.rotator.clone().map(CredentialKind::Rotator),
     ];
     named.into_iter().flatten().next().unwrap_or(CredentialKind::Bearer)
 }

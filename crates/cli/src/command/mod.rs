@@ -16,6 +16,8 @@ pub(crate) mod pin;
 pub(crate) mod policy;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 pub(crate) mod rewrap;
+#[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
+pub(crate) mod rotate;
 pub(crate) mod sqlite;
 
 use comfy_table::{ContentArrangement, Table, presets};

@@ -78,6 +78,9 @@ pub(crate) struct File {
     /// Proofs of possession (RFC 9449).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop: Option<DpopFile>,
+    /// Plug-ins that change secrets at upstreams that Portunus does not know itself, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rotators: BTreeMap<String, super::rotators::RotatorFile>,
 }
 
 /// Addresses to listen on.

@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod governance;
 pub(crate) mod login;
 pub(crate) mod machines;
+pub(crate) mod rotators;
 pub(crate) mod sealing;
 pub(crate) mod tls;
 pub(crate) mod upstream;
@@ -64,6 +65,8 @@ pub(crate) struct Config {
     pub dpop_nonce: bool,
     pub approvals: approvals::Approvals,
     pub governance: Thresholds,
+    /// Plug-ins that change secrets.
+    pub rotators: Vec<rotators::Plugin>,
 }
 
 /// A published server, and what an administrator confirmed of its tools.
@@ -164,6 +167,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         client_files: client_files.map(|file| base.join(file)).collect(),
         clients,
         machines: machines::machines(&files, &names, base).map_err(|m| at("workloads").error(&m))?,
+        rotators: rotators::read(&file.rotators).map_err(|m| at("rotators").error(&m))?,
         approvals: approvals::read(file.approvals.as_ref(), base).map_err(|m| at("approvals").error(&m))?,
         governance: governance::read(file.governance.as_ref()).map_err(|m| at("governance").error(&m))?,
         dpop_nonce: file.dpop.is_some_and(|dpop| dpop.nonce),

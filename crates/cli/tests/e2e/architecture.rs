@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sqlite", &["core", "mcp"]),
     ("stdio", &["core", "mcp"]),
     ("acme", &["core", "vault"]),
+    ("rotate", &["core", "vault"]),
     ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault", "pins", "disclose"]),
     ("web", &["core", "oauth", "policy", "ledger", "vault", "governance"]),
     (
@@ -39,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "edge",
             "web",
             "acme",
+            "rotate",
             "pins",
             "disclose",
             "prove",

@@ -36,6 +36,7 @@ mod operations;
 mod policy_tools;
 mod registration;
 mod reload;
+mod rotation;
 mod scale;
 mod sealing;
 mod sql;

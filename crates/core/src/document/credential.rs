@@ -89,6 +89,9 @@ pub enum CredentialKind {
     Environment(String),
     /// A PostgreSQL role: the secret is its password, and a program gets both as `PGUSER` and `PGPASSWORD`.
     Postgres(String),
+    /// No call ever carries it: a rotator changes other credentials with it, as this account of their upstream (empty: the
+    /// secret says who it is).
+    Rotator(String),
 }
 
 impl CredentialKind {
@@ -103,6 +106,7 @@ impl CredentialKind {
             Self::ClientCertificate => "client_certificate",
             Self::Environment(_) => "environment",
             Self::Postgres(_) => "postgres",
+            Self::Rotator(_) => "rotator",
         }
     }
 
@@ -115,7 +119,8 @@ impl CredentialKind {
             | Self::Basic(name)
             | Self::Query(name)
             | Self::Environment(name)
-            | Self::Postgres(name) => name,
+            | Self::Postgres(name)
+            | Self::Rotator(name) => name,
         }
     }
 }

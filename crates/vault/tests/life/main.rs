@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod credential;
+#[cfg(test)]
+mod doors;
 #[cfg(unix)]
 #[cfg(test)]
 mod epochs;

@@ -1,0 +1,24 @@
+//! Drivers that change secrets at their upstreams, behind the port of [`portunus_vault::rotation`], and the loop that takes
+//! rotations forward.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`schedule`] | which rotation is taken forward when; a few at a time, with pauses |
+//! | [`postgres`] | two roles that take turns |
+//! | [`plugin`] | the contract with plug-ins: one question, one answer, both JSON |
+//! | [`exec`] | plug-ins that are programs |
+//! | [`webhook`] | plug-ins that are asked over HTTPS |
+//! | [`openbao`] | secrets kept in OpenBao or Vault (KV version 2), and leases of their engines |
+//! | [`aws`] | access keys of an IAM user in AWS |
+//! | [`http`] | HTTPS within bounds |
+
+#![forbid(unsafe_code)]
+
+pub mod aws;
+pub mod exec;
+pub mod http;
+pub mod openbao;
+pub mod plugin;
+pub mod postgres;
+pub mod schedule;
+pub mod webhook;
