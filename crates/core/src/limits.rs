@@ -614,6 +614,7 @@ pub const KEY_SERVICE_ANSWER_BYTES: usize = 64 * KIB;
 pub const WRAPPED_KEY_BYTES: usize = 8 * KIB;
 /// Bytes of a file with a token or access keys for a key service.
 pub const KEY_SERVICE_SECRET_BYTES: u64 = 64 * 1024;
+
 // --- rotation ---
 
 /// One step of a rotation, what it asks of an upstream included.
