@@ -254,7 +254,8 @@ fn inside(text: &str, care: Care, spots: &mut Vec<Spot>) {
         let known = secret_shape::has_known_start(found.as_bytes()) || found.starts_with("-----BEGIN");
         let announced = is_announced(text, range.start);
         let counts = known || announced || care == Care::Loose;
-        let hollow = reference::is_hollow(found) || reference::covers(&references, &range);
+        // A command that a shell would run may hold one in plain text: `$(curl -H 'Authorization: …')`.
+        let hollow = reference::is_hollow(found) || (!known && reference::covers(&references, &range));
         if counts && !hollow && !is_digest(text, &range) && !reference::covers(&taken, &range) {
             spots.push(Spot { range, why: Why::Shape });
         }
@@ -307,6 +308,15 @@ mod tests {
             ("VAULT_SECRET_ID", "s", "s"),
         ] {
             assert_eq!(found(name, text, Care::Loose), [secret], "{name}={text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_within_a_command_that_a_shell_would_run_is_none_the_less_plain() {
+        let secret = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+        for text in [format!("$(curl -H 'Authorization: Bearer {secret}' x)"), format!("$(\"{secret};)")] {
+            assert_eq!(found("TOKEN", &text, Care::Loose), [secret], "{text}");
+            assert_eq!(found("x", &text, Care::Strict), [secret], "{text}");
         }
     }
 

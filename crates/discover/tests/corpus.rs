@@ -96,7 +96,8 @@ fn every_planted_secret_is_found_where_it_was_planted_and_nothing_else_is() {
         }
         let mut names: Vec<&str> = reading.servers.iter().map(|server| server.name.as_str()).collect();
         let mut wanted: Vec<&str> = planted.servers.iter().map(String::as_str).collect();
-        (names.sort_unstable(), wanted.sort_unstable());
+        names.sort_unstable();
+        wanted.sort_unstable();
         if names != wanted {
             wrong.push(format!("{}/{}: servers {names:?} instead of {wanted:?}", planted.home, planted.file));
         }

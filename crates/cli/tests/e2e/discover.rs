@@ -96,7 +96,8 @@ fn all_of_the_planted_corpus_is_found_and_none_of_it_is_printed() {
         let mut wanted: Vec<&str> =
             file["secrets"].as_array().unwrap().iter().map(|s| s["at"].as_str().unwrap()).collect();
         let mut got: Vec<&str> = secrets.iter().map(|s| s["at"].as_str().unwrap()).collect();
-        (wanted.sort_unstable(), got.sort_unstable());
+        wanted.sort_unstable();
+        got.sort_unstable();
         assert_eq!(got, wanted, "{}: {inventory:#}", home.display());
         assert_eq!(inventory["servers"].as_array().unwrap().len(), file["servers"].as_array().unwrap().len());
         let lines = secrets
