@@ -4,7 +4,7 @@
 mod elsewhere;
 mod hostile;
 
-use crate::app::{App, BINARY, server_at};
+use crate::app::{App, BINARY, server_with};
 use crate::bad_input::PERMIT_ALL;
 use crate::http::call;
 use crate::upstream::Upstream;
@@ -150,7 +150,7 @@ const SECRET: &str = "Wk7-plain-in-a-file-22";
 impl Stage {
     async fn set() -> Self {
         let upstream = Upstream::start().await;
-        let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+        let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
         let app = App::serve(&server, PERMIT_ALL).await;
         let before = format!(
             "{{\r\n  // mine\r\n  \"mcpServers\": {{\r\n    \"other\": {{ \"command\": \"x\", /* stays */ }},\r\n    \"wiki\": {{\r\n      \"url\": \"{}\",\r\n      \"headers\": {{ \"Authorization\": \"Bearer {SECRET}\" }}, // plain\r\n      \"disabled\": false,\r\n    }},\r\n  }},\r\n}}",
