@@ -6,6 +6,7 @@ mod admin;
 mod args;
 mod command;
 mod config;
+mod connections;
 mod control;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod demo;

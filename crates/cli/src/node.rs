@@ -7,8 +7,11 @@ use crate::sealing::{self, Sealing};
 use crate::settings::{SettingError, Settings};
 use crate::system::{SystemClock, SystemRng};
 use crate::upstreams::Upstreams;
-use crate::{control, governance, health, login, policies, reload, rotation, telemetry, tls, usage};
+use crate::{
+    connections, control, governance, health, login, policies, reload, rotation, telemetry, tls, usage,
+};
 use arc_swap::ArcSwap;
+use portunus_connections::Connections;
 use portunus_core::limits;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
 use portunus_core::server::Server;
@@ -42,6 +45,7 @@ use portunus_tunnel::registry::Registry;
 use portunus_tunnel::wire::{GatewayInfo, Timing};
 use portunus_vault::rotation::Engine;
 use portunus_vault::{SealingKey, Vault};
+use portunus_web::connections::TokioRuntime;
 use portunus_web::fetch::PublicFetcher;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -224,6 +228,16 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         Upstreams::new(registry.clone(), upstream_tls.clone(), &signer, clock.clone(), rng.clone())?;
     let book = open_pins(config, &ledger, &clock)?;
     let snapshot = snapshot(config, &book.pins().lock(), None, &upstreams)?;
+    let connections = Connections::new(portunus_connections::Parts {
+        store: store.clone(),
+        ledger: ledger.clone(),
+        clock: clock.clone(),
+        rng: rng.clone(),
+        key: key.clone(),
+        runtime: Arc::new(TokioRuntime),
+        public_url: issuer_text.to_owned(),
+    });
+    connections.replace(connections::settings(config, &upstream_tls, &clock, &issuer)?);
     let web = portunus_web::State::new(portunus_web::Parts {
         store: store.clone(),
         ledger: ledger.clone(),
@@ -235,6 +249,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         courier: Arc::new(PublicFetcher::of_named_hosts(&upstream_tls, clock.clone(), issuer.clone())),
         dpop: Guard::new(seed.expose(), config.dpop_nonce),
         challenges: ChallengeKey::new(seed.expose()),
+        connections: connections.clone(),
         login: login::login(config, &upstream_tls)?,
         seal: sealer(seed.expose(), issuer_text)?,
         jwks: portunus_web::jwks(&signer.public_key()),
@@ -268,6 +283,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         mask_keys: MaskKeys::new(seed.expose()),
         approvals: approval::Desk::new(&*store, limits::APPROVAL_WAIT),
         vault,
+        connections,
         handles: handle::Handles::new(seed.expose()),
         signer,
         clock: clock.clone(),

@@ -1,8 +1,8 @@
 //! Hot reload of configuration and policies, and the purge of what has expired.
 
 use crate::config::{self, Config};
-use crate::login;
 use crate::node::{self, Parts};
+use crate::{connections, login};
 use notify::{RecursiveMode, Watcher};
 use portunus_edge::Snapshot;
 use portunus_pins::Lock;
@@ -68,7 +68,8 @@ async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
         let snapshot = node::snapshot(&config, lock, Some(&before), &parts.upstreams).map_err(text)?;
         let system = crate::tls::upstream_client().map_err(text)?;
         let login = login::login(&config, &system).map_err(text)?;
-        Ok((config, issuer, snapshot, login))
+        let connected = connections::settings(&config, &system, &parts.clock, &parts.issuer).map_err(text)?;
+        Ok((config, issuer, snapshot, login, connected))
     };
     // Compiling many policies takes a while; calls go on meanwhile.
     match tokio::task::block_in_place(load) {
@@ -76,7 +77,7 @@ async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
             tracing::error!(error, "reload refused; the old configuration and policies stay in force");
             parts.note("config.refused", &place, &[("why", &error)]).await.is_ok()
         }
-        Ok((config, issuer, snapshot, login)) => {
+        Ok((config, issuer, snapshot, login, connected)) => {
             let version = snapshot.engine.version().hex();
             // No record, no change: what decides must be known from the ledger.
             if let Err(error) = parts.note("config.reloaded", &place, &[("policies", &version)]).await {
@@ -93,6 +94,7 @@ async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
             parts.issuer.store(Arc::new(issuer));
             parts.upstreams.keep(&snapshot.servers);
             parts.web.replace_login(login);
+            parts.edge.connections.replace(connected);
             parts.web.replace_webhook(config.approvals.webhook());
             let candidate = |snapshot: &Snapshot| snapshot.shadow.as_ref().map(|c| *c.engine.version());
             if candidate(&snapshot) != candidate(&parts.edge.snapshot.load()) {
@@ -130,6 +132,7 @@ pub(crate) fn fingerprint(config: &Config) -> Fingerprint {
     // As the configuration is now: one that cannot be read differs from the one that was.
     if let Ok(config) = config::load(&config.path) {
         paths.extend(config.servers.iter().flat_map(|entry| entry.tls.files()));
+        paths.extend(config.servers.iter().filter_map(|entry| entry.oauth.as_ref()?.file.clone()));
     }
     paths.extend(config.client_files.iter().cloned());
     paths.extend(config.login.files.iter().cloned());

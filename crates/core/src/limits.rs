@@ -643,6 +643,40 @@ pub const ROTATION_ACCOUNT_BYTES: usize = 512;
 pub const ROTATION_ANSWER_BYTES: usize = 64 * KIB;
 /// Bytes of a rotation plan's settings.
 pub const ROTATION_SETTINGS_BYTES: usize = 8 * KIB;
+// --- connections to upstream servers ---
+
+/// Bytes of one answer of an authorization server, or of an upstream's metadata.
+pub const CONNECTION_ANSWER_BYTES: usize = 256 * KIB;
+/// Time for one request to an authorization server, from the look-up of its name to the last byte.
+pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// The turn of whoever renews a connection, from the claim on. Past it the refresh token counts as spent.
+pub const REFRESH_TURN: Duration = Duration::from_secs(30);
+/// How long before the end of its access token a connection is renewed.
+pub const REFRESH_AHEAD: Duration = Duration::from_secs(30);
+/// How long a connection that is over is kept: far longer than anybody's turn.
+pub const DISCONNECTED_KEPT: Duration = Duration::from_secs(3600);
+/// Interval at which those who wait for a renewal of another process look at the store.
+pub const REFRESH_LOOK: Duration = Duration::from_millis(100);
+/// Pause after a renewal that the authorization server could not be asked for, before it is asked again.
+pub const REFRESH_PAUSE: Duration = Duration::from_secs(5);
+/// Attempts to store tokens that were just received, when the connection changes meanwhile or the store is busy.
+pub const REFRESH_COMMITS: usize = 16;
+/// Time to say yes at an authorization server.
+pub const CONSENT_TTL: Duration = Duration::from_secs(15 * 60);
+/// Interval at which a call that came back from the page looks whether its user has connected the server.
+pub const CONNECT_LOOK: Duration = Duration::from_millis(250);
+/// Consents that one user may have under way.
+pub const CONSENTS_PER_USER: usize = 8;
+/// Connections in the warm cache.
+pub const CACHED_CONNECTIONS: usize = 10_000;
+/// Longest time a warm connection is trusted without looking at the store again.
+pub const CONNECTION_TTL: Duration = Duration::from_secs(5);
+/// Bytes of one token of an authorization server.
+pub const FOREIGN_ACCESS_BYTES: usize = 16 * KIB;
+/// Time for which a dynamic registration without an end of its own is used for new consents.
+pub const REGISTRATION_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Characters of what an authorization server says about an error.
+pub const FOREIGN_WORDS: usize = 200;
 
 /// Bounds an operator may set for one server (`limits:` in `portunus.yaml`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

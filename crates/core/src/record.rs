@@ -63,6 +63,9 @@ pub struct Intent {
     /// The credential and version injected.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub credential: Option<CredentialUse>,
+    /// The connection whose access token was injected.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connection: Option<ConnectionUse>,
     /// W3C trace id, 32 hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace: Option<String>,
@@ -124,6 +127,15 @@ impl fmt::Display for CredentialUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.name, self.version)
     }
+}
+
+/// A connection whose access token went upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionUse {
+    /// Such as `connection:notion/ana`; see [`crate::document::Connection::identity`].
+    pub identity: String,
+    /// Which set of tokens, from 1.
+    pub generation: u64,
 }
 
 /// How an admitted call ended.

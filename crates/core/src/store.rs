@@ -67,11 +67,17 @@ pub enum Kind {
     Review,
     /// [`crate::document::Rotation`]
     Rotation,
+    /// [`crate::document::Connection`]
+    Connection,
+    /// [`crate::document::PendingConsent`]
+    PendingConsent,
+    /// [`crate::document::Registered`]
+    Registered,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -101,6 +107,9 @@ impl Kind {
         Self::Usage,
         Self::Review,
         Self::Rotation,
+        Self::Connection,
+        Self::PendingConsent,
+        Self::Registered,
     ];
     /// The stored name.
     #[must_use]
@@ -135,6 +144,9 @@ impl Kind {
             Self::Usage => "usage",
             Self::Review => "review",
             Self::Rotation => "rotation",
+            Self::Connection => "connection",
+            Self::PendingConsent => "pending_consent",
+            Self::Registered => "registered",
         }
     }
 }

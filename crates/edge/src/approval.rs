@@ -16,7 +16,7 @@ use portunus_policy::sql::SqlFacts;
 use portunus_policy::{ApprovalNeeded, Approved};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 
 /// What there is for a call that needs an approval.
 pub enum Standing {
@@ -58,6 +58,18 @@ impl Desk {
         }));
         let (waiters, trials) = (Semaphore::new(limits::APPROVAL_WAITERS), Semaphore::new(limits::TRIALS));
         Self { asking: Mutex::new(()), changed, waiters, trials, patience }
+    }
+}
+
+impl Desk {
+    /// How long a call that came back waits for its user.
+    pub(crate) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// A place for a call that waits here; `None` when as many wait as may.
+    pub(crate) fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.waiters.try_acquire().ok()
     }
 }
 

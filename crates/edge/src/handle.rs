@@ -27,8 +27,10 @@ const PROOF_BYTES: usize = 16;
 /// Digits of the second at which a `requestState` expires, in front of its proof.
 const EXPIRY_DIGITS: usize = 12;
 
-/// The name of the one question that the edge itself asks.
+/// The names of the questions that the edge itself asks.
 pub(crate) const APPROVAL: &str = "portunus.approval";
+/// See [`APPROVAL`].
+pub(crate) const CONNECTION: &str = "portunus.connection";
 
 /// Makes proofs; needs no state.
 pub struct Handles(hmac::Key);
@@ -187,7 +189,8 @@ impl Own {
         let state = params.get("requestState")?.string()?;
         let expires = self.open(&Purpose::Approval(&Origin::of(call)), &state)?;
         expires.parse::<u64>().ok().filter(|second| *second >= now.as_secs())?;
-        let answer = params.get("inputResponses").and_then(|answers| answers.get(APPROVAL));
+        let answers = params.get("inputResponses");
+        let answer = answers.and_then(|answers| answers.get(APPROVAL).or_else(|| answers.get(CONNECTION)));
         let action = answer.and_then(|answer| answer.get("action")?.string());
         let declined = action.is_some_and(|action| action != "accept");
         Some((handle::without_continuation(root), declined))

@@ -149,6 +149,7 @@ impl Interview {
             reason: reason.map(str::to_owned),
             approval: None,
             credential: None,
+            connection: None,
             trace: Some(self.trace.clone()),
             circumstances: record::circumstances(caller, &context),
         });

@@ -18,7 +18,8 @@
 //! | `trial`, [`wait`] | what approvers see of a write; how clients wait for them |
 //! | [`shadow`] | what candidate policies would have decided |
 //! | [`record`] | intent and outcome records |
-//! | [`send`], [`assertion`], [`mask_key`], [`upstream`] | credential, assertion, exchange with the upstream |
+//! | [`key`], [`connect`] | what opens the upstream: a credential or a connection; who must connect first |
+//! | [`send`], [`assertion`], [`mask_key`], [`upstream`] | key, assertion, exchange with the upstream |
 //! | [`bridge`] | the two protocol eras, one in front of the other |
 //! | [`pin`] | what servers list is what was accepted |
 //! | [`interview`] | what the server asks of the client is decided too |
@@ -37,6 +38,7 @@ pub mod assertion;
 pub mod body;
 pub mod bridge;
 pub mod caller;
+pub mod connect;
 pub mod cors;
 pub mod counters;
 pub mod decide;
@@ -46,6 +48,7 @@ pub mod guard;
 pub mod handle;
 pub mod inspect;
 pub mod interview;
+pub mod key;
 pub mod labels;
 pub mod listener;
 pub mod lists;
@@ -77,6 +80,7 @@ pub mod used;
 pub mod wait;
 
 use arc_swap::ArcSwap;
+use portunus_connections::Connections;
 use portunus_core::dialer::Dialer;
 use portunus_core::id::ServerName;
 use portunus_core::record::Ledger;
@@ -119,6 +123,8 @@ pub struct Edge {
     pub labels: Arc<labels::Labels>,
     /// Upstream credentials.
     pub vault: Arc<Vault>,
+    /// Connections to upstream servers.
+    pub connections: Connections,
     /// What asking for approvals shares.
     pub approvals: approval::Desk,
     /// Binds what clients hand back to callers.

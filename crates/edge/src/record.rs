@@ -31,6 +31,7 @@ pub fn intent(edge: &Edge, case: &Case<'_>, decision: Id, verdict: Verdict, poli
         reason: None,
         approval: None,
         credential: None,
+        connection: None,
         trace: Some(case.trace.trace_hex()),
         circumstances: circumstances(caller, &decide::context(case)),
     }

@@ -1,6 +1,7 @@
 //! Why a request was refused: one variant per reason. `respond` alone turns them into HTTP and JSON-RPC.
 
 use bytes::Bytes;
+use portunus_connections::ConnectionError;
 use portunus_core::dialer::DialError;
 use portunus_core::id::{Id, ServerName};
 use portunus_core::record::LedgerError;
@@ -67,6 +68,17 @@ pub enum Refusal {
         id: Bytes,
         /// For the log, never for the client.
         error: VaultError,
+    },
+    /// The caller must connect the server first, or again, or agree to more.
+    #[error("needs to be connected")]
+    ConnectNeeded(Box<crate::connect::Connect>),
+    /// The server's connection cannot be used now.
+    #[error("the server's connection cannot be used now: {error}")]
+    Connection {
+        /// The call's id.
+        id: Bytes,
+        /// For the log, never for the client.
+        error: ConnectionError,
     },
     /// The upstream failed.
     #[error(transparent)]
@@ -160,6 +172,7 @@ impl Refusal {
     fn of_credential(&self) -> Option<String> {
         match self {
             Self::Credential { error, .. } => Some(error.to_string()),
+            Self::Connection { error, .. } => Some(error.to_string()),
             Self::Upstream(UpstreamFailure::Dial { error: DialError::Credential(why), .. }) => {
                 Some(why.clone())
             }
@@ -185,6 +198,8 @@ impl Refusal {
             Self::StepUp(_) => "step_up",
             Self::Busy { .. } => "busy",
             Self::Credential { .. } => "credential",
+            Self::ConnectNeeded(_) => "connect",
+            Self::Connection { .. } => "connection",
             Self::Upstream(_) => "upstream",
             Self::Store(_) => "store",
             Self::Ledger(_) => "ledger",

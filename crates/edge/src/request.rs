@@ -5,6 +5,7 @@ use crate::asked;
 use crate::caller::Room;
 use crate::decide::{self, Case};
 use crate::inspect;
+use crate::key::{self, Key};
 use crate::record;
 use crate::refusal::Refusal;
 use crate::respond::{self, Place};
@@ -13,7 +14,7 @@ use crate::seal::{Seal, how_it_ended};
 use crate::send;
 use crate::sender;
 use crate::stream::{Bounds, Sealed};
-use crate::{Edge, Snapshot, body, cors, guard, handle, mirror, past, pinned, used};
+use crate::{Edge, Snapshot, body, connect, cors, guard, handle, mirror, past, pinned, used};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -23,7 +24,6 @@ use portunus_core::peer::ClientCertificate;
 use portunus_core::record::{End, Verdict};
 use portunus_core::trace::TraceContext;
 use portunus_policy::{Caps, Permit};
-use portunus_vault::Bound;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -110,6 +110,8 @@ where
         whose,
         past,
     };
+    // Before the edge asks anything of its own: it is this call's user who must connect.
+    connect::bound(&edge, &case).await?;
     mirror::check(&edge, &case).await?;
     pinned::settle(&edge, &case).await?;
     let sql = decide::facts(&case);
@@ -120,18 +122,19 @@ where
 pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<Body>, Refusal> {
     // Before the decision, which may use up an approval in the end: nothing that is known to fail afterwards.
     let room = Room::take(case.published, case.known).ok_or_else(|| Refusal::Busy { id: case.asked.id() })?;
-    let credential = credential(edge, case).await?;
-    let age = credential.as_ref().map(|bound| case.now.since(bound.created_at()).as_secs());
+    let key = key::find(edge, case).await?;
+    let age = key.as_ref().map(|key| case.now.since(key.created_at()).as_secs());
     let case = Case { credential_age: age, pin: pinned::word(edge, case), ..*case };
     let case = &Case { caps: send::caps(&case), ..case };
     let permit = decide::decide(edge, case).await?;
 
     let (name, label) = (case.published.server.name.as_str(), case.label());
     edge.metrics.decided(name, label, Verdict::Permit);
-    used::note(edge, case, &permit, credential.as_ref());
+    used::note(edge, case, &permit, key.as_ref());
     let in_flight = edge.metrics.begin(name, label, room);
-    let mut seal = Seal::new(edge, case, permit.decision().clone(), (in_flight, credential.clone()));
-    let answer = exchange(edge, case, &permit, credential.as_ref(), &mut seal).await;
+    let held = key.as_ref().and_then(Key::credential).cloned();
+    let mut seal = Seal::new(edge, case, permit.decision().clone(), (in_flight, held));
+    let answer = exchange(edge, case, &permit, key.as_ref(), &mut seal).await;
     let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
     seal.answered(answer.status());
     Ok(release(answer, seal, case))
@@ -143,7 +146,7 @@ async fn exchange(
     edge: &Arc<Edge>,
     case: &Case<'_>,
     permit: &Permit,
-    credential: Option<&Bound>,
+    key: Option<&Key>,
     seal: &mut Seal,
 ) -> Result<Response<Body>, Refusal> {
     let policies = permit.policies().to_vec();
@@ -152,9 +155,11 @@ async fn exchange(
         intent.reason = Some(String::from("A look of the edge's own at the list, for a call that needs it."));
     }
     intent.approval = permit.approval().cloned();
-    intent.credential = credential.map(|bound| bound.credential().clone());
+    if let Some(key) = key {
+        key.note(&mut intent);
+    }
     let receipt = record::append(edge, intent);
-    let send = send::send(edge, case, permit, credential);
+    let send = send::send(edge, case, permit, key);
     let answer = if case.asked.may_change(case.published) {
         record::durable(receipt).await.inspect_err(|_| seal.end(End::Unreachable))?;
         send.await?
@@ -165,14 +170,6 @@ async fn exchange(
         answer
     };
     inspect::inspect(edge, case, answer).await
-}
-
-/// The credential version that this server's calls carry, if it needs one.
-async fn credential(edge: &Edge, case: &Case<'_>) -> Result<Option<Bound>, Refusal> {
-    let server = &case.published.server;
-    let Some(name) = &server.credential else { return Ok(None) };
-    let bound = edge.vault.bound(name, server, case.now).await;
-    bound.map(Some).map_err(|error| Refusal::Credential { id: case.asked.id(), error })
 }
 
 /// The answer on its way: counted, bounded, cut on revocation, sealed at its end.

@@ -2,7 +2,7 @@
 //! policy text but its `@reason`, no secret.
 
 use crate::refusal::{Refusal, Unauthorized, UpstreamFailure};
-use crate::{step_up, wait};
+use crate::{connect, step_up, wait};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use portunus_core::dialer::{self, Body, DialError};
@@ -24,6 +24,8 @@ pub mod code {
     pub const UNCERTAIN: i32 = -32013;
     /// The server's answer was withheld.
     pub const WITHHELD: i32 = -32014;
+    /// The user must connect the server at its authorization server first; nothing was sent.
+    pub const CONNECT_NEEDED: i32 = -32015;
     /// The protocol's own (2025-11-25): the client must send its user to a page first.
     pub const URL_ELICITATION_REQUIRED: i32 = -32042;
 }
@@ -63,6 +65,7 @@ pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
             answer::error(None, code::UNAVAILABLE, &refusal.to_string(), None),
         )),
         Refusal::ApprovalNeeded(needed) => rpc(StatusCode::OK, wait::tell(needed, place)),
+        Refusal::ConnectNeeded(connect) => rpc(StatusCode::OK, connect::tell(connect)),
         Refusal::StepUp(needs) => step_up::refuse(needs, place, code::REFUSED),
         Refusal::Revoked => challenge(&Unauthorized::Invalid, place),
         Refusal::Body(bad) => {
@@ -108,6 +111,11 @@ fn decided(refusal: &Refusal) -> Bytes {
             None,
         ),
         Refusal::Credential { id, .. } => unusable_credential(id),
+        Refusal::Connection { id, .. } => {
+            let text =
+                "The connection to this server cannot be used now; try again shortly. Nothing was sent";
+            answer::error(Some(id), code::UNAVAILABLE, text, None)
+        }
         Refusal::Unrecorded { id } => {
             let text = "The call was sent, but it could not be recorded, so its answer is not released";
             answer::error(Some(id), code::UNCERTAIN, text, None)

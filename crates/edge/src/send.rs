@@ -5,14 +5,15 @@ use crate::Edge;
 use crate::assertion::{self, Said};
 use crate::bridge::Origin;
 use crate::decide::{self, Case};
+use crate::key::{self, Key};
 use crate::refusal::{Refusal, UpstreamFailure};
-use http::{HeaderValue, Request, Response, header};
-use portunus_core::dialer::{self, Body, Presented};
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use portunus_core::dialer::{self, Body};
 use portunus_core::digest::sha256;
 use portunus_policy::{Caps, Operation, Permit};
-use portunus_vault::Bound;
 
-/// The one way to an upstream.
+/// The one way to an upstream. A call goes out once; again only when the server refused the token of a connection (401),
+/// and so did nothing with it, and another token was to be had.
 ///
 /// # Errors
 /// When it could not be sent, broke, took too long, or the grant was revoked meanwhile.
@@ -20,9 +21,29 @@ pub async fn send(
     edge: &Edge,
     case: &Case<'_>,
     permit: &Permit,
-    credential: Option<&Bound>,
+    key: Option<&Key>,
 ) -> Result<Response<Body>, Refusal> {
-    let request = request(edge, case, permit, credential).await?;
+    let answer = once(edge, case, permit, key).await?;
+    let Some(Key::Connection(bound)) = key else { return Ok(answer) };
+    let refused = key::refused(edge, case, bound, answer.status(), answer.headers()).await?;
+    let Some(renewed) = refused else { return Ok(answer) };
+    drop(answer);
+    key::record_again(edge, permit, &renewed).await?;
+    let answer = once(edge, case, permit, Some(&renewed)).await?;
+    if answer.status() == StatusCode::UNAUTHORIZED {
+        return Err(key::still_refused(edge, case, bound));
+    }
+    key::refused(edge, case, bound, answer.status(), answer.headers()).await?;
+    Ok(answer)
+}
+
+async fn once(
+    edge: &Edge,
+    case: &Case<'_>,
+    permit: &Permit,
+    key: Option<&Key>,
+) -> Result<Response<Body>, Refusal> {
+    let request = request(edge, case, permit, key).await?;
     // Everything up to here took time: nothing that was revoked meanwhile is sent.
     if case.known.is_revoked() {
         return Err(Refusal::Revoked);
@@ -46,7 +67,7 @@ async fn request(
     edge: &Edge,
     case: &Case<'_>,
     permit: &Permit,
-    credential: Option<&Bound>,
+    key: Option<&Key>,
 ) -> Result<Request<Body>, Refusal> {
     let body = case.asked.body.clone();
     let length = body.len();
@@ -76,8 +97,8 @@ async fn request(
         .ok_or(Refusal::Internal("the assertion could not be made"))?;
     headers.insert(assertion::HEADER, asserted);
     *request.headers_mut() = headers;
-    if let Some(bound) = credential {
-        request.extensions_mut().insert(present(edge, case, permit, bound).await?);
+    if let Some(key) = key {
+        key::present(edge, case, permit, key, &mut request).await?;
     }
     request.extensions_mut().insert(Origin {
         caller: case.known.digest(),
@@ -99,19 +120,4 @@ pub fn caps(case: &Case<'_>) -> Caps {
         (None, _) if case.asked.may_rest() => engine.caps_of_any(&principal, server, &context),
         _ => Caps::default(),
     }
-}
-
-/// The credential for this server's dialer, after a last look at where that leads.
-async fn present(edge: &Edge, case: &Case<'_>, permit: &Permit, bound: &Bound) -> Result<Presented, Refusal> {
-    let refused = |error| Refusal::Credential { id: case.asked.id(), error };
-    let server = &case.published.server;
-    if edge.vault.is_newly_flagged(bound) {
-        tracing::warn!(
-            credential = bound.credential().name.as_str(),
-            server = server.name.as_str(),
-            "a credential goes into the URL's query, where logs on its way may keep it"
-        );
-    }
-    let opened = edge.vault.open(permit, bound).await.map_err(refused)?;
-    opened.present(server).map_err(refused)
 }

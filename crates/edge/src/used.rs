@@ -3,26 +3,25 @@
 
 use crate::Edge;
 use crate::decide::Case;
+use crate::key::Key;
 use portunus_core::caller::Caller;
 use portunus_core::document::Usage;
 use portunus_core::limits::{BATCH_STEPS, USES_HELD};
-use portunus_core::record::CredentialUse;
 use portunus_core::store::{Batch, Document, Store, StoreError, load};
 use portunus_core::time::Timestamp;
 use portunus_policy::Permit;
-use portunus_vault::Bound;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Counts a permitted request, by tools that exist: names are a client's own texts. A look of the edge's own, which no policy
 /// was asked about, is no use.
-pub fn note(edge: &Edge, case: &Case<'_>, permit: &Permit, credential: Option<&Bound>) {
+pub fn note(edge: &Edge, case: &Case<'_>, permit: &Permit, key: Option<&Key>) {
     if permit.policies().is_empty() {
         return;
     }
     let server = &case.published.server.name;
     let tool = case.asked.tool().filter(|tool| case.snapshot.engine.knows_tool(server, tool));
-    edge.uses.note(&case.known.caller, credential.map(Bound::credential), tool.unwrap_or_default(), case.now);
+    edge.uses.note(&case.known.caller, key.map(Key::identity), tool.unwrap_or_default(), case.now);
 }
 
 /// Uses that are not in the store yet.
@@ -30,20 +29,17 @@ pub fn note(edge: &Edge, case: &Case<'_>, permit: &Permit, credential: Option<&B
 pub struct Uses(Mutex<HashMap<String, Usage>>);
 
 impl Uses {
-    /// Counts a permitted request: for the credential that goes along, or for the server alone. `tool` is one that the server
+    /// Counts a permitted request: for the identity that goes along, and its version, or for the server alone. `tool` is one that the server
     /// has, or empty.
-    pub fn note(&self, caller: &Caller, credential: Option<&CredentialUse>, tool: &str, now: Timestamp) {
-        let identity = match credential {
-            Some(used) => format!("credential:{}", used.name),
-            None => format!("server:{}", caller.server),
-        };
+    pub fn note(&self, caller: &Caller, identity: Option<(String, u32)>, tool: &str, now: Timestamp) {
+        let (identity, version) = identity.unwrap_or_else(|| (format!("server:{}", caller.server), 0));
         let usage = Usage {
             identity,
             user: caller.user.clone(),
             client: caller.client.clone(),
             server: caller.server.clone(),
             tool: tool.to_owned(),
-            version: credential.map_or(0, |used| used.version),
+            version,
             actor: caller.actor,
             count: 1,
             first_at: now,

@@ -39,6 +39,7 @@ fn record(redactor: &Redactor) -> Record {
         reason: None,
         approval: None,
         credential: None,
+        connection: None,
         trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
         circumstances: None,
     }))

@@ -8,6 +8,7 @@
 //! | [`sealing`] | envelope encryption of one secret, bound to what it belongs to |
 //! | [`rewrap`] | everything sealed in the store, counted by key, or wrapped anew |
 //! | [`service`] | key services that wrap the sealing key: OpenBao or Vault, AWS KMS |
+//! | [`connection`] | the same for what belongs to connections |
 //! | [`credential`] | the life of a credential: add, replace, list, show, revoke; each step recorded |
 //! | [`bind`] | what a credential is bound to, changed |
 //! | [`vault`] | the way of a request: bound → opened (with a permit) → presented |
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bind;
+pub mod connection;
 pub mod credential;
 pub mod epochs;
 pub mod key;
@@ -33,6 +35,7 @@ pub mod sealing;
 pub mod service;
 pub mod vault;
 
+pub use connection::Belongs;
 pub use credential::CredentialError;
 pub use key::{Kek, KeyError, KeyId};
 pub use ring::SealingKey;

@@ -4,7 +4,7 @@
 use crate::answer::{self, Answer, moment, page as render, see_other};
 use crate::sign_in::{self, Visitor, Who};
 use crate::state::State;
-use crate::{approvals, input};
+use crate::{approvals, connections, input};
 use askama::Template;
 use axum::extract::{Request, State as Shared};
 use axum::response::Response;
@@ -32,6 +32,10 @@ struct ConsolePage<'a> {
     csrf: String,
     grants: Vec<GrantRow>,
     servers: Vec<ServerRow<'a>>,
+    /// Servers that are connected to by OAuth, and those of them that the user must connect.
+    connections: usize,
+    /// See above.
+    disconnected: usize,
     /// Calls of others that wait for this user's yes.
     waiting: usize,
     /// The user's own calls that wait for somebody's.
@@ -137,7 +141,11 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<&str>) -> Answer 
     if user.administrator {
         recent = grants::latest(state.store(), RECENT).await.map_err(answer::store_trouble(state))?;
     }
+    let (connections, disconnected) =
+        connections::counts(state, &user.name).await.map_err(answer::store_trouble(state))?;
     let template = ConsolePage {
+        connections,
+        disconnected,
         site: answer::site(issuer.as_str()),
         who: visitor.who(),
         display_name: &user.display_name,

@@ -47,6 +47,14 @@ pub struct PublicFetcher {
     flights: Mutex<Flights>,
 }
 
+/// Where an exchange was when it failed.
+pub(crate) enum Failed {
+    /// Nothing was sent.
+    Before(FetchError),
+    /// Something may have been sent.
+    After(FetchError),
+}
+
 /// Fetches under way.
 type Flights = HashMap<(Url, usize), Arc<OnceCell<Result<Fetched, FetchError>>>>;
 
@@ -135,6 +143,39 @@ impl PublicFetcher {
         }
         let stream = self.tls.connect(name, stream).await.map_err(|_| FetchError::Unreachable)?;
         Ok(exchange(stream, request).await?.status())
+    }
+
+    /// One exchange of any kind within the time, to an address that this fetcher admits; the whole answer, of any status,
+    /// of at most `longest` bytes.
+    pub(crate) async fn carry(
+        &self,
+        url: &Url,
+        request: http::request::Builder,
+        body: Bytes,
+        longest: usize,
+        within: Duration,
+    ) -> Result<(http::response::Parts, Bytes), Failed> {
+        let end = tokio::time::Instant::now() + within;
+        let late = |_elapsed| Failed::Before(FetchError::TimedOut);
+        let turn = tokio::time::timeout_at(end, self.turns.acquire()).await.map_err(late)?;
+        let _turn = turn.map_err(|_| Failed::Before(FetchError::Busy))?;
+        let opening = async {
+            let (host, name, addresses) = self.addresses(url).await?;
+            let stream = connect(&addresses).await.ok_or(FetchError::Unreachable)?;
+            Ok::<_, FetchError>((host, name, stream))
+        };
+        let opened = tokio::time::timeout_at(end, opening).await.map_err(late)?;
+        let (host, name, stream) = opened.map_err(Failed::Before)?;
+        let request = head(request, url, &host).body(Full::new(body));
+        let request = request.map_err(|_| Failed::Before(FetchError::Unreachable))?;
+        if url.scheme() == "http" {
+            let answered = tokio::time::timeout_at(end, whole(stream, request, longest)).await;
+            return answered.map_err(|_| Failed::After(FetchError::TimedOut))?;
+        }
+        let stream = tokio::time::timeout_at(end, self.tls.connect(name, stream)).await.map_err(late)?;
+        let stream = stream.map_err(|_| Failed::Before(FetchError::Unreachable))?;
+        let answered = tokio::time::timeout_at(end, whole(stream, request, longest)).await;
+        answered.map_err(|_| Failed::After(FetchError::TimedOut))?
     }
 
     /// The host as it goes into the request, its name for TLS, and its addresses, all of them public. A name with one
@@ -296,7 +337,41 @@ where
     answer.map_err(|_| FetchError::Unreachable)
 }
 
-fn target(url: &Url) -> String {
+/// One exchange with its whole answer.
+async fn whole<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    longest: usize,
+) -> Result<(http::response::Parts, Bytes), Failed>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(limits::HEADER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| Failed::Before(FetchError::Unreachable))?;
+    let broken = || Failed::After(FetchError::Unreachable);
+    let exchange = async {
+        let (parts, body) = sender.send_request(request).await.map_err(|_| broken())?.into_parts();
+        if parts.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(Failed::After(FetchError::NotJson));
+        }
+        let body = Limited::new(body, longest).collect().await.map_err(|error| {
+            let too_large = error.is::<http_body_util::LengthLimitError>();
+            if too_large { Failed::After(FetchError::TooLarge(longest)) } else { broken() }
+        })?;
+        Ok((parts, body.to_bytes()))
+    };
+    // The connection runs only as long as the exchange: nothing is left behind when either ends.
+    tokio::pin!(exchange);
+    tokio::select! {
+        answered = &mut exchange => answered,
+        _ended = connection => exchange.await,
+    }
+}
+
+pub(crate) fn target(url: &Url) -> String {
     url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
 }
 

@@ -18,6 +18,7 @@
 //! | `passkeys` | `/account/passkeys`, `/login/passkey` and the one script |
 //! | [`approvals`] | `/approvals`: listing and deciding what waits for a human yes, on pages and by webhook |
 //! | `reviews` | `/reviews`: saying which identities are still wanted |
+//! | [`connections`] | `/connections`, `/oauth/callback/…`, `/oauth/clients/…`: Portunus as the client of upstream servers |
 //! | `admin` | the administrators' API |
 //! | [`federation`] | signing in at identity providers |
 //! | [`fetch`] | fetching client metadata documents without reaching into private networks |
@@ -28,6 +29,7 @@ mod admin;
 mod answer;
 pub mod approvals;
 mod clients;
+pub mod connections;
 mod consent;
 mod console;
 mod cookies;
@@ -94,6 +96,10 @@ pub fn router(state: State) -> Router {
         .route("/approvals/{id}", get(approvals::show).post(approvals::decide_on_page))
         .route("/reviews", get(reviews::page).post(reviews::answer))
         .route("/approvals/{id}/decision", post(approvals::webhook::hear))
+        .route("/connections", get(connections::list))
+        .route("/connections/{server}", get(connections::show).post(connections::act))
+        .route("/oauth/callback/{server}", get(connections::come_back))
+        .route("/oauth/clients/{server}", get(connections::client_document))
         .route("/assets/portunus.css", get(answer::style_sheet))
         .route("/assets/portunus.svg", get(answer::logo))
         .route("/favicon.ico", get(answer::logo))

@@ -12,7 +12,7 @@ use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 pub(crate) use form::SignInForm;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use portunus_core::id::Id;
+use portunus_core::id::{Id, ServerName};
 use portunus_core::limits;
 use portunus_core::secret::Secret;
 use portunus_oauth::csrf;
@@ -286,9 +286,17 @@ pub(crate) fn local_path(next: Option<&str>) -> &str {
         let visible =
             path.len() <= limits::TARGET_BYTES && path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
         let asking = path.starts_with("/oauth/authorize?") || path.starts_with("/device?user_code=");
-        let ours = [HOME, "/console/clients", "/account/password", "/account/passkeys", "/approvals"];
+        let ours = [
+            HOME,
+            "/console/clients",
+            "/account/password",
+            "/account/passkeys",
+            "/approvals",
+            "/connections",
+        ];
         let call = path.strip_prefix("/approvals/").is_some_and(|id| Id::parse(id).is_ok());
-        visible && (asking || ours.contains(path) || call)
+        let server = path.strip_prefix("/connections/").is_some_and(|name| ServerName::parse(name).is_ok());
+        visible && (asking || ours.contains(path) || call || server)
     };
     next.filter(known).unwrap_or(HOME)
 }
@@ -338,6 +346,8 @@ mod tests {
             "/device?user_code=B",
             "/approvals",
             "/approvals/apr_00000000000000000000000000",
+            "/connections",
+            "/connections/notes",
         ] {
             assert_eq!(local_path(Some(good)), good);
         }
@@ -358,6 +368,9 @@ mod tests {
             "/device?next=/x",
             "/approvals/",
             "/approvals/../logout",
+            "/connections/",
+            "/connections/../logout",
+            "/connections/notes/x",
             "/approvals/apr_00000000000000000000000000/decision",
         ] {
             assert_eq!(local_path(Some(bad)), HOME, "{bad}");

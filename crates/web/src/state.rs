@@ -3,6 +3,7 @@
 use crate::approvals::webhook::{Courier, Webhook};
 use crate::federation::Login;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use portunus_connections::Connections;
 use portunus_core::record::Ledger;
 use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng, Timestamp};
@@ -40,6 +41,8 @@ pub struct Parts {
     pub dpop: Guard,
     /// What the challenges of passkeys are made with.
     pub challenges: ChallengeKey,
+    /// Connections to upstream servers.
+    pub connections: Connections,
     /// How people sign in; see [`State::replace_login`].
     pub login: Login,
     /// Signs statements as JWS with the key of [`Parts::jwks`].
@@ -131,6 +134,9 @@ impl State {
     }
     pub(crate) fn challenges(&self) -> &ChallengeKey {
         &self.0.parts.challenges
+    }
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.0.parts.connections
     }
     pub(crate) fn jwks(&self) -> &str {
         &self.0.parts.jwks

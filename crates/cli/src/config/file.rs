@@ -362,10 +362,11 @@ pub(crate) struct Server {
     /// Labels that every call, resource and prompt of it puts on the caller's session, such as `private`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// The name of the credential injected on the way up, or `none` for a server that needs none. It must be stated for
-    /// servers with a `url` or `command`; one behind a tunnel has its connector's own.
+    /// What is injected on the way up: the name of a credential; `none` for a server that needs none; or `{ oauth: { per:
+    /// user, scopes: […] } }` for an account at the server's authorization server. It must be stated for servers with a
+    /// `url` or `command`; one behind a tunnel has its connector's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credential: Option<String>,
+    pub credential: Option<Credential>,
     /// Its bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -386,6 +387,75 @@ fn auto() -> String {
 }
 fn people() -> Vec<String> {
     vec![String::from("assistant"), String::from("autonomous")]
+}
+
+/// What a server's calls take along.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Credential {
+    /// The name of a credential.
+    Name(String),
+    /// An account elsewhere.
+    Account(Account),
+}
+
+/// Either form by its look, so that a mistake inside is reported as what it is.
+impl<'de> Deserialize<'de> for Credential {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Credential;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("the name of a credential, or { oauth: … }")
+            }
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Credential, E> {
+                Ok(Credential::Name(name.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Credential, A::Error> {
+                Account::deserialize(MapAccessDeserializer::new(map)).map(Credential::Account)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// An account elsewhere.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Account {
+    /// At the server's authorization server, by consent through the edge.
+    pub oauth: Oauth,
+}
+
+/// How a server is connected to at its authorization server (MCP authorization).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Oauth {
+    /// `user`: each user connects an account of their own (the default); `shared`: an administrator connects one for all.
+    #[serde(default = "user")]
+    pub per: String,
+    /// What is asked for; default: what the authorization server gives by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// What the server may ask for on top, when a call needs it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_scopes: Vec<String>,
+    /// The only authorization server, byte for byte as its metadata has it; default: the first that the server names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// What the server's metadata calls it, where that is not its URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// A client that was made for Portunus there; default: a client metadata document, or a dynamic registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// A file with its secret; none: a public client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_file: Option<PathBuf>,
+}
+
+fn user() -> String {
+    String::from("user")
 }
 
 /// Where a server is.

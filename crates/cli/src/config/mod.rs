@@ -7,6 +7,7 @@ pub(crate) mod file;
 pub(crate) mod governance;
 pub(crate) mod login;
 pub(crate) mod machines;
+pub(crate) mod oauth;
 pub(crate) mod rotators;
 pub(crate) mod sealing;
 pub(crate) mod tls;
@@ -82,6 +83,8 @@ pub(crate) struct ServerConfig {
     pub pinned: bool,
     /// How its URL is reached.
     pub tls: UpstreamTls,
+    /// How it is connected to, where it is used with an account elsewhere.
+    pub oauth: Option<oauth::Oauth>,
 }
 
 /// What is confirmed of a server's tools.
@@ -290,6 +293,12 @@ fn servers<'a>(
     for file in files {
         let wrong = |message: String| at(&file.name).error(&message);
         let (upstream, tls) = upstream::read(&file.upstream, base).map_err(wrong)?;
+        let oauth = match &file.credential {
+            Some(file::Credential::Account(account)) => {
+                Some(oauth::read(&account.oauth, &upstream, base).map_err(wrong)?)
+            }
+            _ => None,
+        };
         let server = server(file, upstream).map_err(wrong)?;
         if !names.insert(server.name.clone()) {
             return Err(at(&file.name).error("two servers have this name"));
@@ -299,7 +308,7 @@ fn servers<'a>(
         let sql = data::sql(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
         let labels = lives.of_server(file).map_err(|message| at(&file.name).error(&message))?;
         let pinned = file.pinned;
-        servers.push(ServerConfig { server, protocol, tools, sql, labels, pinned, tls });
+        servers.push(ServerConfig { server, protocol, tools, sql, labels, pinned, tls, oauth });
     }
     Ok(servers)
 }
@@ -325,9 +334,10 @@ fn missing(file: &file::Server) -> Vec<&'static str> {
 
 /// The credential of a server, if it needs one.
 fn credential(file: &file::Server, upstream: &Upstream) -> Result<Option<CredentialName>, String> {
-    let Some(name) = file.credential.as_deref().filter(|name| *name != NO_CREDENTIAL) else {
+    let Some(file::Credential::Name(name)) = &file.credential else { return Ok(None) };
+    if name == NO_CREDENTIAL {
         return Ok(None);
-    };
+    }
     let name = CredentialName::parse(name).map_err(|e| e.to_string())?;
     if *upstream == Upstream::Tunnel {
         return Err(format!(
@@ -339,7 +349,7 @@ fn credential(file: &file::Server, upstream: &Upstream) -> Result<Option<Credent
 
 fn server(file: &file::Server, upstream: Upstream) -> Result<Server, String> {
     let name = ServerName::parse(&file.name).map_err(|e| e.to_string())?;
-    if ["oauth", "console", "login", "logout", "account", "assets", "device", "tunnel"]
+    if ["oauth", "console", "login", "logout", "account", "assets", "device", "tunnel", "connections"]
         .contains(&name.as_str())
     {
         return Err(format!("`{name}` is a path of Portunus itself; choose another name"));
@@ -626,6 +636,40 @@ servers:
             ),
             (GOOD.replace("{ command:", "{ ca: a.pem, command:"), "belong to `url`"),
             (GOOD.replace("{ command:", "{ url: 'http://a', command:"), "either `url` or `command`"),
+            (
+                GOOD.replace("credential: wiki-token", "credential: { oauth: { par: user } }"),
+                "did you mean `per`?",
+            ),
+            (
+                GOOD.replace("credential: wiki-token", "credential: { oauth: { per: group } }"),
+                "`per: group` must be `user` or `shared`",
+            ),
+            (
+                GOOD.replace("upstream: tunnel", "upstream: tunnel\n    credential: { oauth: {} }"),
+                "`oauth` is for servers with",
+            ),
+            (
+                GOOD.replace(
+                    "credential: wiki-token",
+                    "credential: { oauth: { issuer: 'http://a.example' } }",
+                ),
+                "must be an https URL",
+            ),
+            (
+                GOOD.replace(
+                    "credential: wiki-token",
+                    "credential: { oauth: { resource: 'https://a.example/mcp' } }",
+                ),
+                "same host as the upstream",
+            ),
+            (
+                GOOD.replace("credential: wiki-token", "credential: { oauth: { client_secret_file: s } }"),
+                "needs `client_id`",
+            ),
+            (
+                GOOD.replace("credential: wiki-token", "credential: { oauth: { scopes: ['a b'] } }"),
+                "is not a scope",
+            ),
             (GOOD.replace("policies:", "tokens: { access: 2d }\npolicies:"), "must be between 1 s and 24 h"),
             (
                 GOOD.replace("policies:", "tokens: { access: 2h, refresh: 1h }\npolicies:"),

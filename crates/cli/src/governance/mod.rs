@@ -1,6 +1,7 @@
 //! Governance of identities that are no people, wired: what there is, gathered from the store, the configuration and the edge's
 //! own keys; and the administrator's routes.
 
+mod connections;
 pub(crate) mod desk;
 mod own;
 pub(crate) mod sweep;
@@ -42,7 +43,7 @@ impl Picture {
             workloads: workloads.collect(),
             join_tokens: values(list_all::<JoinToken>(store, None).await?),
             own: own::keys(parts),
-            others: Vec::new(),
+            others: connections::identities(store).await?,
             uses: values(list_all::<Usage>(store, None).await?),
             servers: servers(parts, &snapshot),
         };

@@ -22,8 +22,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stdio", &["core", "mcp"]),
     ("acme", &["core", "vault"]),
     ("rotate", &["core", "vault"]),
-    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault", "pins", "disclose"]),
-    ("web", &["core", "oauth", "policy", "ledger", "vault", "governance"]),
+    ("connections", &["core", "policy", "oauth", "vault"]),
+    ("edge", &["core", "mcp", "policy", "oauth", "ledger", "vault", "pins", "disclose", "connections"]),
+    ("web", &["core", "oauth", "policy", "ledger", "vault", "governance", "connections"]),
     (
         "cli",
         &[
@@ -46,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "prove",
             "governance",
             "discover",
+            "connections",
         ],
     ),
 ];
@@ -82,7 +84,7 @@ fn crates_depend_only_where_an_arrow_is_drawn() {
 
 #[test]
 fn pure_crates_have_no_runtime_and_no_sockets() {
-    for name in ["core", "mcp", "policy", "oauth", "ledger", "disclose", "discover", "pins"] {
+    for name in ["core", "mcp", "policy", "oauth", "ledger", "disclose", "discover", "pins", "connections"] {
         for dependency in dependencies(name) {
             assert!(!IMPURE.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
         }

@@ -22,6 +22,7 @@ mod client_certificates;
 mod clients;
 mod compatibility;
 mod conformance;
+mod connections;
 mod crash;
 mod dance;
 mod discover;

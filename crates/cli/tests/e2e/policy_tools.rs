@@ -159,6 +159,7 @@ fn record(
         reason: None,
         approval: None,
         credential: None,
+        connection: None,
         trace: None,
         circumstances,
     })));

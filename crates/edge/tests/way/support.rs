@@ -68,6 +68,18 @@ impl ControlPlane for Nothing {
     }
 }
 
+struct Runs;
+
+#[async_trait]
+impl portunus_connections::Runtime for Runs {
+    fn spawn(&self, task: futures_util::future::BoxFuture<'static, ()>) {
+        tokio::spawn(task);
+    }
+    async fn pause(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
 pub(crate) struct World {
     pub edge: Arc<Edge>,
     pub store: Arc<MemoryStore>,
@@ -292,6 +304,15 @@ impl World {
             servers: HashMap::from([(sales(), Arc::new(published))]),
         };
         let shared: Arc<dyn Store> = store.clone();
+        let parts = portunus_connections::Parts {
+            store: shared.clone(),
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+            rng: rng.clone(),
+            key: SealingKey::new(Secret::new([9; 32])),
+            runtime: Arc::new(Runs),
+            public_url: "https://edge.test".to_owned(),
+        };
         let edge = Arc::new(Edge {
             snapshot: ArcSwap::from_pointee(snapshot),
             callers: caller::Callers::new(&*shared, clock.clone()),
@@ -306,6 +327,7 @@ impl World {
             mask_keys: portunus_edge::mask_key::MaskKeys::new(&[6; 32]),
             approvals: portunus_edge::approval::Desk::new(&*store, PATIENCE),
             vault: Arc::new(Vault::new(shared, SealingKey::new(Secret::new([9; 32])))),
+            connections: portunus_connections::Connections::new(parts),
             handles: handle::Handles::new(&[5; 32]),
             signer: assertion::Signer::new(&[3; 32], "https://edge.test").unwrap(),
             clock: clock.clone(),

@@ -63,6 +63,7 @@ pub fn intent(number: u64, user: &str, server: &str, verdict: Verdict) -> Record
         reason: None,
         approval: None,
         credential: None,
+        connection: None,
         trace: None,
         circumstances: None,
     }))

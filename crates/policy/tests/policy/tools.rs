@@ -230,6 +230,7 @@ fn intent(verdict: Verdict, policies: &[&str], arguments: Option<&str>) -> Inten
         reason: policies.is_empty().then(|| "No policy allows this.".to_owned()),
         approval: None,
         credential: None,
+        connection: None,
         trace: None,
         circumstances: Some(Circumstances {
             groups: vec![GroupName::parse("analysts").unwrap()],

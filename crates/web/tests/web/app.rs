@@ -6,9 +6,11 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
+use portunus_connections::Connections;
 use portunus_core::document::{Client, User};
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::limits::ServerLimits;
+use portunus_core::secret::Secret;
 use portunus_core::server::{Actor, Server, Upstream};
 use portunus_core::store::{Batch, Store, load};
 use portunus_core::testing::{CountingRng, ManualClock, MemoryLedger, MemoryStore};
@@ -18,7 +20,9 @@ use portunus_oauth::config::Issuer;
 use portunus_oauth::dpop::Guard;
 use portunus_oauth::passkey::ceremony::ChallengeKey;
 use portunus_oauth::password;
+use portunus_vault::SealingKey;
 use portunus_web::approvals::webhook::Courier;
+use portunus_web::connections::TokioRuntime;
 use portunus_web::{Login, Parts, State, admin_router, jwks, router, serve};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -146,6 +150,15 @@ impl App {
             courier: courier.clone(),
             dpop: Guard::new(&[1; 32], false),
             challenges: ChallengeKey::new(&[1; 32]),
+            connections: Connections::new(portunus_connections::Parts {
+                store: store.clone(),
+                ledger: ledger.clone(),
+                clock: clock.clone(),
+                rng: Arc::new(CountingRng::default()),
+                key: SealingKey::new(Secret::new([9; 32])),
+                runtime: Arc::new(TokioRuntime),
+                public_url: ISSUER.to_owned(),
+            }),
             login: Login::local(),
             seal: Arc::new(|payload| format!("signed {}", String::from_utf8_lossy(payload))),
             jwks: jwks(&[7; 32]),
