@@ -709,9 +709,15 @@ pub(crate) struct Kill {
     /// Every grant for this server.
     #[arg(long)]
     pub server: Option<String>,
-    /// This credential.
+    /// This tool, as SERVER/TOOL: it is hidden and refused until `portunus pin accept`.
+    #[arg(long)]
+    pub tool: Option<String>,
+    /// This credential: its secret is ended at its upstream where there is a way, and tried.
     #[arg(long)]
     pub credential: Option<String>,
+    /// Every credential of this vendor.
+    #[arg(long)]
+    pub vendor: Option<String>,
     /// Every grant there is.
     #[arg(long)]
     pub all: bool,

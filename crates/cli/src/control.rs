@@ -201,8 +201,7 @@ async fn revoke_credential(
     State(parts): State<Arc<Parts>>,
     UrlPath(name): UrlPath<CredentialName>,
 ) -> Answer {
-    let now = parts.clock.now();
-    let revoked = credential::revoke(&*parts.store, &*parts.ledger, &name, ADMIN, now).await;
+    let revoked = governance::revoke::revoke(&parts, &name, ADMIN).await;
     Ok(Json(json!(revoked.map_err(|e| refused(&e))?)))
 }
 

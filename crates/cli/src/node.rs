@@ -97,6 +97,8 @@ pub(crate) struct Parts {
     pub certificates: tls::Certificates,
     pub tls: Arc<ArcSwap<portunus_edge::tls::TlsConfigs>>,
     pub upstreams: Upstreams,
+    /// Trusts what the system does, towards upstreams.
+    pub upstream_tls: Arc<rustls::ClientConfig>,
     pub web: portunus_web::State,
     pub book: Arc<Book>,
     /// The edge's own keys, as far as they do not change while it runs.
@@ -309,6 +311,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         certificates,
         tls,
         upstreams,
+        upstream_tls,
         web,
         book,
         own_keys,
@@ -318,7 +321,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
 }
 
 /// Signs what reviewers say.
-fn sealer(seed: &[u8], issuer: &str) -> Result<Arc<dyn Fn(&[u8]) -> String + Send + Sync>, StartError> {
+fn sealer(seed: &[u8], issuer: &str) -> Result<portunus_web::Sealer, StartError> {
     let signer = assertion::Signer::new(seed, issuer).map_err(|e| StartError(e.to_string()))?;
     Ok(Arc::new(move |payload| signer.statement("portunus-review+jwt", payload)))
 }

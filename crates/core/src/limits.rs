@@ -617,6 +617,8 @@ pub const KEY_SERVICE_SECRET_BYTES: u64 = 64 * 1024;
 
 // --- rotation ---
 
+/// Time for ending a revoked credential's secrets at its upstream and trying them.
+pub const REVOCATION_PROOF: Duration = Duration::from_secs(45);
 /// One step of a rotation, what it asks of an upstream included.
 pub const ROTATION_STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// One request to an upstream or a plug-in, of which a step makes a few.

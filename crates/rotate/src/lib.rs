@@ -10,6 +10,7 @@
 //! | [`webhook`] | plug-ins that are asked over HTTPS |
 //! | [`openbao`] | secrets kept in OpenBao or Vault (KV version 2), and leases of their engines |
 //! | [`aws`] | access keys of an IAM user in AWS |
+//! | [`probe`] | tries a secret at an MCP server over HTTP |
 //! | [`http`] | HTTPS within bounds |
 
 #![forbid(unsafe_code)]
@@ -20,5 +21,6 @@ pub mod http;
 pub mod openbao;
 pub mod plugin;
 pub mod postgres;
+pub mod probe;
 pub mod schedule;
 pub mod webhook;

@@ -47,7 +47,7 @@ pub mod state;
 
 pub use discovery::jwks;
 pub use federation::Login;
-pub use state::{Parts, State};
+pub use state::{Parts, Sealer, State};
 
 use axum::Router;
 use axum::middleware::{from_fn, map_response};

@@ -19,6 +19,9 @@ use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
+/// Makes a JWS of a payload.
+pub type Sealer = Arc<dyn Fn(&[u8]) -> String + Send + Sync>;
+
 /// What the control plane is built from.
 pub struct Parts {
     /// Durable state.
@@ -46,7 +49,7 @@ pub struct Parts {
     /// How people sign in; see [`State::replace_login`].
     pub login: Login,
     /// Signs statements as JWS with the key of [`Parts::jwks`].
-    pub seal: Arc<dyn Fn(&[u8]) -> String + Send + Sync>,
+    pub seal: Sealer,
     /// The JSON Web Key Set served at `/oauth/jwks`; see [`crate::jwks`].
     pub jwks: String,
 }

@@ -73,19 +73,66 @@ pub(crate) async fn join(command: Join) -> Outcome {
 }
 
 pub(crate) async fn kill(kill: Kill) -> Outcome {
-    let chosen = [&kill.user, &kill.client, &kill.server, &kill.credential].into_iter().flatten().count();
-    if chosen + usize::from(kill.all) != 1 {
+    let chosen = [&kill.user, &kill.client, &kill.server, &kill.tool, &kill.credential, &kill.vendor];
+    if chosen.into_iter().flatten().count() + usize::from(kill.all) != 1 {
         return Err(Failure::Usage(String::from(
-            "say what to revoke: exactly one of --user, --client, --server, --credential, --all",
+            "say what to revoke: exactly one of --user, --client, --server, --tool, --credential, --vendor, --all",
         )));
     }
     let admin = &kill.admin;
     if let Some(credential) = &kill.credential {
-        return done(admin, &format!("/credentials/{credential}/revoke"), &json!({})).await;
+        return revoke(credential, admin).await;
+    }
+    if let Some(vendor) = &kill.vendor {
+        return kill_vendor(vendor, admin).await;
+    }
+    if let Some(tool) = &kill.tool {
+        let (server, name) = tool
+            .split_once('/')
+            .ok_or_else(|| Failure::Usage(format!("--tool `{tool}`: write it as SERVER/TOOL")))?;
+        let body = json!({ "server": server, "kind": "tool", "name": name });
+        return done(admin, "/pins/reject", &body).await;
     }
     let body = json!({ "user": kill.user, "client": kill.client, "server": kill.server, "all": kill.all });
     let answer = post(admin, "/kill", &body).await?;
     show(admin, &answer, || format!("{} grants revoked", answer["revoked"]));
+    Ok(())
+}
+
+/// Revokes a credential and says what was seen of its secret; one that still works is a failure.
+pub(super) async fn revoke(name: &str, admin: &Admin) -> Outcome {
+    let answer = post(admin, &format!("/credentials/{name}/revoke"), &json!({})).await?;
+    let (outcome, detail) = (text(&answer["tested"], "outcome"), text(&answer["tested"], "detail"));
+    show(admin, &answer, || {
+        format!("{name} is revoked here; its secret is {outcome} at its upstream: {detail}")
+    });
+    if outcome == "alive" {
+        return Err(Failure::Refused(format!(
+            "the secret of {name} still works at its upstream; end it there"
+        )));
+    }
+    Ok(())
+}
+
+async fn kill_vendor(vendor: &str, admin: &Admin) -> Outcome {
+    let answer = post(admin, "/governance/kill", &json!({ "vendor": vendor })).await?;
+    show(admin, &answer, || {
+        let rows = answer["credentials"].as_array().into_iter().flatten().map(|row| {
+            let revoked = if row["revoked"] == true { "revoked" } else { "NOT REVOKED" };
+            let tested = &row["tested"];
+            vec![
+                text(row, "name"),
+                revoked.to_owned(),
+                text(tested, "outcome"),
+                format!("{}{}", text(tested, "detail"), text(row, "why")),
+            ]
+        });
+        table(&["CREDENTIAL", "HERE", "SECRET", "SEEN"], rows.collect())
+    });
+    let bad = |row: &Value| row["revoked"] != true || row["tested"]["outcome"] == "alive";
+    if answer["credentials"].as_array().into_iter().flatten().any(bad) {
+        return Err(Failure::Refused(String::from("not everything of this vendor is dead; see above")));
+    }
     Ok(())
 }
 

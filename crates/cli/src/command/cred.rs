@@ -42,9 +42,7 @@ pub(crate) async fn run(command: Cred) -> Outcome {
         Cred::Rewrap(rewrap) => super::rewrap::run(rewrap).await,
         Cred::Rotate { name, wait, admin } => super::rotate::rotate(&name, wait, &admin).await,
         Cred::Rotation(command) => super::rotate::run(command).await,
-        Cred::Revoke { name, admin } => {
-            done(&admin, &format!("/credentials/{name}/revoke"), &json!({})).await
-        }
+        Cred::Revoke { name, admin } => super::admin::revoke(&name, &admin).await,
     }
 }
 

@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use portunus_core::document::Review;
+use portunus_core::document::{Credential, Review};
 use portunus_core::id::{CredentialName, UserName};
 use portunus_core::limits;
 use portunus_core::store::{Batch, list_all};
@@ -40,6 +40,7 @@ pub(crate) fn router(parts: Arc<Parts>) -> Router {
         .route("/credentials/{name}/enable", post(enable))
         .route("/credentials/{name}/waive", post(waive))
         .route("/reviews", get(reviews).post(open_review))
+        .route("/governance/kill", post(kill))
         .route("/governance/report", get(report))
         .route("/governance/evidence/{format}", get(export))
         .route("/governance/reach", get(reaches))
@@ -227,6 +228,33 @@ struct Waived {
 
 async fn waive(State(parts): Shared, Path(name): Path<CredentialName>, Json(waived): Json<Waived>) -> Answer {
     take(&parts, &name, Step::Waive(waived.until, waived.why)).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kill {
+    vendor: String,
+}
+
+/// Revokes every credential of a vendor and proves each; one that cannot be revoked does not keep the others.
+async fn kill(State(parts): Shared, Json(Kill { vendor }): Json<Kill>) -> Answer {
+    let all = list_all::<Credential>(&*parts.store, None).await.map_err(refused)?;
+    let of = |credential: &Credential| credential.vendor.as_deref() == Some(vendor.as_str());
+    let names: Vec<_> =
+        all.into_iter().filter(|found| of(&found.value)).map(|found| found.value.name).collect();
+    if names.is_empty() {
+        return Err(refused(format!(
+            "there is no credential of vendor `{vendor}`; see `portunus cred list`"
+        )));
+    }
+    let mut told = Vec::new();
+    for name in names {
+        told.push(match super::revoke::revoke(&parts, &name, ADMIN).await {
+            Ok(summary) => json!({ "name": name, "revoked": true, "tested": summary.tested }),
+            Err(error) => json!({ "name": name, "revoked": false, "why": error.to_string() }),
+        });
+    }
+    Ok(Json(json!({ "vendor": vendor, "credentials": told })))
 }
 
 async fn reviews(State(parts): Shared) -> Answer {

@@ -4,6 +4,7 @@
 mod connections;
 pub(crate) mod desk;
 mod own;
+pub(crate) mod revoke;
 pub(crate) mod sweep;
 
 pub(crate) use own::at_start as own_keys;

@@ -146,6 +146,48 @@ async fn a_binding_changes_and_the_secret_goes_to_the_new_place_only() {
 }
 
 #[tokio::test]
+async fn a_revoked_secret_is_tried_and_what_was_seen_is_said() {
+    let (app, upstream) = stage().await;
+    add_good(&app, &upstream, "wiki-token");
+    // This upstream lets everybody in, so nothing can be said about a secret.
+    let open = app.admin(&["cred", "revoke", "wiki-token", "--json"]);
+    assert_eq!(open["tested"]["outcome"], "unverifiable", "{open}");
+    assert!(open["tested"]["detail"].as_str().unwrap().contains("without"), "{open}");
+
+    add_good(&app, &upstream, "wiki-two");
+    upstream.demand(&format!("Bearer {CANARY}"));
+    let alive = app.command(&["cred", "revoke", "wiki-two", "--json"]);
+    assert_eq!(alive.status.code(), Some(1), "a secret that still works is a failure");
+    let told = String::from_utf8_lossy(&alive.stdout).into_owned();
+    assert!(told.contains("\"alive\"") && !told.contains(CANARY), "{told}");
+
+    // Its upstream ends it: revoking it again tries it again.
+    upstream.demand("Bearer something-else");
+    let dead = app.admin(&["kill", "--vendor", "acme", "--json"]);
+    for credential in dead["credentials"].as_array().unwrap() {
+        assert_eq!(credential["tested"]["outcome"], "dead", "{dead}");
+    }
+    let actions: Vec<_> =
+        app.records().iter().filter_map(|record| record["action"].as_str().map(str::to_owned)).collect();
+    assert!(actions.iter().any(|action| action == "credential.ended"), "{actions:?}");
+    assert_eq!(app.command(&["kill", "--vendor", "nobody"]).status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_killed_tool_is_refused_at_once_and_others_go_on() {
+    let (app, upstream) = stage().await;
+    add_good(&app, &upstream, "wiki-token");
+    let token = app.token("wiki");
+    let call = || async {
+        let request = call(&app.mcp_url("wiki"), &token, "echo", &json!({ "text": "hello" }));
+        app.http().send(request).await.unwrap()
+    };
+    assert_eq!(call().await.error_code(), None);
+    app.admin(&["kill", "--tool", "wiki/echo", "--json"]);
+    assert_ne!(call().await.error_code(), None, "it is hidden and refused");
+}
+
+#[tokio::test]
 async fn a_review_has_another_reviewer_than_the_owner() {
     let (app, upstream) = stage().await;
     add_good(&app, &upstream, "wiki-token");

@@ -19,6 +19,8 @@ pub(crate) struct Upstream {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// Calls of the tool `wait` are answered while this has permits.
     gate: Arc<Semaphore>,
+    /// The `Authorization` without which it answers 401; empty: it lets everybody in.
+    wanted: Arc<Mutex<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,7 +39,8 @@ impl Upstream {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://127.0.0.1:{}/mcp", listener.local_addr().unwrap().port());
-        let upstream = Self { url, seen: Arc::default(), gate: Arc::new(Semaphore::new(0)) };
+        let upstream =
+            Self { url, seen: Arc::default(), gate: Arc::new(Semaphore::new(0)), wanted: Arc::default() };
         tokio::spawn(upstream.clone().run(listener));
         upstream
     }
@@ -49,6 +52,11 @@ impl Upstream {
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Lets in only who shows this.
+    pub(crate) fn demand(&self, authorization: &str) {
+        authorization.clone_into(&mut self.wanted.lock().unwrap());
     }
 
     /// The `tools/call`s among them.
@@ -77,6 +85,11 @@ impl Upstream {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
         let Ok(body) = body.collect().await else { return reply(400, None) };
+        let wanted = self.wanted.lock().unwrap().clone();
+        let shown = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+        if !wanted.is_empty() && shown != Some(wanted.as_str()) {
+            return reply(401, None);
+        }
         let seen = Seen { headers: parts.headers, body: body.to_bytes() };
         let message = seen.json();
         self.seen.lock().unwrap().push(seen);

@@ -433,7 +433,7 @@ fn lease_of(name: &CredentialName) -> String {
     format!("{LEASE}{name}")
 }
 
-fn event(action: &str, subject: &str, by: &str, now: Timestamp) -> Event {
+pub(super) fn event(action: &str, subject: &str, by: &str, now: Timestamp) -> Event {
     let (by, action, subject) = (by.to_owned(), action.to_owned(), subject.to_owned());
     Event { at: now, by, action, subject, detail: BTreeMap::new() }
 }
