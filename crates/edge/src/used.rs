@@ -9,6 +9,7 @@ use portunus_core::document::Usage;
 use portunus_core::limits::{BATCH_STEPS, USES_HELD};
 use portunus_core::store::{Batch, Document, Store, StoreError, load};
 use portunus_core::time::Timestamp;
+use portunus_pins::Kind;
 use portunus_policy::Permit;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,11 @@ pub fn note(edge: &Edge, case: &Case<'_>, permit: &Permit, key: Option<&Key>) {
         return;
     }
     let server = &case.published.server.name;
-    let tool = case.asked.tool().filter(|tool| case.snapshot.engine.knows_tool(server, tool));
+    let lock = edge.pins.lock();
+    let known = |tool: &&str| {
+        case.snapshot.engine.knows_tool(server, tool) || lock.entry(server, Kind::Tool, tool).is_some()
+    };
+    let tool = case.asked.tool().filter(known);
     edge.uses.note(&case.known.caller, key.map(Key::identity), tool.unwrap_or_default(), case.now);
 }
 

@@ -368,11 +368,13 @@ async fn whatever_the_bridge_sends_carries_the_credential_of_the_request_it_is_s
     timeout(Duration::from_secs(10), ended).await.unwrap();
     let second = carried();
     // The parked call is cancelled under the request that it came with.
-    let sent = world.upstream.seen.lock().unwrap();
-    let of_second = sent.iter().rev().take(second.len()).rev();
-    for ((_, _, _, message), held) in of_second.zip(&second) {
-        let wanted = if message["method"] == "notifications/cancelled" { "key:1" } else { "key:2" };
-        assert_eq!(held.as_deref(), Some(wanted), "{message}");
+    {
+        let sent = world.upstream.seen.lock().unwrap();
+        let of_second = sent.iter().rev().take(second.len()).rev();
+        for ((_, _, _, message), held) in of_second.zip(&second) {
+            let wanted = if message["method"] == "notifications/cancelled" { "key:1" } else { "key:2" };
+            assert_eq!(held.as_deref(), Some(wanted), "{message}");
+        }
     }
     // A legacy client in front of a modern upstream.
     let world = World::new(true, Protocol::Auto);

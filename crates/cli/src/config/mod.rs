@@ -604,6 +604,7 @@ servers:
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn mistakes_are_named_with_place_and_remedy() {
         let cases = [
             (GOOD.replace("policies:", "polices:"), "did you mean `policies`?"),

@@ -145,7 +145,8 @@ async fn a_binding_changes_and_the_secret_goes_to_the_new_place_only() {
     assert_eq!(call().await.error_code(), None);
 }
 
-#[tokio::test]
+// The upstream must answer while a command waits for it.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_secret_is_tried_and_what_was_seen_is_said() {
     let (app, upstream) = stage().await;
     add_good(&app, &upstream, "wiki-token");

@@ -1,6 +1,6 @@
 //! Secrets that a running edge changes, also when it is killed in the middle.
 
-use crate::app::{App, BINARY, server_at, until};
+use crate::app::{App, BINARY, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::http::call;
 use crate::upstream::Upstream;
@@ -40,7 +40,7 @@ struct Stage {
 impl Stage {
     async fn set() -> Self {
         let upstream = Upstream::start().await;
-        let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+        let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
         let edit = |directory: &Path, configuration: String| {
             let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/rotators/api-keys.py");
             program(&directory.join("api-keys.py"), &std::fs::read_to_string(shipped).unwrap());

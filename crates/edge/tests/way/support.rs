@@ -261,6 +261,7 @@ impl World {
         }));
     }
 
+    #[expect(clippy::too_many_lines, reason = "one part after another")]
     pub(crate) async fn build(actors: Vec<Actor>, room: usize) -> Self {
         let store = Arc::new(MemoryStore::default());
         let ledger = Arc::new(MemoryLedger::default());

@@ -89,7 +89,7 @@ async fn killed_while_it_takes_a_bad_version_back_it_converges_on_the_old_one() 
     for origin in ["ours", "theirs"] {
         let (world, upstream) = world(origin).await;
         let mut effect = 0;
-        loop {
+        'moments: loop {
             for after in [false, true] {
                 // It works at the upstream, but whoever looks is told that it does not.
                 upstream.wrong.lock().unwrap().clear();
@@ -99,8 +99,8 @@ async fn killed_while_it_takes_a_bad_version_back_it_converges_on_the_old_one() 
                 if !fate.is_dead() {
                     assert_eq!(clean.unwrap().unwrap().step, RotationStep::Failed);
                     world.check(&*upstream).await;
-                    assert!(effect > 15, "{effect} effects");
-                    return;
+                    assert!(effect > 10, "{effect} effects");
+                    break 'moments;
                 }
                 let before = world.credential().await.in_use().unwrap().number;
                 world.converge().await;

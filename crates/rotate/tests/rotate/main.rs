@@ -1,4 +1,5 @@
 //! Rotations against real upstreams, and killed wherever they can be.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod aws;
 mod crash;

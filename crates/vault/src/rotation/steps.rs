@@ -285,7 +285,7 @@ impl Turn {
     fn old(&self) -> Option<&SealedVersion> {
         self.version(self.rotation.value.from)
     }
-    fn new(&self) -> Option<&SealedVersion> {
+    fn next(&self) -> Option<&SealedVersion> {
         self.version(self.rotation.value.to).filter(|_| self.rotation.value.stored)
     }
 
@@ -301,7 +301,7 @@ impl Turn {
         if credential.in_use().map(|version| version.number) != Some(rotation.from) {
             return Some("the secret was replaced by hand");
         }
-        let new = self.new().map(|version| version.state);
+        let new = self.next().map(|version| version.state);
         let there = new == Some(VersionState::Pending);
         let may_lack = rotation.step == RotationStep::Create && new.is_none();
         (!there && !may_lack).then_some("the new version was replaced by hand")
@@ -373,7 +373,7 @@ impl<'a> Scene<'a> {
             let opened = version.map(|version| door::version(&engine.key, credential, version));
             opened.transpose().map_err(|error| wrong(error.into()))
         };
-        let (new, old, in_use) = (open(turn.new())?, open(turn.old())?, open(credential.in_use())?);
+        let (new, old, in_use) = (open(turn.next())?, open(turn.old())?, open(credential.in_use())?);
         let (known, id) = (engine::known(credential, rotation), engine::id(rotation));
         Ok(Self { rotator, settings, administrator, known, id, new, old, in_use })
     }

@@ -2,7 +2,7 @@
 //! logged, traced and stored, and its memory, byte by byte.
 
 use super::{add, echo};
-use crate::app::{App, server_at, until};
+use crate::app::{App, server_at, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::http::{Reply, call, post};
 use crate::upstream::Upstream;
@@ -109,8 +109,8 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_over() {
     let (upstream, collector) = (Upstream::start().await, Upstream::start().await);
-    let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
-    let other = server_at("other", &upstream.url) + "    credential: other-token\n";
+    let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
+    let other = server_with("other", &format!("url: {:?}", upstream.url), "other-token");
     let traces = format!("http://{}", collector.host());
     let environment = [
         ("PORTUNUS_CORE_DUMPS", "allow"),

@@ -1,7 +1,7 @@
 //! Changing the sealing key of a running edge, also of one that is killed in the middle.
 
 use super::{add, echo, status};
-use crate::app::{App, BINARY, server_at, until};
+use crate::app::{App, BINARY, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::upstream::Upstream;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ const SECRET: &str = "a-secret-that-outlives-its-sealing-key";
 
 async fn stage() -> (App, Upstream, String) {
     let upstream = Upstream::start().await;
-    let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+    let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
     let app = App::serve(&server, PERMIT_ALL).await;
     add(&app, "wiki-token", &upstream.host(), SECRET, &[]);
     let token = app.token("wiki");

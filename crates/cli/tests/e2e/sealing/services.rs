@@ -1,7 +1,7 @@
 //! Real key services: OpenBao's transit engine over TLS, and an implementation of AWS KMS.
 
 use super::{add, echo, status};
-use crate::app::{App, BINARY, free_port, server_at, until};
+use crate::app::{App, BINARY, free_port, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::clients;
 use crate::http::Http;
@@ -120,7 +120,7 @@ fn reconfigure(app: &App, from: &str, to: &str) {
 async fn openbao_wraps_the_sealing_key_and_is_asked_at_the_start_alone() {
     let bao = Bao::start().await;
     let upstream = Upstream::start().await;
-    let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+    let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
     let own = bao.configuration();
     let mut app = App::serve_as(&server, PERMIT_ALL, |_, text| text.replace(FILE, &own), &[]).await;
     assert!(!app.state().join("sealing.key").exists());
@@ -179,7 +179,7 @@ async fn openbao_wraps_the_sealing_key_and_is_asked_at_the_start_alone() {
 async fn a_store_moves_from_a_key_file_to_openbao() {
     let bao = Bao::start().await;
     let upstream = Upstream::start().await;
-    let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+    let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
     let mut app = App::serve(&server, PERMIT_ALL).await;
     add(&app, "wiki-token", &upstream.host(), SECRET, &[]);
     let token = app.token("wiki");
@@ -220,7 +220,7 @@ async fn aws_kms_wraps_the_sealing_key_with_access_keys_from_a_file_or_the_envir
     std::fs::write(&keys, "[edge]\naws_access_key_id = AKIATEST\naws_secret_access_key = not-for-the-log\n")
         .unwrap();
     let upstream = Upstream::start().await;
-    let server = server_at("wiki", &upstream.url) + "    credential: wiki-token\n";
+    let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
     let kms = format!("key_id: {key:?}, region: eu-central-1, endpoint: {url:?}");
     let in_file =
         format!("sealing_key: {{ aws_kms: {{ {kms}, credentials_file: {keys:?}, profile: edge }} }}");
