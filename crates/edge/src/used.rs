@@ -80,9 +80,11 @@ impl Uses {
     fn give_back(&self, uses: impl Iterator<Item = Usage>) {
         let mut held = self.lock();
         for usage in uses {
-            match held.get_mut(&usage.id()) {
-                Some(known) => add(known, &usage),
-                None => drop(held.insert(usage.id(), usage)),
+            let id = usage.id();
+            if let Some(known) = held.get_mut(&id) {
+                add(known, &usage);
+            } else if held.len() < USES_HELD {
+                held.insert(id, usage);
             }
         }
     }

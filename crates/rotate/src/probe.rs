@@ -57,24 +57,21 @@ impl Rotator for Probe {
         if !case.credential.hosts.iter().any(|own| own.eq_ignore_ascii_case(&host)) {
             return unverifiable("its server is at a host that it must not be sent to");
         }
-        let Some((name, value)) = shown(&case.credential.kind, secret) else {
+        let Some((name, value)) = shown(&case.credential.kind, old.account, secret) else {
             return unverifiable("it is not shown in a header; end it at its upstream by hand");
         };
         // Without it first: a server that lets everybody in says nothing about a secret.
         let open = self.0.send(request(&url, None)?).await?.status;
         let with = self.0.send(request(&url, Some((name, value)))?).await?.status;
         let detail = format!("{host} answers {} with it, {} without", with.as_u16(), open.as_u16());
-        let outcome = match (is_refusal(open), is_refusal(with)) {
-            (_, true) => TestOutcome::Dead,
-            (true, false) if with.is_success() => TestOutcome::Alive,
+        // 403 is no answer: a good secret may lack a scope (RFC 6750 section 3.1), and a firewall refuses whatever comes.
+        let outcome = match (open, with) {
+            (_, StatusCode::UNAUTHORIZED) => TestOutcome::Dead,
+            (StatusCode::UNAUTHORIZED, with) if with.is_success() => TestOutcome::Alive,
             _ => TestOutcome::Unverifiable,
         };
         Ok(Verdict { outcome, detail })
     }
-}
-
-fn is_refusal(status: StatusCode) -> bool {
-    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
 fn changes_nothing() -> RotatorError {
@@ -82,7 +79,11 @@ fn changes_nothing() -> RotatorError {
 }
 
 /// The header that a call would carry it in.
-fn shown(kind: &CredentialKind, secret: &Secret<Vec<u8>>) -> Option<(HeaderName, HeaderValue)> {
+fn shown(
+    kind: &CredentialKind,
+    account: Option<&str>,
+    secret: &Secret<Vec<u8>>,
+) -> Option<(HeaderName, HeaderValue)> {
     let secret = secret.expose();
     let (name, text) = match kind {
         CredentialKind::Bearer => {
@@ -92,6 +93,7 @@ fn shown(kind: &CredentialKind, secret: &Secret<Vec<u8>>) -> Option<(HeaderName,
             (HeaderName::from_bytes(name.as_bytes()).ok()?, Zeroizing::new(secret.clone()))
         }
         CredentialKind::Basic(user) => {
+            let user = account.unwrap_or(user);
             let pair = Zeroizing::new([user.as_bytes(), b":", secret.as_slice()].concat());
             let encoded = Zeroizing::new(BASE64.encode(&pair));
             (header::AUTHORIZATION, Zeroizing::new([b"Basic ", encoded.as_bytes()].concat()))

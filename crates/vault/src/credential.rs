@@ -263,6 +263,8 @@ pub async fn revoke(
             return Ok(summarize(&credential, now));
         }
         credential.revoked_at = Some(now);
+        // What was seen of an older version says nothing about these.
+        credential.tested = None;
         let event = event("credential.revoked", &credential, by, now);
         attempts += 1;
         match recorded(store, ledger, event, || Batch::new().update(&credential, version)).await {

@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use portunus_core::document::{Credential, Review};
+use portunus_core::document::{Credential, CredentialKind, Review};
 use portunus_core::id::{CredentialName, UserName};
 use portunus_core::limits;
 use portunus_core::store::{Batch, list_all};
@@ -18,6 +18,7 @@ use portunus_governance::reach::{self, Of};
 use portunus_governance::review;
 use portunus_governance::visibility::{missing, visibility};
 use portunus_vault::bind::{self, Binding, Step};
+use portunus_vault::credential;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -236,25 +237,42 @@ struct Kill {
     vendor: String,
 }
 
-/// Revokes every credential of a vendor and proves each; one that cannot be revoked does not keep the others.
+/// Revokes every credential of a vendor, then proves each. It goes on when whoever asked has gone.
 async fn kill(State(parts): Shared, Json(Kill { vendor }): Json<Kill>) -> Answer {
     let all = list_all::<Credential>(&*parts.store, None).await.map_err(refused)?;
     let of = |credential: &Credential| credential.vendor.as_deref() == Some(vendor.as_str());
-    let names: Vec<_> =
-        all.into_iter().filter(|found| of(&found.value)).map(|found| found.value.name).collect();
-    if names.is_empty() {
+    let found: Vec<_> = all.into_iter().map(|found| found.value).filter(of).collect();
+    if found.is_empty() {
         return Err(refused(format!(
             "there is no credential of vendor `{vendor}`; see `portunus cred list`"
         )));
     }
-    let mut told = Vec::new();
-    for name in names {
-        told.push(match super::revoke::revoke(&parts, &name, ADMIN).await {
-            Ok(summary) => json!({ "name": name, "revoked": true, "tested": summary.tested }),
-            Err(error) => json!({ "name": name, "revoked": false, "why": error.to_string() }),
-        });
+    // Calls never carry what rotators work with, and the others are ended with it: it goes last.
+    let (tools, carried): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|credential| matches!(credential.kind, CredentialKind::Rotator(_)));
+    let killed = tokio::spawn(async move {
+        let mut told = kill_all(&parts, carried).await;
+        told.extend(kill_all(&parts, tools).await);
+        told
+    });
+    Ok(Json(json!({ "vendor": vendor, "credentials": killed.await.map_err(refused)? })))
+}
+
+/// First none of them is taken any more, then each is tried; one that cannot be revoked does not keep the others.
+async fn kill_all(parts: &Parts, credentials: Vec<Credential>) -> Vec<Value> {
+    let (mut told, mut revoked) = (Vec::new(), Vec::new());
+    for Credential { name, .. } in credentials {
+        let now = parts.clock.now();
+        match credential::revoke(&*parts.store, &*parts.ledger, &name, ADMIN, now).await {
+            Ok(summary) => revoked.push(summary),
+            Err(error) => told.push(json!({ "name": name, "revoked": false, "why": error.to_string() })),
+        }
     }
-    Ok(Json(json!({ "vendor": vendor, "credentials": told })))
+    for summary in revoked {
+        let tested = super::revoke::tested(parts, &summary, ADMIN).await;
+        told.push(json!({ "name": summary.name, "revoked": true, "tested": tested }));
+    }
+    told
 }
 
 async fn reviews(State(parts): Shared) -> Answer {

@@ -22,12 +22,22 @@ pub(crate) async fn revoke(
 ) -> Result<Summary, CredentialError> {
     let now = parts.clock.now();
     let revoked = credential::revoke(&*parts.store, &*parts.ledger, name, by, now).await?;
-    let tested = match tokio::time::timeout(REVOCATION_PROOF, prove(parts, name, by)).await {
-        Ok(Ok(tested)) => tested,
-        Ok(Err(error)) => unverifiable(&revoked, now, &error.to_string()),
-        Err(_) => unverifiable(&revoked, now, "its upstream did not answer in time"),
-    };
+    let tested = tested(parts, &revoked, by).await;
     Ok(Summary { tested: Some(tested), ..revoked })
+}
+
+/// What was seen of a revoked credential's secrets; noted in any case.
+pub(crate) async fn tested(parts: &Parts, revoked: &Summary, by: &str) -> Tested {
+    let why = match tokio::time::timeout(REVOCATION_PROOF, prove(parts, &revoked.name, by)).await {
+        Ok(Ok(tested)) => return tested,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => String::from("its upstream did not answer in time"),
+    };
+    let seen = unverifiable(revoked, parts.clock.now(), &why);
+    if let Err(error) = parts.rotations.note(&revoked.name, &seen, by).await {
+        tracing::warn!(%error, credential = %revoked.name, "what was seen of its secret could not be noted");
+    }
+    seen
 }
 
 async fn prove(parts: &Parts, name: &CredentialName, by: &str) -> Result<Tested, RotationError> {

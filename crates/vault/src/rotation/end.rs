@@ -1,10 +1,11 @@
 //! A revoked credential's secrets, ended at the upstream and tried: the proof that revoking it worked.
 
 use super::engine::{self, Engine};
-use super::rotator::{Case, Known, Rotator, RotatorError, Verdict, Version};
+use super::rotator::{Administrator, Case, Known, Rotator, RotatorError, Verdict, Version};
 use super::{RotationError, door};
 use portunus_core::document::{Credential, Rotation, SealedVersion, TestOutcome, Tested, VersionState};
 use portunus_core::id::CredentialName;
+use portunus_core::secret::Secret;
 use portunus_core::store::{Batch, StoreError, Versioned, load};
 use portunus_core::time::Timestamp;
 use serde_json::{Map, Value};
@@ -37,16 +38,18 @@ impl Engine {
     ) -> Result<Tested, RotationError> {
         let found = load::<Credential>(&*self.store, name.as_str()).await?;
         let credential = found.ok_or_else(|| RotationError::Unknown(name.clone()))?.value;
-        if credential.revoked_at.is_none() {
+        let Some(revoked_at) = credential.revoked_at else {
             return Err(RotationError::Unusable { name: name.clone(), status: "not revoked" });
+        };
+        if let Some(seen) = credential.tested.clone()
+            && seen.outcome == TestOutcome::Dead
+            && seen.at >= revoked_at
+        {
+            return Ok(seen);
         }
         self.record(engine::event("credential.ending", name.as_str(), by, now)).await?;
         let seen = self.end_all(&credential, trial, now).await?;
-        let mut event = engine::event("credential.ended", name.as_str(), by, now);
-        event.detail.insert(String::from("outcome"), seen.outcome.word().to_owned());
-        event.detail.insert(String::from("detail"), seen.detail.clone());
-        self.record(event).await?;
-        self.note(name, &seen).await?;
+        self.note(name, &seen, by).await?;
         Ok(seen)
     }
 
@@ -76,31 +79,42 @@ impl Engine {
         };
         let rotation = load::<Rotation>(&*self.store, credential.name.as_str()).await?;
         let known = known(credential, rotation.as_ref().map(|found| &found.value));
+        let opened: Vec<_> = credential
+            .versions
+            .iter()
+            .map(|version| (version, door::version(&self.key, credential, version)))
+            .collect();
+        // Whatever is said is said without any of them.
+        let secrets: Vec<&Secret<Vec<u8>>> = opened
+            .iter()
+            .filter_map(|(_, secret)| secret.as_ref().ok())
+            .chain(administrator.as_ref().map(Administrator::secret))
+            .collect();
         let mut worst: Option<Tested> = None;
-        for version in credential.versions.iter().filter(|version| version.state != VersionState::Retired) {
-            let secret = door::version(&self.key, credential, version)?;
-            let id = format!("{}/{}", credential.name, version.number);
-            let case = Case {
-                credential,
-                settings: &settings,
-                administrator: administrator.as_ref(),
-                known: &known,
-                in_use: Some(&secret),
-                id: &id,
-                now,
-            };
-            let one = of(version, &known, &secret);
-            let verdict = match try_one(rotator, &case, &one, ends).await {
-                Ok(verdict) => verdict,
-                Err(error) => {
-                    let detail = engine::clean(error, &[&secret]).to_string();
-                    Verdict { outcome: TestOutcome::Unverifiable, detail }
+        for (version, secret) in &opened {
+            let verdict = match secret {
+                Err(error) => Verdict { outcome: TestOutcome::Unverifiable, detail: error.to_string() },
+                Ok(secret) => {
+                    let id = format!("{}/{}", credential.name, version.number);
+                    let case = Case {
+                        credential,
+                        settings: &settings,
+                        administrator: administrator.as_ref(),
+                        known: &known,
+                        in_use: Some(secret),
+                        id: &id,
+                        now,
+                    };
+                    // One that was replaced before is only tried: what it belonged to may have another secret by now.
+                    let ends = ends && version.state != VersionState::Retired;
+                    let tried = try_one(rotator, &case, &of(version, &known, secret), ends).await;
+                    tried.unwrap_or_else(|error| Verdict {
+                        outcome: TestOutcome::Unverifiable,
+                        detail: error.to_string(),
+                    })
                 }
             };
-            let RotatorError::Later(detail) = engine::clean(RotatorError::Later(verdict.detail), &[&secret])
-            else {
-                continue;
-            };
+            let detail = engine::clean(RotatorError::Later(verdict.detail), &secrets).to_string();
             let seen = told(version.number, verdict.outcome, &detail);
             if worst.as_ref().is_none_or(|worst| badness(seen.outcome) >= badness(worst.outcome)) {
                 worst = Some(seen);
@@ -111,7 +125,15 @@ impl Engine {
         }))
     }
 
-    async fn note(&self, name: &CredentialName, seen: &Tested) -> Result<(), RotationError> {
+    /// Records what was seen of a revoked credential's secrets, and notes it there.
+    ///
+    /// # Errors
+    /// When the store or the ledger fails.
+    pub async fn note(&self, name: &CredentialName, seen: &Tested, by: &str) -> Result<(), RotationError> {
+        let mut event = engine::event("credential.ended", name.as_str(), by, seen.at);
+        event.detail.insert(String::from("outcome"), seen.outcome.word().to_owned());
+        event.detail.insert(String::from("detail"), seen.detail.clone());
+        self.record(event).await?;
         for _ in 0..ATTEMPTS {
             let Some(Versioned { value, version }) = load::<Credential>(&*self.store, name.as_str()).await?
             else {
@@ -140,11 +162,7 @@ async fn try_one(
     rotator.verify_dead(case, version).await
 }
 
-fn of<'a>(
-    version: &'a SealedVersion,
-    known: &'a [Known],
-    secret: &'a portunus_core::secret::Secret<Vec<u8>>,
-) -> Version<'a> {
+fn of<'a>(version: &'a SealedVersion, known: &'a [Known], secret: &'a Secret<Vec<u8>>) -> Version<'a> {
     let handle = known.iter().find(|known| known.version == version.number);
     Version {
         number: version.number,
