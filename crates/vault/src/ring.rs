@@ -108,3 +108,17 @@ impl fmt::Debug for SealingKey {
         f.debug_struct("SealingKey").field("current", &ring.current).field("former", &ring.former).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_tells_secrets_apart_and_nothing_without_the_key() {
+        let (one, other) = (SealingKey::new(Secret::new([1; 32])), SealingKey::new(Secret::new([2; 32])));
+        assert_eq!(one.fingerprint(b"secret"), SealingKey::new(Secret::new([1; 32])).fingerprint(b"secret"));
+        assert_ne!(one.fingerprint(b"secret"), one.fingerprint(b"secreT"));
+        assert_ne!(one.fingerprint(b"secret"), other.fingerprint(b"secret"), "a guess needs the key");
+        assert_eq!(one.fingerprint(b"secret").len(), 32);
+    }
+}

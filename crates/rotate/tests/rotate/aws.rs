@@ -38,13 +38,9 @@ fn http() -> Http {
 }
 
 impl Moto {
-    /// `None` where the clients of the tests are not installed.
-    async fn start() -> Option<Self> {
+    async fn start() -> Self {
         let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients/.venv-keys/bin");
-        if !programs.join("moto_server").exists() {
-            eprintln!("skipped: no moto; run make clients");
-            return None;
-        }
+        assert!(programs.join("moto_server").exists(), "there is no moto here; run `make clients`");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(programs.join("python"));
         command.arg(programs.join("moto_server")).args(["-H", "127.0.0.1", "-p", &port.to_string()]);
@@ -68,7 +64,7 @@ impl Moto {
         );
         moto.root = moto.user("rotator", &rotate).await;
         moto.first = moto.user("crm", &policy(r#"["sts:GetCallerIdentity"]"#)).await;
-        Some(moto)
+        moto
     }
 
     /// Three requests that are not checked.
@@ -146,7 +142,7 @@ impl Judge for Moto {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_access_keys_take_turns_wherever_the_process_is_killed() {
-    let Some(moto) = Moto::start().await else { return };
+    let moto = Moto::start().await;
     assert!(moto.works(None, &moto.first.1).await);
     assert!(!moto.works(None, "another secret").await, "signatures are checked");
     let world = moto.world(json!({})).await;
@@ -155,7 +151,7 @@ async fn two_access_keys_take_turns_wherever_the_process_is_killed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_for_access_keys_that_is_wrong_or_forbidden_changes_nothing() {
-    let Some(moto) = Moto::start().await else { return };
+    let moto = Moto::start().await;
     for (changes, says) in [
         (json!({ "user": null }), "settings.user"),
         (json!({ "user": "crm&Action=DeleteUser" }), "settings.user"),
