@@ -9,6 +9,7 @@ mod from;
 mod functions;
 mod guard;
 mod harmless;
+mod inline;
 mod kinds;
 mod limit;
 mod names;

@@ -417,6 +417,10 @@ impl Writer {
             2 => format!("[{column}]"),
             3 => format!("`{column}`"),
             4 if self.chance(30) => self.pick(&["rowid", "oid", "_rowid_"]).to_owned(),
+            // Of another table, which SQLite may find where a common table expression is used.
+            5 if self.chance(30) => {
+                return self.pick(&["salary", "manager", "email", "total", "staff.name", "a.x"]).to_owned();
+            }
             _ => column,
         };
         if self.chance(70) { format!("{}.{column}", source.name) } else { column }

@@ -63,10 +63,9 @@ impl<'a> Walk<'a> {
             Expr::MatchAgainst { columns, .. } => {
                 self.builtin("match");
                 for name in columns {
-                    let parts: Vec<_> = names::idents(name).cloned().collect();
-                    match parts.as_slice() {
-                        [only] => self.unqualified(only.into(), scope, Use::Read),
-                        several => self.qualified(several, scope, Use::Read),
+                    match names::last(name).filter(|_| !names::is_qualified(name)) {
+                        Some(only) => self.unqualified(only.into(), scope, Use::Read),
+                        None => self.qualified(names::idents(name), scope, Use::Read),
                     }
                 }
             }

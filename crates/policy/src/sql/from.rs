@@ -79,6 +79,7 @@ impl<'a> Walk<'a> {
             TableFactor::Table { name, alias, args: None, .. } => {
                 // Where it may be either, the table is what counts.
                 if let Some((index, Match::Sure)) = self.cte(name, scope) {
+                    self.is_used(index, scope);
                     return self.push_cte(index, alias.as_ref());
                 }
                 (Of::Table(name, self.relation(name)), alias)

@@ -15,7 +15,7 @@ pub(super) enum Use {
 
 impl<'a> Walk<'a> {
     /// `column`, wherever it can be found from the inside out.
-    pub(super) fn unqualified(&mut self, name: Name<'_>, scope: Scope, to: Use) {
+    pub(super) fn unqualified(&mut self, name: Name<'a>, scope: Scope, to: Use) {
         self.identifiers += 1;
         self.facts.complete &= !reserved::is_reserved(name, self.dialect);
         let (mut next, mut found) = (scope.frame, false);
@@ -29,9 +29,11 @@ impl<'a> Walk<'a> {
             let own = self.sources.get(sources.clone()).unwrap_or_default();
             let steps: usize = own.iter().map(Source::steps).sum();
             let sure = own.iter().any(|source| source.has(name, self.dialect) == Match::Sure);
+            let keyed = sure || own.iter().all(|source| source.has_known_key(name, self.dialect));
             if !self.may_step(steps) {
                 return;
             }
+            self.facts.complete &= keyed;
             for index in sources {
                 let Some(source) = self.sources.get(index) else { break };
                 let has = source.has(name, self.dialect);
@@ -50,6 +52,7 @@ impl<'a> Walk<'a> {
                 return;
             }
         }
+        self.is_free(None, name.value);
         if !found {
             self.anywhere(name, scope, to);
         }
@@ -70,17 +73,28 @@ impl<'a> Walk<'a> {
 
     /// `q.column`, `schema.table.column`, `q.column.field` …: each part that is the name of something in scope, with the
     /// part after it.
-    pub(super) fn qualified(&mut self, parts: &[Ident], scope: Scope, to: Use) {
+    pub(super) fn qualified(&mut self, parts: impl IntoIterator<Item = &'a Ident>, scope: Scope, to: Use) {
         self.identifiers += 1;
         let mut found = Match::No;
-        for pair in parts.windows(2) {
-            let [qualifier, column] = pair else { continue };
-            found =
-                found.max(self.of_qualifier(qualifier.into(), Some(column.into()), scope, |walk, source| {
-                    walk.field(source, column, to);
-                }));
+        let mut parts = parts.into_iter();
+        let Some(mut qualifier) = parts.next() else { return };
+        for column in parts {
+            found = found.max(self.column_of_qualifier(qualifier.into(), column.into(), scope, to));
+            self.is_free(Some(&qualifier.value), &column.value);
+            qualifier = column;
         }
         self.facts.complete &= found > Match::No;
+    }
+
+    /// `q.column`, whatever `q` can be.
+    pub(super) fn column_of_qualifier(
+        &mut self,
+        qualifier: Name<'_>,
+        column: Name<'_>,
+        scope: Scope,
+        to: Use,
+    ) -> Match {
+        self.of_qualifier(qualifier, Some(column), scope, |walk, source| walk.field(source, column, to))
     }
 
     /// `q.*`.
@@ -143,31 +157,32 @@ impl<'a> Walk<'a> {
     }
 
     /// `source.column`. In PostgreSQL that can be a function of the whole row: `staff.to_json`.
-    fn field(&mut self, source: usize, column: &Ident, to: Use) {
-        let name = Name::from(column);
+    fn field(&mut self, source: usize, name: Name<'_>, to: Use) {
         let Some(known) = self.sources.get(source) else { return };
         let unknown = known.has(name, self.dialect) < Match::Sure;
+        let keyed = !unknown || known.has_known_key(name, self.dialect);
         let hidden = match known.of {
             Of::Table(table, relation) => {
                 let own = names::last(table);
                 own.is_some_and(|own| self.dialect.same(name, own.into()) > Match::No)
                     || (self.dialect != Dialect::Sqlite
                         && unknown
-                        && (relation.is_some() || harmless::takes_rows(&lower(&column.value))))
+                        && (relation.is_some() || harmless::takes_rows(&lower(name.value))))
             }
             _ => false,
         };
         // What a known table has not as a column is a function of the database's own.
         let call = self.dialect == Dialect::Postgres
             && unknown
-            && matches!(known.of, Of::Table(_, Some(relation)) if !relation.columns.contains(&*lower(&column.value)));
+            && matches!(known.of, Of::Table(_, Some(relation)) if !relation.columns.contains(&*lower(name.value)));
+        self.facts.complete &= keyed;
         if hidden {
             self.whole(source, to);
         }
         if call {
-            self.doubt(&ObjectName::from(vec![column.clone()]));
+            self.doubt(&ObjectName::from(vec![Ident::new(name.value)]));
         }
-        self.column_of(source, &column.value, to);
+        self.column_of(source, name.value, to);
     }
 
     /// All columns of a source, if it is a table.

@@ -116,6 +116,12 @@ impl Source<'_> {
         }
     }
 
+    /// Whether this name is no other name of SQLite's for the key of something that is no table: which column of which
+    /// table in it that would be depends on how SQLite plans the query.
+    pub(super) fn has_known_key(&self, name: Name<'_>, dialect: Dialect) -> bool {
+        dialect != Dialect::Sqlite || !is_row_id(name.value) || matches!(self.of, Of::Table(..))
+    }
+
     fn function_has(&self, function: &ObjectName, name: Name<'_>, dialect: Dialect) -> Match {
         let Some(function) = names::last(function) else { return Match::No };
         let is = |known: &str| function.value.eq_ignore_ascii_case(known);

@@ -2,6 +2,7 @@
 
 use super::dialect::{Dialect, Match};
 use super::from::{constraint, factors};
+use super::inline::Inlined;
 use super::resolve::Use;
 use super::scope::{Frame, Scope, Source, is_alias, outputs};
 use super::tables::Tables;
@@ -28,12 +29,14 @@ pub(super) fn facts(statements: &[Statement], dialect: Dialect, reading: Reading
         open: Vec::new(),
         frames: Vec::new(),
         sources: Vec::new(),
+        inlined: Inlined::default(),
         waiting: Vec::new(),
         buffer: String::new(),
         identifiers: 0,
         steps: 0,
     };
     statements.iter().for_each(|statement| walk.statement(statement, Scope::default()));
+    walk.inline();
     let Walk { mut facts, pure, .. } = walk;
     facts.complete &=
         dialect.is_known() && !opaque::reads_shadows(&facts.columns_read, (!of_any).then_some(dialect));
@@ -70,7 +73,8 @@ pub(super) struct Walk<'a> {
     of_any: bool,
     pub(super) ctes: Vec<Cte<'a>>,
     /// Those whose bodies are being walked.
-    open: Vec<usize>,
+    pub(super) open: Vec<usize>,
+    pub(super) inlined: Inlined<'a>,
     pub(super) frames: Vec<Frame>,
     pub(super) sources: Vec<Source<'a>>,
     /// Expressions that are still to be looked at.

@@ -48,6 +48,63 @@ fn a_qualifier_that_has_no_such_column_hides_none_further_out() {
 }
 
 #[test]
+fn a_common_table_expression_sees_what_is_around_its_use_in_sqlite() {
+    let tables = Tables::new().table("staff", ["id", "salary"]).table("t", ["id"]);
+    for text in [
+        "WITH c AS (SELECT salary FROM t) SELECT (SELECT salary FROM c) FROM staff",
+        "WITH c(x) AS (SELECT salary FROM t) SELECT (SELECT x FROM c) FROM staff",
+        "WITH c AS (SELECT 1 FROM t WHERE salary > 9) SELECT 1 FROM staff WHERE EXISTS (SELECT 1 FROM c)",
+        "WITH c AS (SELECT s.salary FROM t AS s) SELECT (SELECT salary FROM c) FROM staff AS s",
+        "WITH c AS (SELECT salary FROM t), d AS (SELECT * FROM c) SELECT (SELECT * FROM d) FROM staff",
+        "WITH d AS (SELECT * FROM c), c AS (SELECT salary FROM t) SELECT (SELECT * FROM d) FROM staff",
+        "WITH d AS (WITH c AS (SELECT salary FROM t) SELECT * FROM c) SELECT (SELECT * FROM d) FROM staff",
+        "WITH c AS (SELECT (SELECT salary) FROM t) SELECT (SELECT * FROM c) FROM staff",
+        "WITH c AS (SELECT salary FROM t) SELECT (SELECT z FROM (SELECT salary AS z FROM c) q) FROM staff",
+        "WITH c AS (SELECT salary FROM t) SELECT 1 FROM staff ORDER BY (SELECT salary FROM c)",
+        "WITH c AS (SELECT salary FROM t) DELETE FROM staff WHERE 9 IN (SELECT salary FROM c)",
+    ] {
+        for dialect in [Dialect::Sqlite, Dialect::Generic] {
+            for tables in [None, Some(&tables)] {
+                let facts = facts_with(text, dialect, tables);
+                let seen = facts.columns_read.contains("staff.salary");
+                assert!(facts.complete && seen, "{dialect}: {text}: {facts:?}");
+            }
+        }
+        // PostgreSQL looks around the definition.
+        let facts = facts_with(text, Dialect::Postgres, Some(&tables));
+        let alias = text.contains("AS s");
+        assert!(alias || !facts.columns_read.contains("staff.salary"), "{text}: {facts:?}");
+    }
+}
+
+#[test]
+fn names_of_the_key_of_what_is_no_table_are_not_understood() {
+    for text in [
+        "SELECT rowid FROM (SELECT name FROM staff) AS q",
+        "SELECT q._rowid_ FROM (SELECT name FROM staff) AS q",
+        "WITH c AS (SELECT name FROM staff) SELECT OID FROM c",
+        "SELECT rowid FROM json_each('[1]')",
+        "SELECT (SELECT rowid FROM t) FROM (SELECT name FROM staff) AS q",
+    ] {
+        assert!(!facts(text, Dialect::Sqlite).complete, "{text}");
+        assert!(!facts(text, Dialect::Generic).complete, "{text}");
+    }
+    for text in [
+        "SELECT rowid FROM (SELECT rowid, name FROM staff) AS q",
+        "SELECT f.rowid FROM docs JOIN (SELECT rowid FROM notes WHERE notes MATCH 'x') AS f ON f.rowid = docs.rowid",
+        "SELECT name FROM docs WHERE rowid IN (SELECT rowid FROM notes WHERE notes MATCH 'x')",
+    ] {
+        assert!(facts(text, Dialect::Sqlite).complete, "{text}");
+    }
+    // A table without that name for its key sends SQLite outwards.
+    let facts = facts(
+        "WITH c AS (SELECT rowid AS z FROM lines) SELECT (SELECT z FROM c) FROM staff",
+        Dialect::Sqlite,
+    );
+    assert!(facts.complete && facts.columns_read.contains("staff.*"), "{facts:?}");
+}
+
+#[test]
 fn a_table_that_is_changed_is_a_table_whatever_with_names() {
     for (text, written) in [
         ("WITH staff AS (SELECT 1 AS x) UPDATE staff SET name = name RETURNING salary", "staff.name"),
