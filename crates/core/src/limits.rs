@@ -272,6 +272,8 @@ pub const APPROVAL_KEPT: Duration = Duration::from_secs(3600);
 pub const APPROVALS_ENDED: usize = 200;
 /// Approvals of one user that are asked for and not used, denied ones too, until they expire; further ones are refused.
 pub const APPROVALS_PER_USER: usize = 20;
+/// Approvals of one user that are kept and were not used, those that ran out within [`APPROVAL_KEPT`] too.
+pub const APPROVALS_KEPT_PER_USER: usize = 60;
 /// Times that a call looks for an approval anew when equal calls were quicker.
 pub const APPROVAL_TRIES: usize = 4;
 /// Bytes of arguments that a person is asked to judge; a call with more cannot be approved.

@@ -18,12 +18,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 
+const TOO_MANY: &str = "Too many of your calls wait for approval already, or did within the last hour.";
+
 /// What there is for a call that needs an approval.
 pub enum Standing {
     /// A human said yes to exactly this call. It is good once: see [`use_up`].
     Allowed(Box<Allowed>),
     /// It waits for a human.
     Waiting(Box<Approval>),
+    /// Time went by, and something was said meanwhile: whatever else the decision looked at may be different now.
+    Settled,
     /// It is refused, for this reason.
     Refused(String),
 }
@@ -201,7 +205,7 @@ async fn wait(
         }
         match find(edge, bound).await? {
             Some(Standing::Waiting(_)) => {}
-            Some(standing) => return Ok(standing),
+            Some(_) => return Ok(Standing::Settled),
             None => return Ok(Standing::Waiting(approval)),
         }
     }
@@ -223,16 +227,18 @@ async fn ask(
         ));
     }
     if !may_ask(edge, &case.known.caller.user, edge.clock.now()).await? {
-        return refused(String::from("Too many of your calls wait for approval already."));
+        return refused(String::from(TOO_MANY));
     }
     let estimate = trial::estimate(edge, case, sql).await;
     let _turn = edge.approvals.asking.lock().await;
-    if let Some(standing) = find(edge, bound).await? {
-        return Ok(standing);
+    match find(edge, bound).await? {
+        Some(waiting @ Standing::Waiting(_)) => return Ok(waiting),
+        Some(_) => return Ok(Standing::Settled),
+        None => {}
     }
     let now = edge.clock.now();
     if !may_ask(edge, &case.known.caller.user, now).await? {
-        return refused(String::from("Too many of your calls wait for approval already."));
+        return refused(String::from(TOO_MANY));
     }
     let pending = Approval { estimate, ..pending(edge, case, sql, bound, now) };
     record(edge, &pending).await?;
@@ -243,10 +249,15 @@ async fn ask(
 /// Whether one more of this user's calls may be asked about.
 async fn may_ask(edge: &Edge, user: &UserName, now: Timestamp) -> Result<bool, Refusal> {
     let all = store::list_all::<Approval>(&*edge.store, None).await?;
-    // Denied ones count too, or a call that is withdrawn again and again would be asked about without end.
-    let counts =
-        |a: &Approval| a.user == *user && a.state != ApprovalState::Used && !a.expires_at.is_past(now);
-    Ok(all.iter().filter(|entry| counts(&entry.value)).count() < limits::APPROVALS_PER_USER)
+    // Denied ones count too, or a call that is withdrawn again and again would be asked about without end; and so do those
+    // that ran out, which are kept a while: people are not to be asked by the hundred, however short each question's life.
+    let unused = |a: &&Approval| a.user == *user && a.state != ApprovalState::Used;
+    let (mut kept, mut live) = (0, 0);
+    for approval in all.iter().map(|entry| &entry.value).filter(unused) {
+        kept += 1;
+        live += usize::from(!approval.expires_at.is_past(now));
+    }
+    Ok(live < limits::APPROVALS_PER_USER && kept < limits::APPROVALS_KEPT_PER_USER)
 }
 
 fn pending(

@@ -7,7 +7,7 @@ use crate::counters::{Count, Whose};
 use crate::refusal::Refusal;
 use crate::step_up::Needs;
 use crate::wait::Await;
-use crate::{Edge, Published, Snapshot, facts, pinned, record, shadow};
+use crate::{Edge, Published, Snapshot, facts, record, shadow};
 use portunus_core::document::Approval;
 use portunus_core::id::{self, Id};
 use portunus_core::limits;
@@ -67,11 +67,19 @@ impl Case<'_> {
     }
 }
 
+/// What came of looking at a request.
+pub enum Decided {
+    /// It may go on.
+    Permit(Permit),
+    /// It waited for a person who has spoken: it is to be looked at again, as of now.
+    Anew,
+}
+
 /// Decides.
 ///
 /// # Errors
 /// Whenever there is no permit.
-pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
+pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Decided, Refusal> {
     let engine = &case.snapshot.engine;
     let principal = case.known.principal(engine);
     let request = Request {
@@ -108,11 +116,11 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Permit, Refusal> {
     let made = once(edge, case, &principal, &request);
     shadow::note(edge, case, &principal, &request, &made);
     let needed = match made {
-        Decision::Permit(permit) => return admitted(edge, case, permit).await,
+        Decision::Permit(permit) => return admitted(edge, case, permit).await.map(Decided::Permit),
         Decision::Refused(refused) => {
             let look_up = case.wanted.and_then(|wanted| engine.look_up(&principal, &request, wanted));
             return match look_up {
-                Some(permit) => Ok(permit),
+                Some(permit) => Ok(Decided::Permit(permit)),
                 None => Err(refuse(edge, case, refused).await),
             };
         }
@@ -133,25 +141,18 @@ async fn approved(
     principal: &Principal,
     request: &Request<'_>,
     needed: ApprovalNeeded,
-) -> Result<Permit, Refusal> {
+) -> Result<Decided, Refusal> {
     for _ in 0..limits::APPROVAL_TRIES {
         let allowed = match approval::find_or_ask(edge, case, case.sql, &needed).await? {
             Standing::Allowed(allowed) => allowed,
             Standing::Waiting(approval) => return Err(wait(edge, case, needed.refused, &approval).await),
+            Standing::Settled => return Ok(Decided::Anew),
             Standing::Refused(reason) => {
                 let refused = Refused { reasons: vec![reason], ..needed.refused };
                 return Err(refuse(edge, case, refused).await);
             }
         };
-        // It may have waited: what was counted and labelled meanwhile counts.
-        let now = edge.clock.now();
-        let past = edge.labels.of(&case.known.caller, now).await?;
-        let past = Past { labels: past, ..edge.counters.past(case.whose, now) };
-        let context = Context { now, past: &past, pin: pinned::word(edge, case), ..request.context };
-        let request = Request { approval: Some(&allowed.approved), context, ..request.clone() };
-        if let Some(why) = unpinned(edge, case).or_else(|| unfit(case, &request)) {
-            return Err(refuse(edge, case, Refused { reasons: vec![why], ..needed.refused }).await);
-        }
+        let request = Request { approval: Some(&allowed.approved), ..request.clone() };
         if !approval::holds(edge, case, &needed, &allowed) {
             // Another definition of the tool was accepted meanwhile.
             continue;
@@ -165,9 +166,9 @@ async fn approved(
         };
         let used = approval::use_up(edge, &allowed).await;
         if matches!(used, Ok(true)) {
-            return admitted(edge, case, permit).await;
+            return admitted(edge, case, permit).await.map(Decided::Permit);
         }
-        edge.counters.take_back(case.whose, now, calls(&request));
+        edge.counters.take_back(case.whose, case.now, calls(&request));
         used?;
         // Another call was quicker.
     }

@@ -24,7 +24,15 @@ pub async fn before(
     // Only of tools that exist: names are a client's own texts.
     let tool = asked.tool().filter(|tool| snapshot.engine.knows_tool(&caller.server, tool));
     let whose = Whose::new(&caller.user, &caller.client, tool.map(|tool| (&caller.server, tool)));
-    let labels = edge.labels.of(caller, now).await?;
-    let past = Past { labels, ..edge.counters.past(&whose, now) };
-    Ok((whose, Arc::new(past)))
+    let past = of(edge, known, &whose, now).await?;
+    Ok((whose, past))
+}
+
+/// What was counted under these names and labelled until now.
+///
+/// # Errors
+/// As [`before`].
+pub async fn of(edge: &Edge, known: &Known, whose: &Whose, now: Timestamp) -> Result<Arc<Past>, Refusal> {
+    let labels = edge.labels.of(&known.caller, now).await?;
+    Ok(Arc::new(Past { labels, ..edge.counters.past(whose, now) }))
 }

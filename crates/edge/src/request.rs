@@ -3,7 +3,7 @@
 
 use crate::asked;
 use crate::caller::Room;
-use crate::decide::{self, Case};
+use crate::decide::{self, Case, Decided};
 use crate::inspect;
 use crate::key::{self, Key};
 use crate::record;
@@ -20,6 +20,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use portunus_core::dialer::{Body, BodyError};
 use portunus_core::id::ServerName;
+use portunus_core::limits;
 use portunus_core::peer::ClientCertificate;
 use portunus_core::record::{End, Verdict};
 use portunus_core::trace::TraceContext;
@@ -122,19 +123,37 @@ where
 pub(crate) async fn admit(edge: &Arc<Edge>, case: &Case<'_>) -> Result<Response<Body>, Refusal> {
     // Before the decision, which may use up an approval in the end: nothing that is known to fail afterwards.
     let room = Room::take(case.published, case.known).ok_or_else(|| Refusal::Busy { id: case.asked.id() })?;
-    let key = key::find(edge, case).await?;
-    let age = key.as_ref().map(|key| case.now.since(key.created_at()).as_secs());
-    let case = Case { credential_age: age, pin: pinned::word(edge, case), ..*case };
-    let case = &Case { caps: send::caps(&case), ..case };
-    let permit = decide::decide(edge, case).await?;
+    let (mut now, mut past) = (case.now, Arc::clone(case.past));
+    for _ in 0..limits::APPROVAL_TRIES {
+        let case = Case { now, past: &past, ..*case };
+        let key = key::find(edge, &case).await?;
+        let age = key.as_ref().map(|key| now.since(key.created_at()).as_secs());
+        let case = Case { credential_age: age, pin: pinned::word(edge, &case), ..case };
+        let case = &Case { caps: send::caps(&case), ..case };
+        if let Decided::Permit(permit) = decide::decide(edge, case).await? {
+            return permitted(edge, case, &permit, key, room).await;
+        }
+        // It waited: what was counted, labelled and replaced meanwhile counts, for the decision and for what is shown.
+        now = edge.clock.now();
+        past = past::of(edge, case.known, case.whose, now).await?;
+    }
+    Err(Refusal::Busy { id: case.asked.id() })
+}
 
+async fn permitted(
+    edge: &Arc<Edge>,
+    case: &Case<'_>,
+    permit: &Permit,
+    key: Option<Key>,
+    room: Room,
+) -> Result<Response<Body>, Refusal> {
     let (name, label) = (case.published.server.name.as_str(), case.label());
     edge.metrics.decided(name, label, Verdict::Permit);
-    used::note(edge, case, &permit, key.as_ref());
+    used::note(edge, case, permit, key.as_ref());
     let in_flight = edge.metrics.begin(name, label, room);
     let held = key.as_ref().and_then(Key::credential).cloned();
     let mut seal = Seal::new(edge, case, permit.decision().clone(), (in_flight, held));
-    let answer = exchange(edge, case, &permit, key.as_ref(), &mut seal).await;
+    let answer = exchange(edge, case, permit, key.as_ref(), &mut seal).await;
     let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
     seal.answered(answer.status());
     Ok(release(answer, seal, case))

@@ -85,6 +85,51 @@ async fn a_user_can_have_only_so_many_calls_waiting() {
 }
 
 #[tokio::test]
+async fn what_a_call_that_waited_may_see_is_decided_after_the_wait() {
+    for policy in [
+        r#"forbid (principal, action == Action::"disclose", resource == DataClass::"sales/email") when { context.labels.contains("seen") };"#,
+        r#"forbid (principal, action == Action::"release", resource) when { context.labels.contains("seen") && context.bytes > 10 };"#,
+    ] {
+        let world = World::with_policy(policy).await;
+        world.upstream_does(|_| {
+            Ok(crate::support::json_answer(&json!({ "jsonrpc": "2.0", "id": 7, "result": {
+                "resultType": "complete", "content": [{ "type": "text", "text": "ada@example.org" }] } })))
+        });
+        let arguments = json!({ "careful": 1 });
+        for labelled in [false, true] {
+            let asked = modern(&world, "change", arguments.clone(), json!({}), true).await;
+            let id =
+                asked.body["result"]["inputRequests"]["portunus.approval"]["params"]["url"].as_str().unwrap();
+            let id = id.rsplit('/').next().unwrap();
+            let more = went(&asked.body["result"]["requestState"], "accept");
+            let (answer, ()) = tokio::join!(modern(&world, "change", arguments.clone(), more, true), async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                if labelled {
+                    world.label(&[("seen".to_owned(), Duration::from_secs(60))].into()).await;
+                }
+                world.approve(id).await;
+            });
+            assert_eq!(answer.body.to_string().contains("ada@example.org"), !labelled, "{}", answer.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn questions_that_ran_out_count_until_they_are_forgotten() {
+    let world = World::new().await;
+    world.token_lasts(Duration::from_secs(86_400)).await;
+    let rounds = limits::APPROVALS_KEPT_PER_USER / limits::APPROVALS_PER_USER;
+    for round in 0..=rounds {
+        for n in 0..limits::APPROVALS_PER_USER {
+            let code = world.call("change", json!({ "careful": [round, n] })).await.code();
+            let expected = if round < rounds { -32011 } else { -32010 };
+            assert_eq!(code, expected, "{round} {n}");
+        }
+        world.clock.advance(limits::APPROVAL_TTL);
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_made_many_times_at_once_is_asked_about_once() {
     let world = World::new().await;
     let calls = (0..8).map(|_| world.call("change", json!({ "careful": 1 })));
