@@ -280,6 +280,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
             Counters::load(&*store, clock.now()).await.map_err(|e| StartError::because("store", &e))?,
         ),
         uses: Arc::default(),
+        observed: portunus_edge::observed::Sightings::default(),
         pins: book.pins().clone(),
         labels: Arc::new(Labels::new(store.clone())),
         mask_keys: MaskKeys::new(seed.expose()),
@@ -399,6 +400,7 @@ pub(crate) fn snapshot(
         let published = Published {
             dialer: upstreams.dialer(entry)?,
             read_only: policies::read_only(entry),
+            takes_secrets: entry.takes_secrets.clone(),
             built_in_sql: entry.tools == Tools::Sql,
             sql: entry.sql.clone(),
             labels: entry.labels.clone(),

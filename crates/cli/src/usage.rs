@@ -108,6 +108,9 @@ pub(crate) async fn write_counters(edge: Arc<portunus_edge::Edge>, mut stopped: 
         if let Err(error) = edge.uses.write(&*edge.store).await {
             tracing::warn!(%error, "uses of identities could not be written");
         }
+        if let Err(error) = edge.observed.write(&*edge.store).await {
+            tracing::warn!(%error, "what was seen that nobody registered could not be written");
+        }
         if stop {
             return;
         }

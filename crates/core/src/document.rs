@@ -17,11 +17,13 @@ pub use credential::{
 };
 pub use device::{DeviceRequest, DeviceState};
 mod federation;
+mod observed;
 mod passkey;
 mod past;
 mod review;
 mod rotation;
 pub use federation::{GrantUse, Identity, ProviderSession, UsedLogout};
+pub use observed::{Observed, ObservedKind};
 pub use passkey::{Passkey, UsedChallenge};
 pub use past::{SessionLabels, Tally};
 pub use review::{Review, ReviewVerdict};

@@ -558,6 +558,18 @@ pub const CREDENTIAL_SCOPES: usize = 64;
 pub const GOVERNANCE_SWEEP: Duration = Duration::from_secs(60);
 /// Counted uses of identities that wait to be written.
 pub const USES_HELD: usize = 16_384;
+/// Unregistered things seen in traffic: so many are listed, so many of one user's requests, and so many wait to be written.
+pub const OBSERVED: usize = 1000;
+/// See [`OBSERVED`].
+pub const OBSERVED_PER_USER: usize = 50;
+/// See [`OBSERVED`].
+pub const OBSERVED_HELD: usize = 256;
+/// Time after it was last seen that an unregistered thing is forgotten.
+pub const OBSERVED_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// Characters of an unregistered thing's name.
+pub const OBSERVED_NAME_CHARS: usize = 128;
+/// Secrets in one call that are looked at; it is refused for the first.
+pub const OBSERVED_IN_CALL: usize = 8;
 /// The longest time that a credential's age is put up with.
 pub const WAIVER_LIFE: Duration = Duration::from_secs(90 * 86_400);
 /// Credentials in the warm cache.

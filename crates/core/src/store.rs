@@ -73,11 +73,13 @@ pub enum Kind {
     PendingConsent,
     /// [`crate::document::Registered`]
     Registered,
+    /// [`crate::document::Observed`]
+    Observed,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -110,6 +112,7 @@ impl Kind {
         Self::Connection,
         Self::PendingConsent,
         Self::Registered,
+        Self::Observed,
     ];
     /// The stored name.
     #[must_use]
@@ -147,6 +150,7 @@ impl Kind {
             Self::Connection => "connection",
             Self::PendingConsent => "pending_consent",
             Self::Registered => "registered",
+            Self::Observed => "observed",
         }
     }
 }

@@ -37,3 +37,5 @@ mod text;
 mod treat;
 pub mod veil;
 mod walk;
+
+pub use find::tokens;

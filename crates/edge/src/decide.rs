@@ -7,7 +7,7 @@ use crate::counters::{Count, Whose};
 use crate::refusal::Refusal;
 use crate::step_up::Needs;
 use crate::wait::Await;
-use crate::{Edge, Published, Snapshot, facts, record, shadow};
+use crate::{Edge, Published, Snapshot, facts, observed, record, shadow};
 use portunus_core::document::Approval;
 use portunus_core::id::{self, Id};
 use portunus_core::limits;
@@ -92,7 +92,10 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Decided, Refusal> {
         approval: None,
         context: context(case),
     };
-    if let Some(why) = unpinned(edge, case).or_else(|| unfit(case, &request)) {
+    let why = unpinned(edge, case).inspect(|_| observed::tool(edge, case));
+    if let Some(why) =
+        why.or_else(|| unfit(case, &request)).or_else(|| observed::secret_in_arguments(edge, case))
+    {
         let refused =
             Refused { decision: request.decision, reasons: vec![why], policies: Vec::new(), step_up: None };
         return Err(refuse(edge, case, refused).await);

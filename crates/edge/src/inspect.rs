@@ -4,6 +4,7 @@
 use crate::Edge;
 use crate::asked::What;
 use crate::decide::Case;
+use crate::observed;
 use crate::refusal::{Refusal, UpstreamFailure};
 use crate::screen::{Barred, Screen};
 use bytes::{Bytes, BytesMut};
@@ -55,6 +56,9 @@ pub async fn inspect(
         || head.status == StatusCode::FORBIDDEN
         || head.status.is_redirection()
     {
+        if let Some(Ok(location)) = head.headers.get(header::LOCATION).map(|value| value.to_str()) {
+            observed::host(edge, case, location);
+        }
         return Err(withheld(Withheld::Status(head.status)).into());
     }
     let length = head.headers.get(header::CONTENT_LENGTH).cloned();

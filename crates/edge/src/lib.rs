@@ -55,6 +55,7 @@ pub mod lists;
 pub mod mask_key;
 pub mod metrics;
 pub mod mirror;
+pub mod observed;
 pub mod past;
 pub mod pin;
 pub mod pinned;
@@ -117,6 +118,8 @@ pub struct Edge {
     pub counters: Arc<counters::Counters>,
     /// Which identities were used by whom.
     pub uses: Arc<used::Uses>,
+    /// What was seen that nobody registered.
+    pub observed: observed::Sightings,
     /// Which definitions of tools, prompts and widgets are accepted.
     pub pins: Arc<pin::Pins>,
     /// What is on sessions.
@@ -184,6 +187,8 @@ pub struct Published {
     pub dialer: Arc<dyn Dialer>,
     /// Tools that an administrator confirmed to change nothing.
     pub read_only: HashSet<String>,
+    /// Tools that may be given secrets in their arguments.
+    pub takes_secrets: HashSet<String>,
     /// Whether it is Portunus' own SQL server, which keeps to the assertion's word about columns and tables itself.
     pub built_in_sql: bool,
     /// Which argument of a tool holds SQL, where an administrator said so.

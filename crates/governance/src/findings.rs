@@ -1,9 +1,12 @@
 //! What is wrong with identities, how bad it is and what to do about it (OWASP Non-Human Identities Top 10, 2025).
 
+mod seen;
+
 use crate::identity::{Identity, IdentityKind, Standing};
 use crate::inventory::PublishedServer;
 use crate::visibility::TESTED_WITHIN;
-use portunus_core::document::{TestOutcome, User, VersionState};
+use portunus_core::document::{Observed, TestOutcome, User, VersionState};
+use portunus_core::id::ServerName;
 use portunus_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +89,8 @@ pub enum Rule {
     SecretInQuery,
     /// It is registered nowhere.
     Unregistered,
+    /// Its secret was seen where it does not belong.
+    Exposed,
 }
 
 /// How bad.
@@ -123,6 +128,7 @@ impl Rule {
             Self::StaticSecret => "static_secret",
             Self::SecretInQuery => "secret_in_query",
             Self::Unregistered => "unregistered",
+            Self::Exposed => "exposed",
         }
     }
 }
@@ -149,6 +155,10 @@ pub struct Around<'a> {
     pub users: &'a [User],
     /// Identities by id that people used although they are for machines.
     pub human_use: &'a BTreeSet<String>,
+    /// What was seen in traffic.
+    pub observed: &'a [Observed],
+    /// Tools that servers offer and nobody accepted: server, tool.
+    pub unaccepted: &'a [(ServerName, String)],
     /// From when on.
     pub thresholds: Thresholds,
 }
@@ -163,13 +173,7 @@ pub fn findings(identities: &[Identity], around: &Around<'_>, now: Timestamp) ->
             found.push(Finding { identity: identity.id.clone(), rule, severity, detail, remedy });
         };
         if identity.kind == IdentityKind::Observed {
-            let text = String::from("it was seen, but nobody registered it");
-            say(
-                Rule::Unregistered,
-                Severity::High,
-                text,
-                "register it with `portunus cred add`, or end it".into(),
-            );
+            // Told of with all else that was seen.
             continue;
         }
         about_people(identity, around, &mut say);
@@ -177,6 +181,7 @@ pub fn findings(identities: &[Identity], around: &Around<'_>, now: Timestamp) ->
         about_secrets(identity, &shared, now, &mut say);
         about_place(identity, around, &mut say);
     }
+    found.extend(seen::findings(identities, around));
     found.sort_by(|a, b| (b.severity, &a.identity, a.rule).cmp(&(a.severity, &b.identity, b.rule)));
     found
 }

@@ -1,11 +1,13 @@
 //! Documents of every kind → identities. What was used is counted under the identity's id.
 
 use crate::identity::{Identity, IdentityKind, LastUse, Standing, Version};
-use portunus_core::document::{Client, Connector, Credential, JoinToken, RotationPlan, Usage, VersionState};
+use portunus_core::document::{
+    Client, Connector, Credential, JoinToken, Observed, ObservedKind, RotationPlan, Usage, VersionState,
+};
 use portunus_core::id::ServerName;
 use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Everything that is known at one moment.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +28,8 @@ pub struct Sources {
     pub others: Vec<Identity>,
     /// What was used.
     pub uses: Vec<Usage>,
+    /// What was seen in traffic and is registered nowhere.
+    pub observed: Vec<Observed>,
     /// What is published.
     pub servers: Vec<PublishedServer>,
 }
@@ -95,6 +99,7 @@ pub fn inventory(sources: &Sources, now: Timestamp) -> Vec<Identity> {
     all.extend(sources.join_tokens.iter().map(|token| of_join_token(token, now)));
     all.extend(sources.own.iter().map(|own| of_own(own, now)));
     all.extend(sources.others.iter().cloned());
+    all.extend(unregistered(sources).map(of_observed));
     add_uses(&mut all, &sources.uses);
     all.sort_by(|a, b| a.id.cmp(&b.id));
     all
@@ -220,6 +225,30 @@ fn standing(credential: &Credential, now: Timestamp) -> Standing {
     } else {
         Standing::Active
     }
+}
+
+/// Secrets that were seen and that no credential holds.
+fn unregistered(sources: &Sources) -> impl Iterator<Item = &Observed> {
+    let versions = sources.credentials.iter().flat_map(|credential| &credential.versions);
+    let known: HashSet<&str> = versions.map(|version| version.fingerprint.as_str()).collect();
+    let secrets = sources.observed.iter().filter(|seen| seen.kind == ObservedKind::Credential);
+    secrets.filter(move |seen| !known.contains(seen.name.as_str()))
+}
+
+fn of_observed(seen: &Observed) -> Identity {
+    let mut found = blank(IdentityKind::Observed, &seen.name, seen.first_at);
+    found.form = String::from("secret in arguments");
+    found.servers = vec![seen.server.clone()];
+    found.uses = seen.count;
+    found.last_used = Some(LastUse {
+        at: seen.last_at,
+        user: seen.user.clone(),
+        client: seen.client.clone(),
+        server: seen.server.clone(),
+        tool: seen.tool.clone(),
+        version: 0,
+    });
+    found
 }
 
 fn of_connector(connector: &Connector, servers: &[PublishedServer]) -> Identity {

@@ -212,6 +212,11 @@ pub struct Opened {
 }
 
 impl Vault {
+    /// Names a secret without telling anything about it, as the registry does.
+    #[must_use]
+    pub fn fingerprint(&self, secret: &[u8]) -> String {
+        self.depot.key.fingerprint(secret)
+    }
     /// A vault over the store, which tells it of every change to a credential.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, key: SealingKey) -> Self {

@@ -351,7 +351,8 @@ pub(crate) struct Server {
     #[serde(default = "auto")]
     pub protocol: String,
     /// What its tools do, as you confirm it: `sql` for the built-in SQL server, or `{ TOOL: [read | write | destructive
-    /// | open_world, …] }`, or `{ TOOL: { groups: […], sql: { argument: sql, dialect: postgres }, labels: […] } }`. Tools
+    /// | open_world, …] }`, or `{ TOOL: { groups: […], sql: { argument: sql, dialect: postgres }, labels: […],
+    /// secrets: true } }`: a tool without `secrets: true` gets no call whose arguments hold a key or token. Tools
     /// that are not confirmed count as all but `read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Tools>,

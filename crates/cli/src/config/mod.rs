@@ -79,6 +79,8 @@ pub(crate) struct ServerConfig {
     pub tools: Tools,
     /// Which arguments hold SQL, as far as that was said.
     pub sql: HashMap<String, Declared>,
+    /// Tools that may be given secrets in their arguments.
+    pub takes_secrets: HashSet<String>,
     pub labels: ToolLabels,
     pub pinned: bool,
     /// How its URL is reached.
@@ -306,9 +308,20 @@ fn servers<'a>(
         let tools = tools(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
         let protocol = protocol(&file.protocol).map_err(|message| at(&file.name).error(&message))?;
         let sql = data::sql(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
+        let takes_secrets = data::takes_secrets(file.tools.as_ref());
         let labels = lives.of_server(file).map_err(|message| at(&file.name).error(&message))?;
         let pinned = file.pinned;
-        servers.push(ServerConfig { server, protocol, tools, sql, labels, pinned, tls, oauth });
+        servers.push(ServerConfig {
+            server,
+            protocol,
+            tools,
+            sql,
+            takes_secrets,
+            labels,
+            pinned,
+            tls,
+            oauth,
+        });
     }
     Ok(servers)
 }

@@ -10,7 +10,7 @@ pub(crate) mod sweep;
 pub(crate) use own::at_start as own_keys;
 
 use crate::node::Parts;
-use portunus_core::document::{Client, Connector, Credential, Grant, JoinToken, Usage, User};
+use portunus_core::document::{Client, Connector, Credential, Grant, JoinToken, Observed, Usage, User};
 use portunus_core::server::{Actor, Upstream};
 use portunus_core::store::{StoreError, Versioned, list_all};
 use portunus_edge::Snapshot;
@@ -46,6 +46,7 @@ impl Picture {
             own: own::keys(parts),
             others: connections::identities(store).await?,
             uses: values(list_all::<Usage>(store, None).await?),
+            observed: values(list_all::<Observed>(store, None).await?),
             servers: servers(parts, &snapshot),
         };
         let users = values(list_all::<User>(store, None).await?);
@@ -57,10 +58,17 @@ impl Picture {
     /// What is wrong.
     pub(crate) fn findings(&self, parts: &Parts) -> Vec<Finding> {
         let human_use = self.human_use();
+        let waiting = parts.edge.pins.waiting(None).into_iter();
+        let unaccepted: Vec<_> = waiting
+            .filter(|waiting| waiting.kind == portunus_pins::Kind::Tool)
+            .map(|waiting| (waiting.server, waiting.name))
+            .collect();
         let around = Around {
             servers: &self.sources.servers,
             users: &self.users,
             human_use: &human_use,
+            observed: &self.sources.observed,
+            unaccepted: &unaccepted,
             thresholds: **parts.thresholds.load(),
         };
         findings(&self.identities, &around, parts.clock.now())

@@ -205,3 +205,46 @@ async fn a_review_has_another_reviewer_than_the_owner() {
     assert_eq!(again.status.code(), Some(1), "the name is taken");
     assert!(text(&app, &["cred", "review", "list"]).contains("credential:wiki-token"));
 }
+
+/// A secret that somebody sends in a call is refused and a finding at once: as nobody's, and as that of the credential that
+/// holds it once it is registered.
+#[tokio::test]
+async fn a_secret_in_traffic_is_refused_and_found_within_seconds() {
+    const TOKEN: &str = "ghp_0123456789abcdefghij0123456789abcdef";
+    let (app, upstream) = stage().await;
+    add_good(&app, &upstream, "wiki-token");
+    let token = app.token("wiki");
+    let request = call(&app.mcp_url("wiki"), &token, "echo", &json!({ "text": format!("use {TOKEN}") }));
+    let answer = app.http().send(request).await.unwrap();
+    assert_eq!(answer.error_code(), Some(-32010));
+    let unknown = call(&app.mcp_url("wiki"), &token, "backdoor", &json!({}));
+    assert_eq!(app.http().send(unknown).await.unwrap().error_code(), Some(-32010));
+
+    let rules = |report: &Value, wanted: &str| -> Vec<String> {
+        let findings = report["findings"].as_array().unwrap().iter();
+        let found = findings.filter(|finding| finding["rule"] == wanted);
+        found.map(|finding| finding["identity"].as_str().unwrap().to_owned()).collect()
+    };
+    let found = || async {
+        let report = app.admin(&["cred", "report", "--json"]);
+        (rules(&report, "unregistered").len() == 2).then_some(report)
+    };
+    let report = until("both are findings", Duration::from_secs(5), found).await;
+    let unregistered = rules(&report, "unregistered");
+    assert!(unregistered.iter().any(|id| id.starts_with("observed:")), "{report}");
+    assert!(unregistered.contains(&"tool:wiki/backdoor".to_owned()), "{report}");
+    assert!(!report.to_string().contains("ghp_"), "{report}");
+
+    let mut command = Command::new(BINARY);
+    let host = upstream.host();
+    let words =
+        ["cred", "add", "github", "--server", "wiki", "--host", &host, "--owner", "ana", "--purpose", "code"];
+    command.args(words).args(["--expires", "30d"]).env("PORTUNUS_STATE", app.state()).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(TOKEN.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = app.admin(&["cred", "report", "--json"]);
+    assert_eq!(rules(&report, "exposed"), ["credential:github"], "{report}");
+    assert!(!rules(&report, "unregistered").iter().any(|id| id.starts_with("observed:")), "{report}");
+}

@@ -11,6 +11,7 @@ mod run;
 mod secret;
 
 pub(crate) use context::is_secret_key;
+pub use secret::tokens;
 pub(crate) use secret::{PEM_START, end_of_private_key, opens_private_key, rest_of_private_key};
 
 use crate::veil::Wanted;

@@ -100,6 +100,31 @@ pub(super) fn find(text: &str, key: Option<&str>, found: &mut Vec<Found>) {
     }
 }
 
+/// The tokens of known makers and private keys in `text`: what nobody writes by chance.
+#[must_use]
+pub fn tokens(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let (mut found, mut at, mut no_dot) = (Vec::new(), 0, 0);
+    while let Some(next) = bytes.get(at) {
+        let range = match kind(*next) {
+            WORD => token(bytes, at, &mut no_dot).map(|end| at..end),
+            SIGN if bytes.get(at..at + 2) == Some(b"--") => private_key(bytes, at),
+            _ => None,
+        };
+        match range {
+            Some(range) => {
+                at = range.end;
+                found.push(range);
+            }
+            None => at += 1,
+        }
+        if kind(*next) == WORD {
+            at += run(bytes, at, |byte| kind(byte) == WORD);
+        }
+    }
+    found
+}
+
 /// What a `-`, `:`, `=` or space at `at` announces.
 fn behind_sign(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     match byte(bytes, at) {

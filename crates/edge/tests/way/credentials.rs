@@ -29,6 +29,7 @@ async fn world(upstream: Upstream, environment: Option<&str>) -> World {
         server,
         dialer: old.dialer.clone(),
         read_only: old.read_only.clone(),
+        takes_secrets: old.takes_secrets.clone(),
         built_in_sql: false,
         sql: HashMap::new(),
         labels: old.labels.clone(),

@@ -10,6 +10,7 @@ mod credentials;
 mod decisions;
 mod handles;
 mod mirrors;
+mod observed;
 mod origins;
 mod pins;
 mod results;

@@ -1,9 +1,11 @@
 use crate::support::{NOW, ago, credential, days, identities, published, usage, user, version};
 use portunus_core::document::{
-    Credential, CredentialKind, Disabled, TestOutcome, Tested, Usage, User, VersionState, Waiver,
+    Credential, CredentialKind, Disabled, Observed, ObservedKind, TestOutcome, Tested, Usage, User,
+    VersionState, Waiver,
 };
 use portunus_governance::findings::{Around, Rule, Severity, Thresholds, findings};
 use portunus_governance::leavers::orphans;
+use portunus_governance::{Sources, inventory};
 use std::collections::BTreeSet;
 
 fn tested(outcome: TestOutcome) -> Option<Tested> {
@@ -18,7 +20,14 @@ fn rules(credentials: Vec<Credential>, uses: Vec<Usage>, users: &[User]) -> Vec<
     let servers = [published("sales", Some("a"))];
     let thresholds = Thresholds { block_age: Some(days(180)), ..Thresholds::default() };
     let human_use = BTreeSet::new();
-    let around = Around { servers: &servers, users, human_use: &human_use, thresholds };
+    let around = Around {
+        servers: &servers,
+        users,
+        human_use: &human_use,
+        observed: &[],
+        unaccepted: &[],
+        thresholds,
+    };
     let found = findings(&identities(credentials, uses), &around, NOW);
     found.iter().map(|finding| (finding.rule, finding.severity)).collect()
 }
@@ -119,4 +128,54 @@ fn what_a_leaver_owned_is_disabled_after_a_week_and_not_before() {
     assert_eq!(names(ago(6)), Vec::<String>::new());
     assert_eq!(names(ago(7)), ["a"]);
     assert_eq!(names(ago(70)), ["a"]);
+}
+
+#[test]
+fn what_was_seen_in_traffic_is_a_finding_of_its_own_or_of_whoever_holds_it() {
+    let seen = |kind, name: &str| Observed {
+        kind,
+        name: name.to_owned(),
+        server: published("sales", None).name,
+        tool: "look".to_owned(),
+        user: user("ana", None).name,
+        client: portunus_core::id::ClientId::parse("https://chat.example/client.json").unwrap(),
+        refused: true,
+        count: 3,
+        first_at: ago(1),
+        last_at: NOW,
+    };
+    let observed = vec![
+        seen(ObservedKind::Credential, "print-of-a"),
+        seen(ObservedKind::Credential, "print-of-nobody"),
+        seen(ObservedKind::Tool, "backdoor"),
+        seen(ObservedKind::Host, "elsewhere.test:443"),
+    ];
+    let held =
+        Credential { versions: vec![version(1, VersionState::Active, "print-of-a", ago(1))], ..good("a") };
+    let sources = Sources { credentials: vec![held], observed: observed.clone(), ..Sources::default() };
+    let identities = inventory(&sources, NOW);
+    assert!(identities.iter().any(|found| found.id == "observed:print-of-nobody"));
+    assert!(!identities.iter().any(|found| found.id == "observed:print-of-a"), "that one is registered");
+    let (servers, human_use) = ([published("sales", Some("a"))], BTreeSet::new());
+    let unaccepted = [(servers[0].name.clone(), "wipe".to_owned())];
+    let around = Around {
+        servers: &servers,
+        users: &[user("ana", None)],
+        human_use: &human_use,
+        observed: &observed,
+        unaccepted: &unaccepted,
+        thresholds: Thresholds::default(),
+    };
+    let found = findings(&identities, &around, NOW);
+    let found: Vec<_> = found.iter().map(|f| (f.identity.as_str(), f.rule, f.severity)).collect();
+    assert_eq!(
+        found,
+        [
+            ("credential:a", Rule::Exposed, Severity::Critical),
+            ("host:elsewhere.test:443", Rule::Unregistered, Severity::High),
+            ("observed:print-of-nobody", Rule::Unregistered, Severity::High),
+            ("tool:sales/backdoor", Rule::Unregistered, Severity::Medium),
+            ("tool:sales/wipe", Rule::Unregistered, Severity::Medium),
+        ]
+    );
 }

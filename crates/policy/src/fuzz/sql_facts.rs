@@ -35,7 +35,9 @@ pub fn sql_facts(data: &[u8]) {
         assert_sound(dialect, facts);
         if text.len() + 64 < limits::SQL_BYTES {
             let spaced = sql::facts(&format!(" \n{text}\n "), dialect);
-            assert!(spaced == *facts, "{dialect:?}: space around changes {facts:?} to {spaced:?}");
+            // MySQL takes `--` for a comment before space only.
+            let same = spaced == *facts || text.ends_with("--");
+            assert!(same, "{dialect:?}: space around changes {facts:?} to {spaced:?}");
             AROUND.iter().for_each(|around| assert_not_hidden(text, *around, dialect));
         }
     }
