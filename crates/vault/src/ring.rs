@@ -94,6 +94,11 @@ impl SealingKey {
         }
     }
 
+    /// Opens what the current key sealed, and nothing else: the others are gone from memory when their last use ends.
+    pub(crate) fn forget_former(&self) {
+        self.write().former.clear();
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Ring> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }

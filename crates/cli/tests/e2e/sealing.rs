@@ -12,8 +12,12 @@ use std::process::{Command, Stdio};
 
 /// Adds a credential for the server `wiki`, or a new version of it.
 fn add(app: &App, name: &str, host: &str, secret: &str, more: &[&str]) {
+    add_for(app, "wiki", name, host, secret, more);
+}
+
+fn add_for(app: &App, server: &str, name: &str, host: &str, secret: &str, more: &[&str]) {
     let mut command = Command::new(BINARY);
-    command.args(["cred", "add", name, "--server", "wiki", "--host", host]);
+    command.args(["cred", "add", name, "--server", server, "--host", host]);
     command.args(["--owner", "ana@example.com", "--purpose", "tests", "--expires", "90d"]).args(more);
     command.env("PORTUNUS_STATE", app.state()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

@@ -25,6 +25,8 @@ pub(crate) struct Upstream {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
+    /// The query of the URL.
+    pub(crate) query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -90,7 +92,8 @@ impl Upstream {
         if !wanted.is_empty() && shown != Some(wanted.as_str()) {
             return reply(401, None);
         }
-        let seen = Seen { headers: parts.headers, body: body.to_bytes() };
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        let seen = Seen { query, headers: parts.headers, body: body.to_bytes() };
         let message = seen.json();
         self.seen.lock().unwrap().push(seen);
         if message["id"].is_null() {

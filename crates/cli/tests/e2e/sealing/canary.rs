@@ -1,11 +1,12 @@
 //! Secrets of a kind that nothing else has are put into a running edge, which is then searched from outside: what it answered,
 //! logged, traced and stored, and its memory, byte by byte.
 
-use super::{add, echo};
+use super::{add, add_for, echo};
 use crate::app::{App, server_at, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::http::{Reply, call, post};
 use crate::upstream::Upstream;
+use crate::upstreams::plain;
 use bytes::Bytes;
 use serde_json::json;
 use std::fs::File;
@@ -20,13 +21,16 @@ use std::time::Duration;
 const BEARER: &str = "kanarienvogelEinsNirgendsSonst";
 const ROTATED: &str = "kanarienvogelZweiNirgendsSonst";
 const HEADER: &str = "kanarienvogelDreiNirgendsSonst";
+const PASSWORD: &str = "kanarienvogelVierNirgendsSonst";
+const QUERY: &str = "kanarienvogelFunfNirgendsSonst";
+const VARIABLE: &str = "kanarienvogelSechNirgendsSonst";
 /// Two connections' idle time and a sweep after it, on a slow machine.
 const IDLE: Duration = Duration::from_secs(90);
 
 /// What to search for: each secret, and its base64 at every offset.
 fn needles() -> Vec<(String, Vec<u8>)> {
     let mut needles = Vec::new();
-    for secret in [BEARER, ROTATED, HEADER] {
+    for secret in [BEARER, ROTATED, HEADER, PASSWORD, QUERY, VARIABLE] {
         needles.push((secret.to_owned(), secret.as_bytes().to_vec()));
         for shift in 0..3_usize {
             let shifted = ["?".repeat(shift).as_str(), secret].concat();
@@ -75,7 +79,7 @@ fn clean(what: &str, haystack: &[u8]) {
 const PAGE: u64 = 4096;
 
 /// All memory that the process can write to, as far as there is any behind the addresses.
-fn memory(pid: u32) -> Vec<u8> {
+pub(super) fn memory(pid: u32) -> Vec<u8> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
     let memory = File::open(format!("/proc/{pid}/mem")).expect("a test may look at its own child");
     let pages = File::open(format!("/proc/{pid}/pagemap")).unwrap();
@@ -110,14 +114,14 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_over() {
     let (upstream, collector) = (Upstream::start().await, Upstream::start().await);
     let server = server_with("wiki", &format!("url: {:?}", upstream.url), "wiki-token");
-    let other = server_with("other", &format!("url: {:?}", upstream.url), "other-token");
+    let program = server_with("program", &format!("command: {:?}", plain(&[])), "variable");
     let traces = format!("http://{}", collector.host());
     let environment = [
         ("PORTUNUS_CORE_DUMPS", "allow"),
         ("PORTUNUS_LOG", "trace"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", traces.as_str()),
     ];
-    let mut app = App::serve_as(&(server + &other), PERMIT_ALL, |_, text| text, &environment).await;
+    let mut app = App::serve_as(&(server + &program), PERMIT_ALL, |_, text| text, &environment).await;
     let token = app.token("wiki");
     let mut answers = Vec::new();
     // Errors before there is a credential, with one for another host, and from requests that are none.
@@ -138,8 +142,20 @@ async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_ov
     add(&app, "second-token", &upstream.host(), ROTATED, &["--replace"]);
     answers
         .extend(until_carried(&app, &token, &upstream, "authorization", &format!("Bearer {ROTATED}")).await);
+    let basic = format!("Basic {}", data_encoding::BASE64.encode(format!("reader:{PASSWORD}").as_bytes()));
+    add(&app, "basic", &upstream.host(), PASSWORD, &["--basic", "reader"]);
+    rename(&app, "second-token", "basic");
+    answers.extend(until_carried(&app, &token, &upstream, "authorization", &basic).await);
+    add(&app, "in-query", &upstream.host(), QUERY, &["--query", "key"]);
+    rename(&app, "basic", "in-query");
+    let asked = || async {
+        echo(&app, &token).await;
+        (upstream.calls().last()?.query == format!("key={QUERY}")).then_some(())
+    };
+    until("a call carries the secret in its query", Duration::from_secs(20), asked).await;
+    answers.push(in_a_program(&app).await);
     add(&app, "third-token", &upstream.host(), HEADER, &["--header", "x-api-key"]);
-    rename(&app, "second-token", "third-token");
+    rename(&app, "in-query", "third-token");
     answers.extend(until_carried(&app, &token, &upstream, "x-api-key", HEADER).await);
 
     // The search finds what is there: while a call is on its way, its secret is.
@@ -183,6 +199,20 @@ async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_ov
         assert!(core.metadata().unwrap().len() > 1 << 20, "the dump is of the whole process");
         assert_eq!(search(core.into(), &[]), Vec::<String>::new(), "in the core dump");
     }
+}
+
+/// A call of a program that has its secret in its environment, and ends after it.
+async fn in_a_program(app: &App) -> Reply {
+    add_for(app, "program", "variable", "db.internal:5432", VARIABLE, &["--env", "PGPASSWORD"]);
+    let token = app.token("program");
+    let reply = app.http().send(call(&app.mcp_url("program"), &token, "identity", &json!({}))).await.unwrap();
+    assert!(
+        reply.text().contains(&portunus_core::digest::sha256(&[VARIABLE.as_bytes()]).hex()),
+        "{}",
+        reply.text()
+    );
+    app.admin(&["cred", "revoke", "variable", "--json"]);
+    reply
 }
 
 /// Gives the server another credential in the configuration.

@@ -1,10 +1,13 @@
 //! Changing the sealing key of a running edge, also of one that is killed in the middle.
 
+use super::canary::memory;
 use super::{add, echo, status};
 use crate::app::{App, BINARY, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::upstream::Upstream;
 use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +34,32 @@ fn carried(upstream: &Upstream) -> String {
     upstream.calls().last().unwrap().headers["authorization"].to_str().unwrap().to_owned()
 }
 
+/// Some bytes in a row of a key's file without those that end what `grep` takes for a line.
+fn part_of_key(file: &Path) -> Vec<u8> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let key = data_encoding::HEXLOWER.decode(text.trim().as_bytes()).unwrap();
+    key.windows(10).find(|part| !part.contains(&0)).unwrap().to_vec()
+}
+
+/// Whether a process has these bytes in its memory.
+fn holds(pid: u32, bytes: &[u8]) -> bool {
+    let pattern: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    let mut command = Command::new("grep");
+    command
+        .args(["-z", "-a", "-c", "-P", &pattern])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let memory = memory(pid);
+    let found = std::thread::scope(|scope| {
+        scope.spawn(move || input.write_all(&memory).unwrap());
+        child.wait_with_output().unwrap()
+    });
+    found.status.code() == Some(0)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_sealing_key_changes_under_calls_and_the_old_one_is_proven_unneeded() {
     let (app, upstream, token) = stage().await;
@@ -39,6 +68,8 @@ async fn the_sealing_key_changes_under_calls_and_the_old_one_is_proven_unneeded(
     assert_eq!(before["epochs"].as_array().unwrap().len(), 1);
     let sealed = before["epochs"][0]["values"].as_u64().unwrap();
     assert!(sealed >= 4, "a credential, two authorities, two keys: {before}");
+    let old = part_of_key(&app.state().join("sealing.key"));
+    assert!(holds(app.pid(), &old), "the search finds the key where it is");
     let stop = Arc::new(AtomicBool::new(false));
     let calls = tokio::spawn({
         let (app, token, stop) = (app.clone(), token.clone(), stop.clone());
@@ -65,6 +96,7 @@ async fn the_sealing_key_changes_under_calls_and_the_old_one_is_proven_unneeded(
     let told = app.command(&["cred", "rewrap", "--status"]);
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains("nothing is sealed with a former key") && told.contains("second.key"), "{told}");
+    assert!(!holds(app.pid(), &old), "the old key is still in memory");
     let again = app.command(&["cred", "rewrap"]);
     assert_eq!(again.status.code(), Some(1), "portunus.yaml still names the old key");
     let events: Vec<Value> = app.records().into_iter().filter(|r| r["kind"] == "event").collect();
