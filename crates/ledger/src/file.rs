@@ -82,6 +82,7 @@ pub struct Stats {
 /// The ledger in a directory. Dropping it makes everything durable that was appended, and signs a checkpoint.
 #[derive(Debug)]
 pub struct FileLedger {
+    dir: PathBuf,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -122,6 +123,7 @@ impl FileLedger {
             shared: Arc::clone(&shared),
             writer,
             dir: dir.clone(),
+            sign: false,
             checkpoint_records: records,
             checkpoint_interval: interval,
             retry_interval,
@@ -132,7 +134,19 @@ impl FileLedger {
         };
         let thread = std::thread::Builder::new().name("portunus-ledger".into()).spawn(move || turn.run());
         let thread = thread.map_err(|error| io_error(&dir, error))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { dir, shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Signs a checkpoint over everything durable soon, without waiting for its time; [`Stats::signed`] says when it is done.
+    pub fn sign(&self) {
+        self.shared.lock().sign = true;
+        self.shared.wake.notify_all();
     }
 
     /// How it is doing.
@@ -199,6 +213,8 @@ struct State {
     /// When the oldest record behind the batch being written came.
     oldest_queued: Option<Instant>,
     extensions: Vec<ExtensionLine>,
+    /// Somebody wants a checkpoint now.
+    sign: bool,
     closing: bool,
     stopped: bool,
     stats: Stats,
@@ -279,6 +295,8 @@ struct Turn {
     shared: Arc<Shared>,
     writer: Writer,
     dir: PathBuf,
+    /// Somebody wants a checkpoint now.
+    sign: bool,
     checkpoint_records: u64,
     checkpoint_interval: Duration,
     retry_interval: Duration,
@@ -334,6 +352,10 @@ impl Turn {
             if state.closing {
                 return false;
             }
+            if std::mem::take(&mut state.sign) {
+                self.sign = true;
+                return true;
+            }
             let checkpoint =
                 self.unsigned_since.map(|since| self.checkpoint_interval.saturating_sub(since.elapsed()));
             if checkpoint == Some(Duration::ZERO) {
@@ -385,7 +407,7 @@ impl Turn {
         let unsigned = self.writer.size() - self.writer.signed();
         let late = self.unsigned_since.is_some_and(|since| since.elapsed() >= self.checkpoint_interval);
         let full = self.writer.is_full();
-        if full || late || unsigned >= self.checkpoint_records {
+        if full || late || std::mem::take(&mut self.sign) || unsigned >= self.checkpoint_records {
             let extensions = self.shared.lock().extensions.clone();
             self.writer.checkpoint(&extensions)?;
             self.unsigned_since = None;

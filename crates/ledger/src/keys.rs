@@ -103,6 +103,17 @@ pub fn verifier(dir: &Path) -> Result<VerifierKey, KeyError> {
     VerifierKey::parse(text.expose()).map_err(|error| KeyError::Key { path, error })
 }
 
+/// The latest checkpoint that lies in the directory, a signed note; whoever uses it opens it with a key.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn checkpoint(dir: &Path) -> io::Result<String> {
+    let mut note = String::new();
+    let bound = crate::checkpoint::NOTE_BYTES as u64;
+    std::fs::File::open(dir.join(CHECKPOINT))?.take(bound).read_to_string(&mut note)?;
+    Ok(note)
+}
+
 fn redaction_key(path: &Path, rng: &dyn Rng) -> Result<Secret<[u8; 32]>, KeyError> {
     let Some(text) = read_secret(path)? else {
         let key = random(rng);

@@ -66,6 +66,31 @@ impl Frontier {
         self.size += 1;
     }
 
+    /// Goes on behind the first `size` leaves, of which only the roots of the complete subtrees are known, widest first; `None`
+    /// when they are not as many as such a tree has.
+    #[must_use]
+    pub fn resume(size: u64, nodes: Vec<Digest>) -> Option<Self> {
+        let fits = u64::try_from(nodes.len()).ok()? == u64::from(size.count_ones());
+        fits.then_some(Self { size, nodes })
+    }
+
+    /// The root of the tree of `size` leaves whose further leaves are known only by the roots of their widest complete
+    /// subtrees, in order, as [`Range::after`] has them; `None` when those are not as many as there must be.
+    #[must_use]
+    pub fn close(mut self, size: u64, after: &[Digest]) -> Option<Digest> {
+        let mut rest = after.iter();
+        while self.size < size {
+            let level = widest(self.size, size);
+            let mut node = *rest.next()?;
+            for _ in 0..(self.size >> level).trailing_ones() {
+                node = node_hash(&self.nodes.pop()?, &node);
+            }
+            self.nodes.push(node);
+            self.size += 1 << level;
+        }
+        (self.size == size && rest.next().is_none()).then(|| self.root())
+    }
+
     /// The root over all leaves so far.
     #[must_use]
     pub fn root(&self) -> Digest {
@@ -221,6 +246,40 @@ pub fn verify_consistency(
     last == 0 && old_hash == *old_root && new_hash == *new_root
 }
 
+/// What proves that a run of leaves stands in a tree, and that nothing between them is left out: everything before it and
+/// everything after it, each by the roots of the widest complete subtrees. At most 128 hashes, however long the run is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Range {
+    /// For [`Frontier::resume`] at the first leaf.
+    pub before: Vec<Digest>,
+    /// For [`Frontier::close`] behind the last.
+    pub after: Vec<Digest>,
+}
+
+/// The proof that the leaves `start..end` are in the tree of `size` leaves. `node` reads a stored node. `start <= end <= size`.
+///
+/// # Errors
+/// Whatever `node` gives.
+pub fn range<E>(
+    (start, end): (u64, u64),
+    size: u64,
+    node: &mut impl FnMut(u64) -> Result<Digest, E>,
+) -> Result<Range, E> {
+    let before = Frontier::load(start, node)?.nodes;
+    let (mut after, mut at) = (Vec::new(), end);
+    while at < size {
+        let level = widest(at, size);
+        after.push(node(stored_index(level, at >> level))?);
+        at += 1 << level;
+    }
+    Ok(Range { before, after })
+}
+
+/// The level of the widest complete subtree that starts with leaf `at` in a tree of `size` leaves, which are more.
+fn widest(at: u64, size: u64) -> u32 {
+    at.trailing_zeros().min((size - at).ilog2())
+}
+
 /// The root of the leaves `start..end`, where `start` is a multiple of the widest complete subtree that fits.
 fn range_root<E>(start: u64, end: u64, node: &mut impl FnMut(u64) -> Result<Digest, E>) -> Result<Digest, E> {
     let mut parts = Vec::new();
@@ -323,6 +382,44 @@ mod tests {
             let start = stored_count(size) as usize;
             prop_assert_eq!(&tree.stored[start..start + next.len()], &next[..]);
             prop_assert_eq!(frontier.root(), tree.roots[size as usize + 1]);
+        }
+
+        #[test]
+        fn a_run_of_leaves_is_proven_whole_and_nothing_else_is(
+            size in 1_u64..200, picks in any::<[prop::sample::Index; 3]>(), bit in 0_usize..256,
+        ) {
+            let (tree, _) = Tree::of(size);
+            let root = tree.roots[size as usize];
+            let start = picks[0].index(size as usize) as u64;
+            let end = start + picks[1].index((size - start) as usize + 1) as u64;
+            let Ok(proof) = range((start, end), size, &mut tree.node());
+            prop_assert!(proof.before.len() + proof.after.len() <= 128);
+            let leaves: Vec<Digest> = (start..end).map(|leaf| leaf_hash(&leaf.to_be_bytes())).collect();
+            let closed = |start: u64, leaves: &[Digest], proof: &Range| {
+                let mut frontier = Frontier::resume(start, proof.before.clone())?;
+                leaves.iter().for_each(|leaf| frontier.push(*leaf, |_| ()));
+                frontier.close(size, &proof.after)
+            };
+            prop_assert_eq!(closed(start, &leaves, &proof), Some(root));
+            if let [first, .., last] = leaves[..] {
+                prop_assert_ne!(closed(start, &leaves[1..], &proof), Some(root), "without the first");
+                prop_assert_ne!(closed(start, &leaves[..leaves.len() - 1], &proof), Some(root));
+                let mut other = leaves.clone();
+                other.insert(picks[2].index(leaves.len()), last);
+                prop_assert_ne!(closed(start, &other, &proof), Some(root), "one more");
+                let mut swapped = leaves.clone();
+                (swapped[0], swapped[leaves.len() - 1]) = (last, first);
+                prop_assert_ne!(closed(start, &swapped, &proof), Some(root));
+            }
+            let mut other = proof.clone();
+            if let Some(hash) = other.before.iter_mut().chain(&mut other.after).next() {
+                hash.0[bit / 8] ^= 1 << (bit % 8);
+                prop_assert_ne!(closed(start, &leaves, &other), Some(root));
+            }
+            let mut longer = proof.clone();
+            longer.after.push(root);
+            prop_assert_eq!(closed(start, &leaves, &longer), None);
+            prop_assert!(start == 0 || closed(start - 1, &leaves, &proof) != Some(root));
         }
 
         #[test]

@@ -8,6 +8,7 @@ use portunus_core::time::Timestamp;
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Which records are wanted; what is `None` does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,6 +81,81 @@ pub fn tail(dir: &Path, count: usize, filter: &Filter) -> io::Result<Vec<Entry>>
 pub fn search(dir: &Path, filter: Filter) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
     let all = Reader::new(segments(dir)?);
     Ok(all.filter(move |entry| entry.as_ref().map_or(true, |entry| filter.admits(&entry.record))))
+}
+
+/// The run of records, the first and one past the last, in which everything is that was made from `since` until `before`. A
+/// few that were made a moment earlier or later may stand between: a ledger is in the order in which records became durable.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn span(dir: &Path, since: Timestamp, before: Timestamp) -> io::Result<(u64, u64)> {
+    let filter = Filter { since: Some(since), before: Some(before), ..Filter::default() };
+    let mut span = None;
+    let all = segments(dir)?;
+    // Segments that begin after the end hold nothing of it, nor do those before the last one that begins before the start.
+    let begins = |segment: &Segment| -> io::Result<Option<Timestamp>> {
+        Ok(Reader::new(vec![segment.clone()]).next().transpose()?.map(|entry| at(&entry.record)))
+    };
+    let mut from = 0;
+    for (index, segment) in all.iter().enumerate() {
+        if begins(segment)?.is_some_and(|moment| moment.plus(DISORDER) < since) {
+            from = index;
+        }
+    }
+    for entry in Reader::new(all.into_iter().skip(from).collect()) {
+        let entry = entry?;
+        if filter.admits(&entry.record) {
+            let (first, _) = span.unwrap_or((entry.seq, 0));
+            span = Some((first, entry.seq + 1));
+        } else if at(&entry.record) > before.plus(DISORDER) {
+            break;
+        }
+    }
+    Ok(span.unwrap_or((0, 0)))
+}
+
+/// How far records that wait for one commit may stand from the order of their times, at most.
+const DISORDER: Duration = Duration::from_secs(600);
+
+fn at(record: &Record) -> Timestamp {
+    match record {
+        Record::Intent(intent) => intent.at,
+        Record::Outcome(outcome) => outcome.at,
+        Record::Event(event) => event.at,
+    }
+}
+
+/// The lines of the records `first..end` as they stand in the files, without their newlines, for as long as they are whole.
+///
+/// # Errors
+/// When the directory cannot be read; each item, when a file cannot be read.
+pub fn lines(dir: &Path, first: u64, end: u64) -> io::Result<impl Iterator<Item = io::Result<Vec<u8>>>> {
+    let all = segments(dir)?;
+    let from = all.iter().rposition(|segment| segment.first <= first).unwrap_or(0);
+    let mut segments = all.into_iter().skip(from);
+    let mut next = first;
+    let mut open: Option<(u64, Lines)> = None;
+    let mut read = move || -> io::Result<Option<Vec<u8>>> {
+        while next < end {
+            let Some((seq, lines)) = &mut open else {
+                let Some(segment) = segments.next() else { return Ok(None) };
+                open = Some((segment.first, Lines::open(&segment.path, 0)?));
+                continue;
+            };
+            if lines.advance()? != Some(LineKind::Whole) {
+                open = None;
+                continue;
+            }
+            let wanted = *seq == next;
+            *seq += 1;
+            if wanted {
+                next += 1;
+                return Ok(Some(lines.line().to_vec()));
+            }
+        }
+        Ok(None)
+    };
+    Ok(std::iter::from_fn(move || read().transpose()))
 }
 
 /// Reads segments one after the other.

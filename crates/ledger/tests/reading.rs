@@ -15,7 +15,7 @@ use portunus_core::digest::{Digest, sha256};
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::record::{Ledger, Verdict};
 use portunus_ledger::merkle::{Frontier, leaf_hash};
-use portunus_ledger::read::{Filter, Follow, search, tail};
+use portunus_ledger::read::{Filter, Follow, lines, search, span, tail};
 use portunus_ledger::tiles::publish;
 use portunus_ledger::{FileLedger, Options};
 use std::path::Path;
@@ -163,4 +163,29 @@ fn a_published_log_can_be_read_and_checked_from_its_tiles_alone() {
         size,
         "nothing new is nothing to do"
     );
+}
+
+#[test]
+fn a_run_of_records_is_found_by_its_time_and_read_as_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 200, 64);
+    let at = portunus_core::time::Timestamp::from_millis;
+    for (since, before, wanted) in [(0, 9999, (0, 200)), (1050, 1060, (50, 60)), (1199, 5000, (199, 200))] {
+        assert_eq!(span(dir.path(), at(since), at(before)).unwrap(), wanted);
+    }
+    assert_eq!(span(dir.path(), at(5000), at(6000)).unwrap(), (0, 0), "nothing was made then");
+    let read: Vec<Vec<u8>> = lines(dir.path(), 50, 60).unwrap().map(Result::unwrap).collect();
+    let seqs: Vec<u64> = read.iter().map(|line| portunus_ledger::entry::split(line).unwrap().0).collect();
+    assert_eq!(seqs, (50..60).collect::<Vec<_>>());
+    assert_eq!(lines(dir.path(), 198, 500).unwrap().count(), 2, "as many as there are");
+}
+
+#[test]
+fn a_checkpoint_comes_when_somebody_wants_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    let ledger = FileLedger::open(Options { checkpoint_interval: hour, ..options(dir.path()) }).unwrap();
+    append(&ledger, event(0)).unwrap();
+    ledger.sign();
+    wait_for("the checkpoint", || (ledger.stats().signed == 1).then_some(()));
 }
