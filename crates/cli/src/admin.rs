@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
 /// Longest answer of the admin API.
-const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+const ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
 /// Why an administrative command was not done.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,8 @@ mod cred;
 mod discover;
 
 pub(crate) use cred::{
-    Cred, CredAdd, CredBind, CredRewrap, ReachFrom, ReportFormat, Review, Rotation, RotationCommand, Way,
+    Cred, CredAdd, CredBind, CredRewrap, EmergencyCommand, ReachFrom, ReportFormat, Review, Rotation,
+    RotationCommand, Way,
 };
 pub(crate) use discover::{CredDiscover, Into, System};
 
@@ -677,9 +678,33 @@ pub(crate) enum Audit {
         #[command(flatten)]
         files: LedgerFiles,
     },
-    /// Check every record against the signed checkpoints; works offline on a copy.
-    #[command(after_help = "Example:\n  portunus audit verify --state .demo")]
-    Verify(LedgerFiles),
+    /// Write evidence for auditors into a new directory: identities, reviews and the records of a period, with the ledger's proof.
+    #[command(after_help = "Examples:
+  portunus audit export q4-evidence --since 90d
+  portunus audit export 2027-q1 --since 2027-01-01 --before 2027-04-01
+  portunus audit verify 2027-q1 --vkey \"$(cat ledger.vkey)\"   (offline, anywhere)")]
+    Export {
+        /// The directory; it must not be there yet.
+        dir: PathBuf,
+        /// The records from then on: a time ago (90d) or a date.
+        #[arg(long, default_value = "90d")]
+        since: String,
+        /// The records before then; default: now.
+        #[arg(long)]
+        before: Option<String>,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Check every record against the signed checkpoints; works offline on a copy. Or check an evidence pack.
+    #[command(after_help = "Examples:
+  portunus audit verify --state .demo
+  portunus audit verify q4-evidence --vkey \"$(cat ledger.vkey)\"")]
+    Verify {
+        /// An evidence pack, as `portunus audit export` writes it; default: the ledger.
+        pack: Option<PathBuf>,
+        #[command(flatten)]
+        files: LedgerFiles,
+    },
 }
 
 #[derive(Debug, Args)]

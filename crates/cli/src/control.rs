@@ -104,6 +104,8 @@ pub(crate) async fn serve_admin(
         .with_state(parts.clone())
         .merge(crate::rotation::router(parts.clone()))
         .merge(governance::desk::router(parts.clone()))
+        .merge(governance::emergency::router(parts.clone()))
+        .merge(crate::evidence::compose::router(parts.clone()))
         .merge(sealing::desk::router(parts, stopped.clone()))
         .merge(pins::desk::router(book))
         .merge(web);

@@ -12,6 +12,7 @@ mod control;
 mod demo;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod doctor;
+mod evidence;
 mod governance;
 mod hardening;
 mod health;
@@ -20,6 +21,7 @@ mod node;
 mod pins;
 mod policies;
 mod reload;
+mod replay;
 mod rotation;
 mod sealing;
 mod serving;
@@ -71,7 +73,6 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Outcome {
     match command {
         Command::Policy(command) => command::policy::run(command),
-        Command::Audit(command) => command::audit::run(command),
         Command::Config(command) => configuration(command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "portunus", &mut std::io::stdout());
@@ -117,11 +118,8 @@ async fn run_async(command: Command) -> Outcome {
         Command::Join(command) => command::admin::join(command).await,
         Command::User(command) => command::admin::user(command).await,
         Command::Kill(kill) => command::admin::kill(kill).await,
-        Command::Policy(_)
-        | Command::Audit(_)
-        | Command::Config(_)
-        | Command::Completions { .. }
-        | Command::Man => Ok(()),
+        Command::Audit(command) => command::audit::run(command).await,
+        Command::Policy(_) | Command::Config(_) | Command::Completions { .. } | Command::Man => Ok(()),
     }
 }
 

@@ -20,6 +20,7 @@ use portunus_core::time::{Clock, Rng};
 use portunus_core::trace::Spans;
 use portunus_disclose::veil::Classes;
 use portunus_edge::counters::Counters;
+use portunus_edge::emergencies::Emergencies;
 use portunus_edge::labels::Labels;
 use portunus_edge::mask_key::MaskKeys;
 use portunus_edge::metrics::Metrics;
@@ -29,6 +30,7 @@ use portunus_edge::{
 };
 use portunus_governance::OwnKey;
 use portunus_governance::findings::Thresholds;
+use portunus_governance::mirror::Mirror;
 use portunus_ledger::FileLedger;
 use portunus_ledger::redact::Redactor;
 use portunus_oauth::client_admin;
@@ -106,6 +108,10 @@ pub(crate) struct Parts {
     /// From when on something about an identity is worth a word.
     pub thresholds: ArcSwap<Thresholds>,
     pub rotations: Arc<Engine>,
+    /// What governance reads of the store.
+    pub mirror: Mirror,
+    /// The configuration in force.
+    pub config: ArcSwap<Config>,
 }
 
 impl Parts {
@@ -168,6 +174,7 @@ impl Node {
         tasks.push(tokio::spawn(usage::record(parts.store.clone(), reported, stopped.clone())));
         tasks.push(tokio::spawn(usage::write_counters(parts.edge.clone(), stopped.clone())));
         tasks.push(tokio::spawn(governance::sweep::run(parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(governance::emergency::run(parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(rotation::run(parts.clone(), stopped.clone())));
         let announced = portunus_web::approvals::webhook::announce(parts.web.clone(), stopped.clone());
@@ -257,6 +264,8 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         jwks: portunus_web::jwks(&signer.public_key()),
     });
     web.replace_webhook(config.approvals.webhook());
+    web.replace_emergency_approvers(config.emergency_approvers.clone());
+    let mirror = Mirror::new(store.clone());
     let vault = Arc::new(Vault::new(store.clone(), key.clone()));
     let shared = rotation::Shared {
         store: &store,
@@ -279,6 +288,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         counters: Arc::new(
             Counters::load(&*store, clock.now()).await.map_err(|e| StartError::because("store", &e))?,
         ),
+        emergencies: Emergencies::new(&*store),
         uses: Arc::default(),
         observed: portunus_edge::observed::Sightings::default(),
         pins: book.pins().clone(),
@@ -318,6 +328,8 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         own_keys,
         thresholds: ArcSwap::from_pointee(config.governance),
         rotations,
+        mirror,
+        config: ArcSwap::from_pointee(config.clone()),
     }))
 }
 

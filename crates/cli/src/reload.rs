@@ -91,11 +91,13 @@ async fn apply(running: &Config, lock: &Lock, parts: &Parts) -> bool {
             }
             parts.edge.vault.limit_age(config.governance.block_age);
             parts.thresholds.store(Arc::new(config.governance));
+            parts.config.store(Arc::new(config.clone()));
             parts.issuer.store(Arc::new(issuer));
             parts.upstreams.keep(&snapshot.servers);
             parts.web.replace_login(login);
             parts.edge.connections.replace(connected);
             parts.web.replace_webhook(config.approvals.webhook());
+            parts.web.replace_emergency_approvers(config.emergency_approvers.clone());
             let candidate = |snapshot: &Snapshot| snapshot.shadow.as_ref().map(|c| *c.engine.version());
             if candidate(&snapshot) != candidate(&parts.edge.snapshot.load()) {
                 // What another candidate would have decided is of no use any more.

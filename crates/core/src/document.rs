@@ -16,12 +16,14 @@ pub use credential::{
     VersionState, Waiver,
 };
 pub use device::{DeviceRequest, DeviceState};
+mod emergency;
 mod federation;
 mod observed;
 mod passkey;
 mod past;
 mod review;
 mod rotation;
+pub use emergency::{Emergency, EmergencyEnd};
 pub use federation::{GrantUse, Identity, ProviderSession, UsedLogout};
 pub use observed::{Observed, ObservedKind};
 pub use passkey::{Passkey, UsedChallenge};

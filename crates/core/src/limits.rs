@@ -556,6 +556,34 @@ pub const CREDENTIAL_HOSTS: usize = 16;
 pub const CREDENTIAL_SCOPES: usize = 64;
 /// Interval of a look at what governance does by itself.
 pub const GOVERNANCE_SWEEP: Duration = Duration::from_secs(60);
+/// Records in one evidence pack; a longer period is split.
+pub const EVIDENCE_RECORDS: u64 = 5_000_000;
+/// Bytes of records in one answer while a pack is fetched, but for the last record in it.
+pub const EVIDENCE_PAGE_BYTES: usize = 8 * MIB;
+/// Time in which the ledger signs the checkpoint that a pack needs.
+pub const EVIDENCE_SIGNED: Duration = Duration::from_secs(30);
+/// Bytes of a manifest or a proof of an evidence pack, as whoever checks it reads them.
+pub const EVIDENCE_PROOF_BYTES: usize = MIB;
+/// Bytes of the reviews and keys of an evidence pack, as whoever checks it reads them.
+pub const EVIDENCE_REVIEWS_BYTES: usize = 256 * MIB;
+/// Changes of documents that governance reads one by one; beyond that it reads everything anew.
+pub const MIRROR_CHANGES: usize = 20_000;
+/// Time after its last use that a counter of uses is kept; the ledger is the lasting record.
+pub const USES_KEPT: Duration = Duration::from_secs(400 * 86_400);
+/// Counters of uses that are kept, and how many are left when there are too many: those used longest ago go first.
+pub const USES_STORED: (usize, usize) = (250_000, 200_000);
+/// Shortest and longest time of access in an emergency.
+pub const EMERGENCY_LIFE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
+/// Time in which two others must allow it.
+pub const EMERGENCY_ANSWER: Duration = Duration::from_secs(30 * 60);
+/// Bytes of the reason for one.
+pub const EMERGENCY_REASON_BYTES: usize = KIB;
+/// Emergencies of one user that wait or are active.
+pub const EMERGENCIES_PER_USER: usize = 3;
+/// Time after it was asked for that one is kept; the ledger is the lasting record.
+pub const EMERGENCY_KEPT: Duration = Duration::from_secs(400 * 86_400);
+/// Interval of a look at emergencies that end.
+pub const EMERGENCY_SWEEP: Duration = Duration::from_secs(1);
 /// Counted uses of identities that wait to be written.
 pub const USES_HELD: usize = 16_384;
 /// Unregistered things seen in traffic: so many are listed, so many of one user's requests, and so many wait to be written.

@@ -99,6 +99,9 @@ pub struct Circumstances {
     pub environment: String,
     /// `legacy` or `modern`.
     pub era: String,
+    /// The emergency that the caller had at this server.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub emergency: Option<Id>,
 }
 
 /// What was decided.
@@ -273,6 +276,7 @@ mod tests {
             source: "10.1.2.3".parse().unwrap(),
             environment: "production".to_owned(),
             era: "modern".to_owned(),
+            emergency: None,
         });
         let line = serde_json::to_string(&Record::Intent(intent.clone())).unwrap();
         assert!(line.len() - old.len() < 220, "{}", line.len() - old.len());

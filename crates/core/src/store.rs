@@ -75,11 +75,13 @@ pub enum Kind {
     Registered,
     /// [`crate::document::Observed`]
     Observed,
+    /// [`crate::document::Emergency`]
+    Emergency,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -113,6 +115,7 @@ impl Kind {
         Self::PendingConsent,
         Self::Registered,
         Self::Observed,
+        Self::Emergency,
     ];
     /// The stored name.
     #[must_use]
@@ -151,6 +154,7 @@ impl Kind {
             Self::PendingConsent => "pending_consent",
             Self::Registered => "registered",
             Self::Observed => "observed",
+            Self::Emergency => "emergency",
         }
     }
 }

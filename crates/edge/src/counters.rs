@@ -144,7 +144,14 @@ impl Inner {
             let tally = whose.keys.get(at).and_then(|key| self.tallies.get(key));
             tally.map_or(Counts::NONE, |tally| counts(tally, now))
         };
-        Past { labels: BTreeSet::new(), user: of(0), client: of(1), tool: of(2), user_tool: of(3) }
+        Past {
+            labels: BTreeSet::new(),
+            user: of(0),
+            client: of(1),
+            tool: of(2),
+            user_tool: of(3),
+            emergency: None,
+        }
     }
 
     fn add(&mut self, whose: &Whose, now: Timestamp, count: Count) {

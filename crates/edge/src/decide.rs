@@ -220,6 +220,7 @@ fn once(edge: &Edge, case: &Case<'_>, principal: &Principal, request: &Request<'
     }
     edge.counters.decide(case.whose, now, |mut past| {
         past.labels.clone_from(&request.context.past.labels);
+        past.emergency.clone_from(&request.context.past.emergency);
         let context = Context { past: &past, ..request.context };
         let decision = engine.decide(principal, &Request { context, ..request.clone() });
         let count = counted(&decision);

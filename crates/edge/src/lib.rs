@@ -42,6 +42,7 @@ pub mod connect;
 pub mod cors;
 pub mod counters;
 pub mod decide;
+pub mod emergencies;
 pub mod facts;
 mod flood;
 pub mod guard;
@@ -116,6 +117,8 @@ pub struct Edge {
     pub redactor: Redactor,
     /// What was counted.
     pub counters: Arc<counters::Counters>,
+    /// Who has emergency access to what.
+    pub emergencies: emergencies::Emergencies,
     /// Which identities were used by whom.
     pub uses: Arc<used::Uses>,
     /// What was seen that nobody registered.

@@ -33,6 +33,8 @@ pub async fn before(
 /// # Errors
 /// As [`before`].
 pub async fn of(edge: &Edge, known: &Known, whose: &Whose, now: Timestamp) -> Result<Arc<Past>, Refusal> {
-    let labels = edge.labels.of(&known.caller, now).await?;
-    Ok(Arc::new(Past { labels, ..edge.counters.past(whose, now) }))
+    let caller = &known.caller;
+    let labels = edge.labels.of(caller, now).await?;
+    let emergency = edge.emergencies.of(&*edge.store, (&caller.user, &caller.server), now).await?;
+    Ok(Arc::new(Past { labels, emergency, ..edge.counters.past(whose, now) }))
 }

@@ -58,6 +58,7 @@ pub fn circumstances(caller: &Caller, context: &Context<'_>) -> Option<Circumsta
         source: context.source,
         environment: context.environment.to_owned(),
         era: context.era.to_owned(),
+        emergency: context.past.emergency.clone(),
     })
 }
 

@@ -9,10 +9,13 @@ use portunus_core::document::{Observed, TestOutcome, User, VersionState};
 use portunus_core::id::ServerName;
 use portunus_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
+/// Identities that are named in one finding, and looked at for it.
+const NAMED: usize = 5;
+const MOST: usize = 1000;
 
 /// From when on something is worth a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub enum Rule {
     StaticSecret,
     /// Its secret is in the query of a URL.
     SecretInQuery,
+    /// Somebody had access to it in an emergency, and its secret was not changed since.
+    OpenedInEmergency,
     /// It is registered nowhere.
     Unregistered,
     /// Its secret was seen where it does not belong.
@@ -127,6 +132,7 @@ impl Rule {
             Self::HumanUse => "human_use",
             Self::StaticSecret => "static_secret",
             Self::SecretInQuery => "secret_in_query",
+            Self::OpenedInEmergency => "opened_in_emergency",
             Self::Unregistered => "unregistered",
             Self::Exposed => "exposed",
         }
@@ -167,6 +173,15 @@ pub struct Around<'a> {
 #[must_use]
 pub fn findings(identities: &[Identity], around: &Around<'_>, now: Timestamp) -> Vec<Finding> {
     let shared = shared_secrets(identities);
+    let people = People {
+        left: around
+            .users
+            .iter()
+            .filter(|user| user.disabled_at.is_some())
+            .map(|user| lower(user.name.as_str()))
+            .collect(),
+        servers: around.servers.iter().map(|server| (&server.name, server)).collect(),
+    };
     let mut found = Vec::new();
     for identity in identities.iter().filter(|identity| identity.standing.is_live()) {
         let mut say = |rule, severity, detail: String, remedy: String| {
@@ -176,25 +191,36 @@ pub fn findings(identities: &[Identity], around: &Around<'_>, now: Timestamp) ->
             // Told of with all else that was seen.
             continue;
         }
-        about_people(identity, around, &mut say);
+        about_people(identity, around, &people, &mut say);
         about_time(identity, around.thresholds, now, &mut say);
         about_secrets(identity, &shared, now, &mut say);
-        about_place(identity, around, &mut say);
+        about_place(identity, &people, &mut say);
     }
     found.extend(seen::findings(identities, around));
     found.sort_by(|a, b| (b.severity, &a.identity, a.rule).cmp(&(a.severity, &b.identity, b.rule)));
     found
 }
 
+/// What is looked up for each identity, sorted out once.
+struct People<'a> {
+    /// Names of disabled accounts, in lower case.
+    left: HashSet<String>,
+    servers: HashMap<&'a ServerName, &'a PublishedServer>,
+}
+
+fn lower(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
 type Say<'a> = dyn FnMut(Rule, Severity, String, String) + 'a;
 
-fn about_people(identity: &Identity, around: &Around<'_>, say: &mut Say<'_>) {
+fn about_people(identity: &Identity, around: &Around<'_>, people: &People<'_>, say: &mut Say<'_>) {
     let bind = |field: &str| format!("portunus cred bind {} --{field} …", name(identity));
     match &identity.owner {
         // Clients that registered themselves belong to whoever agreed to them.
         None if identity.kind == IdentityKind::Client => {}
         None => say(Rule::NoOwner, Severity::High, String::from("nobody answers for it"), bind("owner")),
-        Some(owner) if has_left(owner, around.users) => {
+        Some(owner) if people.left.contains(&lower(owner)) => {
             let detail = format!("its owner {owner} has no account that can sign in any more");
             say(Rule::OwnerLeft, Severity::High, detail, bind("owner"));
         }
@@ -262,11 +288,15 @@ fn about_secrets(
     say: &mut Say<'_>,
 ) {
     for version in identity.versions.iter().filter(|version| version.state != VersionState::Retired) {
-        let others = shared.get(version.fingerprint.as_str());
+        let others = shared.get(version.fingerprint.as_str()).filter(|all| all.len() > 1);
         let others: Vec<_> =
-            others.into_iter().flatten().filter(|other| **other != identity.id).copied().collect();
+            others.into_iter().flatten().filter(|other| **other != identity.id).take(MOST).copied().collect();
         if !others.is_empty() {
-            let detail = format!("the same secret is behind {}", others.join(", "));
+            // As many as a person reads: with one secret behind all, the list of each would name all.
+            let named: Vec<_> = others.iter().take(NAMED).copied().collect();
+            let more = others.len() - named.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let detail = format!("the same secret is behind {}{more}", named.join(", "));
             let remedy =
                 String::from("give each its own secret, so that one can be ended without the others");
             say(Rule::Reused, Severity::High, detail, remedy);
@@ -295,6 +325,18 @@ fn about_secrets(
             say(Rule::NeverTested, Severity::Low, detail, remedy);
         }
     }
+    if let Some(at) = identity.exposed_at {
+        let detail = format!(
+            "somebody had access to it in an emergency until {at}, and its secret was not changed since"
+        );
+        let remedy = match &identity.rotation {
+            Some(_) => {
+                format!("it is rotated by itself; see `portunus cred rotation show {}`", name(identity))
+            }
+            None => format!("replace its secret: portunus cred add {} --replace …", name(identity)),
+        };
+        say(Rule::OpenedInEmergency, Severity::Critical, detail, remedy);
+    }
     if identity.rotation.is_none() {
         let detail = String::from("its secret changes by hand only");
         let remedy = format!("portunus cred bind {} --rotate METHOD --every 30d", name(identity));
@@ -309,8 +351,8 @@ fn about_secrets(
 /// Words in a scope that mean everything.
 const EVERYTHING: [&str; 8] = ["*", "admin", "root", "superuser", "all", "full", "owner", "full_access"];
 
-fn about_place(identity: &Identity, around: &Around<'_>, say: &mut Say<'_>) {
-    let servers = around.servers.iter().filter(|server| identity.servers.contains(&server.name));
+fn about_place(identity: &Identity, people: &People<'_>, say: &mut Say<'_>) {
+    let servers = identity.servers.iter().filter_map(|name| people.servers.get(name));
     if let Some(environment) = &identity.environment {
         for server in servers.filter(|server| server.environment != *environment) {
             let detail = format!("it is of {environment}, and {} is {}", server.name, server.environment);

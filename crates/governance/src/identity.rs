@@ -49,6 +49,9 @@ pub struct Identity {
     pub standing: Standing,
     /// Until when its age is put up with.
     pub waived_until: Option<Timestamp>,
+    /// Until when somebody had access to it in an emergency, if its secret was not changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed_at: Option<Timestamp>,
 }
 
 /// What an identity is.

@@ -10,28 +10,28 @@ use portunus_core::time::Timestamp;
 use std::collections::{HashMap, HashSet};
 
 /// Everything that is known at one moment.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
+#[derive(Clone, Copy, Default)]
+pub struct Sources<'a> {
     /// Upstream secrets.
-    pub credentials: Vec<Credential>,
+    pub credentials: &'a [Credential],
     /// Programs beside tools.
-    pub connectors: Vec<Connector>,
+    pub connectors: &'a [Connector],
     /// OAuth clients.
-    pub clients: Vec<Client>,
+    pub clients: &'a [Client],
     /// Workloads that the configuration trusts.
-    pub workloads: Vec<Workload>,
+    pub workloads: &'a [Workload],
     /// Tokens with which connectors enrol.
-    pub join_tokens: Vec<JoinToken>,
+    pub join_tokens: &'a [JoinToken],
     /// The edge's own keys and certificates.
-    pub own: Vec<OwnKey>,
+    pub own: &'a [OwnKey],
     /// Identities that other parts keep, such as users' tokens at upstreams.
-    pub others: Vec<Identity>,
+    pub others: &'a [Identity],
     /// What was used.
-    pub uses: Vec<Usage>,
+    pub uses: &'a [Usage],
     /// What was seen in traffic and is registered nowhere.
-    pub observed: Vec<Observed>,
+    pub observed: &'a [Observed],
     /// What is published.
-    pub servers: Vec<PublishedServer>,
+    pub servers: &'a [PublishedServer],
 }
 
 /// A published server, as governance sees it.
@@ -90,53 +90,70 @@ const OPERATOR: &str = "operator";
 
 /// Every identity there is at `now`, in order of id.
 #[must_use]
-pub fn inventory(sources: &Sources, now: Timestamp) -> Vec<Identity> {
+pub fn inventory(sources: &Sources<'_>, now: Timestamp) -> Vec<Identity> {
     let mut all: Vec<Identity> = Vec::new();
+    let servers: HashMap<_, _> = sources.servers.iter().map(|server| (&server.name, server)).collect();
     all.extend(sources.credentials.iter().map(|credential| of_credential(credential, now)));
-    all.extend(sources.connectors.iter().map(|connector| of_connector(connector, &sources.servers)));
+    all.extend(sources.connectors.iter().map(|one| of_connector(one, servers.get(&one.server).copied())));
     all.extend(sources.clients.iter().map(of_client));
     all.extend(sources.workloads.iter().map(of_workload));
     all.extend(sources.join_tokens.iter().map(|token| of_join_token(token, now)));
     all.extend(sources.own.iter().map(|own| of_own(own, now)));
     all.extend(sources.others.iter().cloned());
     all.extend(unregistered(sources).map(of_observed));
-    add_uses(&mut all, &sources.uses);
+    add_uses(&mut all, sources.uses);
     all.sort_by(|a, b| a.id.cmp(&b.id));
     all
+}
+
+/// One credential with its uses, and the others that hold the same secret: everything that is to be said of it is told from these. In a
+/// time that hardly grows with the number of all.
+#[must_use]
+pub fn alone(name: &str, credentials: &[Credential], uses: &[Usage], now: Timestamp) -> Vec<Identity> {
+    let wanted = credentials.iter().find(|credential| credential.name.as_str() == name);
+    let prints: HashSet<&str> = wanted
+        .into_iter()
+        .flat_map(|one| &one.versions)
+        .map(|version| version.fingerprint.as_str())
+        .collect();
+    let same = |one: &&Credential| {
+        let shared = |print: &str| !print.is_empty() && prints.contains(print);
+        one.name.as_str() == name || one.versions.iter().any(|version| shared(&version.fingerprint))
+    };
+    let credentials: Vec<Credential> = credentials.iter().filter(same).cloned().collect();
+    let identity = format!("{}:{name}", IdentityKind::Credential);
+    let uses: Vec<Usage> = uses.iter().filter(|usage| usage.identity == identity).cloned().collect();
+    inventory(&Sources { credentials: &credentials, uses: &uses, ..Sources::default() }, now)
 }
 
 /// A use counts for the credential that went along, for the client, for the server's connectors and the workload that asked,
 /// and for the edge's own keys, which every call needs.
 fn add_uses(all: &mut [Identity], uses: &[Usage]) {
-    let mut seen: HashMap<(IdentityKind, &str), (u64, &Usage)> = HashMap::new();
+    let (mut by_identity, mut by_client) = (Seen::default(), Seen::default());
+    let (mut by_server, mut by_user) = (Seen::default(), Seen::default());
+    let mut any: Option<(u64, &Usage)> = None;
     for usage in uses {
-        let credential = usage.identity.strip_prefix("credential:").unwrap_or_default();
-        let connection = usage.identity.strip_prefix("connection:").unwrap_or_default();
-        for key in [
-            (IdentityKind::Credential, credential),
-            (IdentityKind::Connection, connection),
-            (IdentityKind::Client, usage.client.as_str()),
-            (IdentityKind::Connector, usage.server.as_str()),
-            (IdentityKind::Workload, usage.user.as_str()),
-            (IdentityKind::Key, ""),
-        ] {
-            let known = seen.entry(key).or_insert((0, usage));
-            known.0 += usage.count;
-            if usage.last_at > known.1.last_at {
-                known.1 = usage;
-            }
+        add(by_identity.entry(usage.identity.as_str()).or_insert((0, usage)), usage);
+        add(by_client.entry(usage.client.as_str()).or_insert((0, usage)), usage);
+        add(by_server.entry(usage.server.as_str()).or_insert((0, usage)), usage);
+        if let Some(name) = usage.user.workload() {
+            add(by_user.entry(name).or_insert((0, usage)), usage);
         }
+        add(any.get_or_insert((0, usage)), usage);
     }
     for identity in all {
         let name = identity.id.split_once(':').map_or("", |(_, name)| name);
-        let key = match identity.kind {
+        let seen = match identity.kind {
+            IdentityKind::Credential | IdentityKind::Connection => by_identity.get(identity.id.as_str()),
+            IdentityKind::Client => by_client.get(name),
+            IdentityKind::Workload => by_user.get(name),
             IdentityKind::Connector => {
-                (identity.kind, identity.servers.first().map_or("", |server| server.as_str()))
+                identity.servers.first().and_then(|server| by_server.get(server.as_str()))
             }
-            IdentityKind::Key | IdentityKind::Certificate => (IdentityKind::Key, ""),
-            kind => (kind, name),
+            IdentityKind::Key | IdentityKind::Certificate => any.as_ref(),
+            IdentityKind::JoinToken | IdentityKind::Observed => None,
         };
-        if let Some((count, last)) = seen.get(&key) {
+        if let Some((count, last)) = seen {
             identity.uses = *count;
             identity.last_used = Some(LastUse {
                 at: last.last_at,
@@ -147,6 +164,16 @@ fn add_uses(all: &mut [Identity], uses: &[Usage]) {
                 version: last.version,
             });
         }
+    }
+}
+
+/// How often, and the last time.
+type Seen<'a> = HashMap<&'a str, (u64, &'a Usage)>;
+
+fn add<'a>(seen: &mut (u64, &'a Usage), usage: &'a Usage) {
+    seen.0 = seen.0.saturating_add(usage.count);
+    if usage.last_at > seen.1.last_at {
+        seen.1 = usage;
     }
 }
 
@@ -173,6 +200,7 @@ fn blank(kind: IdentityKind, name: &str, created_at: Timestamp) -> Identity {
         uses: 0,
         standing: Standing::Active,
         waived_until: None,
+        exposed_at: None,
     }
 }
 
@@ -198,6 +226,7 @@ fn of_credential(credential: &Credential, now: Timestamp) -> Identity {
         changed_at: credential.in_use().map_or(credential.created_at, |version| version.created_at),
         tested: credential.tested.clone(),
         standing: standing(credential, now),
+        exposed_at: credential.is_exposed(),
         waived_until: credential.waiver.as_ref().map(|waiver| waiver.until).filter(|end| !end.is_past(now)),
         ..blank(IdentityKind::Credential, credential.name.as_str(), credential.created_at)
     }
@@ -228,7 +257,7 @@ fn standing(credential: &Credential, now: Timestamp) -> Standing {
 }
 
 /// Secrets that were seen and that no credential holds.
-fn unregistered(sources: &Sources) -> impl Iterator<Item = &Observed> {
+fn unregistered<'a>(sources: &Sources<'a>) -> impl Iterator<Item = &'a Observed> {
     let versions = sources.credentials.iter().flat_map(|credential| &credential.versions);
     let known: HashSet<&str> = versions.map(|version| version.fingerprint.as_str()).collect();
     let secrets = sources.observed.iter().filter(|seen| seen.kind == ObservedKind::Credential);
@@ -251,8 +280,7 @@ fn of_observed(seen: &Observed) -> Identity {
     found
 }
 
-fn of_connector(connector: &Connector, servers: &[PublishedServer]) -> Identity {
-    let server = servers.iter().find(|server| server.name == connector.server);
+fn of_connector(connector: &Connector, server: Option<&PublishedServer>) -> Identity {
     let mut found = blank(IdentityKind::Connector, connector.id.as_str(), connector.enrolled_at);
     found.form = String::from("x509");
     found.owner = Some(connector.owner.clone()).filter(|owner| !owner.trim().is_empty());

@@ -2,7 +2,7 @@
 
 use crate::identity::Identity;
 use crate::inventory::PublishedServer;
-use portunus_core::document::{Grant, Usage};
+use portunus_core::document::{Credential, Grant, Usage};
 use portunus_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -92,7 +92,7 @@ pub enum Of<'a> {
 #[must_use]
 pub fn reaches(
     of: Of<'_>,
-    identities: &[Identity],
+    credentials: &[Credential],
     servers: &[PublishedServer],
     grants: &[Grant],
     uses: &[Usage],
@@ -119,10 +119,8 @@ pub fn reaches(
         reaches.tools.extend(server.tools.iter().map(|tool| format!("{}/{tool}", server.name)));
         reaches.credentials.extend(server.credential.iter().cloned());
     }
-    let credentials = identities.iter().filter(|identity| {
-        identity.id.strip_prefix("credential:").is_some_and(|name| reaches.credentials.contains(name))
-    });
-    reaches.hosts = credentials.flat_map(|credential| credential.upstreams.iter().cloned()).collect();
+    let gone_along = credentials.iter().filter(|one| reaches.credentials.contains(one.name.as_str()));
+    reaches.hosts = gone_along.flat_map(|credential| credential.hosts.iter().cloned()).collect();
     let used = uses.iter().filter(|usage| match of {
         Of::User(user) => usage.user.as_str() == user,
         Of::Client(client) => usage.client.as_str() == client,

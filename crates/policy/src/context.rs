@@ -60,6 +60,10 @@ pub(crate) fn build(
     add(Looks::TARGET, "target", &mut || parts.target.map(text));
     add(Looks::LABELS, "labels", &mut || Some(set(&circumstances.past.labels)));
     add(Looks::COUNTERS, "counters", &mut || counters(circumstances.past));
+    add(Looks::EMERGENCY, "emergency", &mut || {
+        let id = ("id".to_owned(), text(circumstances.past.emergency.as_ref()?.as_str()));
+        RestrictedExpression::new_record([id]).ok()
+    });
     if parts.is_call {
         add(Looks::PIN, "pin", &mut || Some(text(circumstances.pin)));
         add(Looks::CREDENTIAL, "credential", &mut || credential(circumstances.credential_age));

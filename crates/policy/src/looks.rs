@@ -32,7 +32,8 @@ impl Looks {
     pub(crate) const CREDENTIAL: Self = Self(1 << 20);
     /// What only some operations have: `tool`, `rows`, `bytes`, `mode`, `host`.
     pub(crate) const DETAIL: Self = Self(1 << 21);
-    pub(crate) const EVERYTHING: Self = Self((1 << 22) - 1);
+    pub(crate) const EMERGENCY: Self = Self(1 << 22);
+    pub(crate) const EVERYTHING: Self = Self((1 << 23) - 1);
 
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -67,6 +68,7 @@ impl Looks {
             "counters" => Self::COUNTERS,
             "pin" => Self::PIN,
             "credential" => Self::CREDENTIAL,
+            "emergency" => Self::EMERGENCY,
             "tool" | "rows" | "bytes" | "mode" | "host" => Self::DETAIL,
             _ => Self::NOTHING,
         }
@@ -91,7 +93,8 @@ pub(crate) const OF_THE_MOMENT: Looks = Looks(
         | Looks::SIGN_IN.0
         | Looks::SOURCE.0
         | Looks::ENVIRONMENT.0
-        | Looks::CLIENT_CERTIFICATE.0,
+        | Looks::CLIENT_CERTIFICATE.0
+        | Looks::EMERGENCY.0,
 );
 
 /// What a policy looks at.

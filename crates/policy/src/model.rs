@@ -172,6 +172,8 @@ pub struct Past {
     pub tool: Counts,
     /// Of this tool by this user.
     pub user_tool: Counts,
+    /// The emergency that the caller has at this server, which two others allowed.
+    pub emergency: Option<Id>,
 }
 
 /// A caller of whom nothing is known.
@@ -181,6 +183,7 @@ pub static NO_PAST: Past = Past {
     client: Counts::NONE,
     tool: Counts::NONE,
     user_tool: Counts::NONE,
+    emergency: None,
 };
 
 /// What was counted within the last minute, hour and day, the present call not included.

@@ -10,7 +10,7 @@ pub use report::{Day, Example, Flip, Report};
 use crate::decision::{ARGUMENTS_REASON, ApprovalNeeded, DEFAULT_REASON, Decision, Refused};
 use crate::engine::Engine;
 use crate::explain::Outcome;
-use crate::model::{Approved, Context, NO_PAST, Operation, Question, Request};
+use crate::model::{Approved, Context, NO_PAST, Operation, Past, Question, Request};
 use crate::partial::{Known, Partial, Range};
 use crate::principal::Principal;
 use crate::sql::SqlFacts;
@@ -209,6 +209,8 @@ impl<'e> Replay<'e> {
         }
         let Some(principal) = self.principal(intent) else { return missing("caller") };
         let circumstances = intent.circumstances.as_ref();
+        let emergency = circumstances.and_then(|known| known.emergency.clone());
+        let past = Past { emergency, ..NO_PAST.clone() };
         let request = Request {
             decision,
             server: &intent.server,
@@ -223,7 +225,7 @@ impl<'e> Replay<'e> {
                 environment: circumstances.map_or("", |c| c.environment.as_str()),
                 era: circumstances.map_or("modern", |c| c.era.as_str()),
                 certificate: None,
-                past: &NO_PAST,
+                past: &past,
                 pin: "pinned",
                 credential_age: None,
             },
@@ -310,6 +312,7 @@ impl<'e> Replay<'e> {
         }
         if let Some(circumstances) = &intent.circumstances {
             attributes.extend(["actor", "scopes", "sign_in", "source", "environment", "era", "client_proof"]);
+            attributes.insert("emergency");
             if !circumstances.certificate {
                 attributes.insert("client_certificate");
             }
@@ -343,6 +346,7 @@ impl<'e> Replay<'e> {
             source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             environment: String::new(),
             era: "modern".to_owned(),
+            emergency: None,
         };
         let known = intent.circumstances.as_ref().unwrap_or(&unknown);
         Some(Caller {

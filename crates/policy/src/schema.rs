@@ -53,6 +53,7 @@ const COMMON: &str = "client: String, actor: String, scopes: Set<String>, \
 sign_in: { method: String, age_seconds: Long, acr: String, amr: Set<String> }, source: ipaddr, now: datetime, hour: Long, weekday: String, \
 environment: String, era: String, client_proof: String, \
 client_certificate?: { dns_names: Set<String>, verified_by: String, thumbprint: String }, labels: Set<String>, \
+emergency?: { id: String }, \
 counters: { user: Counts, client: Counts, tool: Counts, user_tool: Counts }";
 
 const OF_CALLS: &str = "pin: String, credential?: { age_seconds: Long }, approval?: { by: User, id: String }, \

@@ -133,6 +133,8 @@ pub enum Step {
     Enable,
     /// Its age is put up with until then, for this reason.
     Waive(Timestamp, String),
+    /// Somebody had access to what it opens in an emergency until then: its secret is to be replaced.
+    Expose(Timestamp, String),
 }
 
 /// Takes one step in a credential's life.
@@ -171,6 +173,10 @@ pub async fn step(
             }
             credential.waiver = Some(Waiver { until, by: by.to_owned(), why: why.clone() });
             ("credential.waived", why)
+        }
+        Step::Expose(until, why) => {
+            credential.exposed_at = credential.exposed_at.max(Some(until));
+            ("credential.exposed", why)
         }
     };
     let mut event = event(action, &credential, by, now);

@@ -344,6 +344,7 @@ fn seal_new(
         tested: None,
         disabled: None,
         waiver: None,
+        exposed_at: None,
         revoked_at: None,
         created_at: now,
     };

@@ -105,6 +105,7 @@ mod tests {
             tested: None,
             disabled: None,
             waiver: None,
+            exposed_at: None,
             revoked_at: None,
             created_at: Timestamp::from_secs(0),
         }

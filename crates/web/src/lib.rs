@@ -35,6 +35,7 @@ mod console;
 mod cookies;
 mod device;
 mod discovery;
+pub mod emergencies;
 mod endpoints;
 pub mod federation;
 pub mod fetch;
@@ -95,6 +96,7 @@ pub fn router(state: State) -> Router {
         .route("/approvals", get(approvals::list))
         .route("/approvals/{id}", get(approvals::show).post(approvals::decide_on_page))
         .route("/reviews", get(reviews::page).post(reviews::answer))
+        .route("/emergencies", get(emergencies::show).post(emergencies::act))
         .route("/approvals/{id}/decision", post(approvals::webhook::hear))
         .route("/connections", get(connections::list))
         .route("/connections/{server}", get(connections::show).post(connections::act))

@@ -2,6 +2,7 @@
 //! an empty page.
 
 use crate::answer::{self, Answer, moment, page as render};
+use crate::emergencies;
 use crate::input;
 use crate::sign_in::{self, Visitor, Who};
 use crate::state::State;
@@ -29,6 +30,8 @@ struct ReviewsPage<'a> {
     csrf: String,
     open: Vec<Row>,
     said: Vec<Row>,
+    /// With credentials that the visitor reviews.
+    emergencies: Vec<emergencies::Row>,
 }
 
 struct Notice {
@@ -143,7 +146,11 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<Notice>, status: 
     let mine = &visitor.signed_in.user.name;
     let all = list_all::<Review>(state.store(), None).await.map_err(answer::store_trouble(state))?;
     let own = all.iter().map(|review| &review.value).filter(|review| review.reviewer == *mine);
-    let (open, said): (Vec<_>, Vec<_>) = own.partition(|review| {
+    let own: Vec<_> = own.collect();
+    let reviewed: Vec<&str> = own.iter().map(|review| review.identity.as_str()).collect();
+    let emergencies =
+        emergencies::of_identities(state, &reviewed).await.map_err(answer::store_trouble(state))?;
+    let (open, said): (Vec<_>, Vec<_>) = own.into_iter().partition(|review| {
         review.verdict.is_none() && review.closed_at.is_none() && !review.due_at.is_past(state.now())
     });
     let template = ReviewsPage {
@@ -153,6 +160,7 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<Notice>, status: 
         csrf: visitor.proof(HERE),
         open: open.into_iter().map(row).collect(),
         said: said.into_iter().rev().take(100).map(row).collect(),
+        emergencies,
     };
     Ok(render(status, &template))
 }

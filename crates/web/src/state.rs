@@ -4,6 +4,7 @@ use crate::approvals::webhook::{Courier, Webhook};
 use crate::federation::Login;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use portunus_connections::Connections;
+use portunus_core::id::GroupName;
 use portunus_core::record::Ledger;
 use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng, Timestamp};
@@ -62,6 +63,7 @@ struct Shared {
     parts: Parts,
     login: ArcSwap<Login>,
     webhook: ArcSwapOption<Webhook>,
+    emergency_approvers: ArcSwapOption<GroupName>,
     sign_ins: Mutex<Throttle>,
     registrations: Mutex<Throttle>,
     assertions: Mutex<Throttle>,
@@ -78,6 +80,7 @@ impl State {
             parts,
             login: ArcSwap::from_pointee(login),
             webhook: ArcSwapOption::empty(),
+            emergency_approvers: ArcSwapOption::empty(),
             sign_ins: Mutex::new(Throttle::sign_ins()),
             registrations: Mutex::new(Throttle::registrations()),
             assertions: Mutex::new(Throttle::assertions()),
@@ -96,6 +99,14 @@ impl State {
         self.0.webhook.store(webhook.map(Arc::new));
     }
 
+    /// From now on two of this group allow what is asked for in an emergency; `None`: nothing can be asked for.
+    pub fn replace_emergency_approvers(&self, group: Option<GroupName>) {
+        self.0.emergency_approvers.store(group.map(Arc::new));
+    }
+
+    pub(crate) fn emergency_approvers(&self) -> Option<Arc<GroupName>> {
+        self.0.emergency_approvers.load_full()
+    }
     pub(crate) fn webhook(&self) -> Option<Arc<Webhook>> {
         self.0.webhook.load_full()
     }

@@ -95,7 +95,8 @@ pub(crate) enum Cred {
         #[command(flatten)]
         admin: Admin,
     },
-    /// A policy that permits what was really used and nothing else: to read, narrow further and prove.
+    /// A policy that takes away what nobody used, replayed over the recorded calls of the same time: to read, narrow further and
+    /// prove. Exit status 1 when the replay does not pass.
     #[command(after_help = "Example:\n  portunus cred propose --days 30 > policies/least.cedar")]
     Propose {
         /// What was used in so many days.
@@ -107,6 +108,9 @@ pub(crate) enum Cred {
     /// Reviews, in which somebody else than the owner says what is still wanted.
     #[command(subcommand)]
     Review(Review),
+    /// Emergencies: people ask for access at /emergencies, two others allow it there for an hour at most.
+    #[command(subcommand)]
+    Emergency(EmergencyCommand),
     /// Change one's secret now, by its rotation plan, without a failed call.
     #[command(after_help = "Examples:
   portunus cred rotate sales-db --wait
@@ -149,6 +153,22 @@ pub(crate) struct CredRewrap {
     pub status: bool,
     #[command(flatten)]
     pub admin: Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EmergencyCommand {
+    /// What was asked for, allowed, denied and ended.
+    List(Admin),
+    /// End one at once: new calls are refused, and what still runs is cut.
+    End {
+        /// Its id.
+        id: String,
+        /// Why, for whoever reads it later.
+        #[arg(long, default_value = "ended by hand")]
+        why: String,
+        #[command(flatten)]
+        admin: Admin,
+    },
 }
 
 #[derive(Debug, Subcommand)]

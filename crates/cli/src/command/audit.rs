@@ -1,25 +1,110 @@
-//! `portunus audit tail | verify`: reads the ledger's files; needs no running edge.
+//! `portunus audit tail | export | verify`: reads the ledger's files, or evidence packs; only `export` needs a running edge.
 
+use super::admin::{client, show};
 use super::{Failure, Outcome, printable};
-use crate::args::{Audit, LedgerFiles};
+use crate::args::{Admin, Audit, LedgerFiles};
+use crate::config::duration;
+use crate::evidence::verify::verify as verify_pack;
+use crate::evidence::write::write;
+use crate::evidence::{Pack, Period};
+use crate::system::SystemClock;
 use portunus_core::record::{Record, Verdict};
+use portunus_core::time::{Clock, Timestamp};
 use portunus_ledger::checkpoint::VerifierKey;
 use portunus_ledger::entry::Entry;
 use portunus_ledger::read::{self, Filter, Follow};
 use portunus_ledger::verify;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Interval of looks at the ledger while following it.
 const LOOK: Duration = Duration::from_millis(200);
 
-pub(crate) fn run(command: Audit) -> Outcome {
+pub(crate) async fn run(command: Audit) -> Outcome {
     match command {
         Audit::Tail { n, follow, files } => tail(n, follow, &files),
-        Audit::Verify(files) => check(&files),
+        Audit::Export { dir, since, before, admin } => export(&dir, &since, before.as_deref(), &admin).await,
+        Audit::Verify { pack: Some(pack), files } => check_pack(&pack, &files),
+        Audit::Verify { pack: None, files } => check(&files),
     }
+}
+
+/// Fetches a pack, and checks what was written before it says that it is there.
+async fn export(dir: &Path, since: &str, before: Option<&str>, admin: &Admin) -> Outcome {
+    let now = SystemClock.now();
+    let period = Period {
+        since: past("since", since, now)?,
+        before: before.map_or(Ok(now), |before| past("before", before, now))?,
+    };
+    if dir.exists() {
+        return Err(Failure::Usage(format!("{} is there already; name a new directory", dir.display())));
+    }
+    let client = client(admin);
+    let pack = client.post("/evidence", &serde_json::json!(period)).await.map_err(Failure::refused)?;
+    let pack: Pack = serde_json::from_value(pack).map_err(Failure::refused)?;
+    write(&client, &pack, dir).await.map_err(Failure::Refused)?;
+    let report = verify_pack(dir, None).map_err(|found| Failure::Refused(found.join("\n")))?;
+    show(admin, &serde_json::json!(report), || {
+        format!(
+            "{}: {} records, {} signed verdicts\nThe ledger's key, which auditors should have from elsewhere:\n  {}",
+            dir.display(),
+            report.records,
+            report.verdicts,
+            report.vkey
+        )
+    });
+    Ok(())
+}
+
+/// A span before now, or a date.
+fn past(option: &str, given: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    if let Ok(span) = duration(given) {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        return Ok(Timestamp::from_millis(now.as_millis().saturating_sub(millis)));
+    }
+    Timestamp::parse(given).ok_or_else(|| {
+        Failure::Usage(format!(
+            "--{option} `{given}`: give a time ago such as 90d, or a date such as 2027-01-31"
+        ))
+    })
+}
+
+fn check_pack(dir: &Path, files: &LedgerFiles) -> Outcome {
+    let key = trusted(files)?;
+    match verify_pack(dir, key.as_ref()) {
+        Ok(report) if files.json => println!("{}", serde_json::json!({ "ok": true, "report": report })),
+        Ok(report) => {
+            println!("the pack is whole: {} records of {}", report.records, printable(&report.edge));
+            println!(
+                "  from {} until {}, made at {}",
+                printable(&report.since),
+                printable(&report.before),
+                printable(&report.made_at)
+            );
+            println!("  {} verdicts of reviews with good signatures", report.verdicts);
+            println!("  root {} over {} records", report.root, report.checkpoint_size);
+            println!("  signed by {}", printable(&report.vkey));
+            if report.own_key {
+                println!("  this key came with the pack: compare it with one from elsewhere, or give --vkey");
+            }
+        }
+        Err(found) => {
+            if files.json {
+                println!("{}", serde_json::json!({ "ok": false, "findings": found }));
+            } else {
+                found.iter().for_each(|finding| println!("✗ {}", printable(finding)));
+            }
+            return Err(refused(&format!("the pack was tampered with or damaged: {} findings", found.len())));
+        }
+    }
+    Ok(())
+}
+
+fn trusted(files: &LedgerFiles) -> Result<Option<VerifierKey>, Failure> {
+    let key = files.vkey.as_deref().map(|text| VerifierKey::parse(text.trim())).transpose();
+    key.map_err(|error| Failure::Usage(format!("--vkey: {error}")))
 }
 
 fn directory(files: &LedgerFiles) -> Result<PathBuf, Failure> {
@@ -106,8 +191,7 @@ fn line(entry: &Entry, colour: bool) -> String {
 
 fn check(files: &LedgerFiles) -> Outcome {
     let dir = directory(files)?;
-    let key = files.vkey.as_deref().map(|text| VerifierKey::parse(text.trim())).transpose();
-    let key = key.map_err(|error| Failure::Usage(format!("--vkey: {error}")))?;
+    let key = trusted(files)?;
     match verify(&dir, key.as_ref(), &[]) {
         Ok(report) => {
             if files.json {

@@ -2,7 +2,9 @@
 
 use super::admin::{cell, client, done, post, show, text};
 use super::{Failure, Outcome, printable, table};
-use crate::args::{Admin, Cred, CredAdd, CredBind, ReachFrom, ReportFormat, Review, Rotation, Way};
+use crate::args::{
+    Admin, Cred, CredAdd, CredBind, EmergencyCommand, ReachFrom, ReportFormat, Review, Rotation, Way,
+};
 use crate::config::duration;
 use portunus_core::document::CredentialKind;
 use portunus_core::secret::Secret;
@@ -36,9 +38,15 @@ pub(crate) async fn run(command: Cred) -> Outcome {
         Cred::Propose { days, admin } => {
             let answer = get(&admin, &format!("/governance/proposal?days={days}")).await?;
             show(&admin, &answer, || answer["policy"].as_str().unwrap_or_default().trim_end().to_owned());
-            Ok(())
+            if answer["passes"] == true {
+                return Ok(());
+            }
+            Err(Failure::Refused(String::from(
+                "the proposed policy does not pass a replay of what is recorded; its first lines say why",
+            )))
         }
         Cred::Review(command) => review(command).await,
+        Cred::Emergency(command) => emergency(command).await,
         Cred::Rewrap(rewrap) => super::rewrap::run(rewrap).await,
         Cred::Rotate { name, wait, admin } => super::rotate::rotate(&name, wait, &admin).await,
         Cred::Rotation(command) => super::rotate::run(command).await,
@@ -305,6 +313,11 @@ fn summary(report: &Value) -> String {
     for spot in share["blind_spots"].as_array().into_iter().flatten() {
         out.push_str(&format!("Not seen: {}\n", printable(&cell("", spot))));
     }
+    for one in report["emergencies"].as_array().into_iter().flatten() {
+        let part = |name: &str| printable(&cell(name, &one[name]));
+        let (user, server, standing) = (part("user"), part("server"), part("standing"));
+        out.push_str(&format!("Emergency: {user} at {server}, {standing}: {}\n", part("reason")));
+    }
     let findings: Vec<_> = report["findings"].as_array().into_iter().flatten().map(finding).collect();
     if findings.is_empty() {
         out.push_str("Nothing is wrong.");
@@ -312,6 +325,25 @@ fn summary(report: &Value) -> String {
         out.push_str(&table(&["SEVERITY", "RULE", "IDENTITY", "WHAT", "WHAT TO DO"], findings));
     }
     out
+}
+
+async fn emergency(command: EmergencyCommand) -> Outcome {
+    match command {
+        EmergencyCommand::List(admin) => {
+            let columns = [
+                ("id", "ID"),
+                ("user", "WHO"),
+                ("server", "SERVER"),
+                ("standing", "IS"),
+                ("reason", "WHY"),
+                ("asked_at", "ASKED"),
+            ];
+            super::admin::listing(&admin, "/emergencies", "emergencies", &columns).await
+        }
+        EmergencyCommand::End { id, why, admin } => {
+            done(&admin, &format!("/emergencies/{}/end", escaped(&id)), &json!({ "why": why })).await
+        }
+    }
 }
 
 async fn review(command: Review) -> Outcome {

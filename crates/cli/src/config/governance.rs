@@ -1,6 +1,7 @@
 //! `governance:`: how old secrets may become, and when an identity is stale.
 
 use super::{duration, file};
+use portunus_core::id::GroupName;
 use portunus_governance::findings::Thresholds;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,10 @@ pub(crate) struct GovernanceFile {
     /// An identity that nobody used for so long is stale; default: 90d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale: Option<String>,
+    /// The group of which two allow what somebody asks for in an emergency, at `/emergencies`; default: nothing can be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub emergency_approvers: Option<GroupName>,
 }
 
 /// Checks it.

@@ -14,7 +14,7 @@ pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use crate::tls::UpstreamTls;
-use portunus_core::id::{CredentialName, ServerName};
+use portunus_core::id::{CredentialName, GroupName, ServerName};
 use portunus_core::limits::{self, ServerLimits};
 use portunus_core::server::{Actor, Server, Upstream};
 use portunus_edge::ToolLabels;
@@ -66,6 +66,8 @@ pub(crate) struct Config {
     pub dpop_nonce: bool,
     pub approvals: approvals::Approvals,
     pub governance: Thresholds,
+    /// Two of this group allow what is asked for in an emergency.
+    pub emergency_approvers: Option<GroupName>,
     /// Plug-ins that change secrets.
     pub rotators: Vec<rotators::Plugin>,
 }
@@ -174,6 +176,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         machines: machines::machines(&files, &names, base).map_err(|m| at("workloads").error(&m))?,
         rotators: rotators::read(&file.rotators).map_err(|m| at("rotators").error(&m))?,
         approvals: approvals::read(file.approvals.as_ref(), base).map_err(|m| at("approvals").error(&m))?,
+        emergency_approvers: file.governance.as_ref().and_then(|part| part.emergency_approvers.clone()),
         governance: governance::read(file.governance.as_ref()).map_err(|m| at("governance").error(&m))?,
         dpop_nonce: file.dpop.is_some_and(|dpop| dpop.nonce),
         tokens: lives(file.tokens.as_ref()).map_err(|m| at("tokens").error(&m))?,

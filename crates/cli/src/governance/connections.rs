@@ -49,5 +49,6 @@ fn identity(listed: Listed) -> Identity {
         uses: 0,
         standing: if usable { Standing::Active } else { Standing::Proposed },
         waived_until: None,
+        exposed_at: None,
     }
 }

@@ -1,6 +1,6 @@
 //! The administrator's side of governance, over the admin socket.
 
-use super::Picture;
+use super::{Picture, proposal};
 use crate::node::Parts;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -13,7 +13,6 @@ use portunus_core::limits;
 use portunus_core::store::{Batch, list_all};
 use portunus_core::time::Timestamp;
 use portunus_governance::evidence;
-use portunus_governance::propose::least_privilege;
 use portunus_governance::reach::{self, Of};
 use portunus_governance::review;
 use portunus_governance::visibility::{missing, visibility};
@@ -28,7 +27,7 @@ use std::time::Duration;
 const ADMIN: &str = "admin";
 
 type Shared = State<Arc<Parts>>;
-type Refused = (StatusCode, Json<Value>);
+pub(super) type Refused = (StatusCode, Json<Value>);
 type Answer = Result<Json<Value>, Refused>;
 
 /// The routes.
@@ -49,7 +48,7 @@ pub(crate) fn router(parts: Arc<Parts>) -> Router {
         .with_state(parts)
 }
 
-fn refused(words: impl ToString) -> Refused {
+pub(super) fn refused(words: impl ToString) -> Refused {
     (StatusCode::BAD_REQUEST, Json(json!({ "message": words.to_string() })))
 }
 
@@ -63,18 +62,18 @@ async fn identities(State(parts): Shared) -> Answer {
 
 /// One identity: what is missing of it, what is wrong with it, what would break without it.
 async fn identity(State(parts): Shared, Path(id): Path<String>) -> Answer {
-    let picture = picture(&parts).await?;
     let now = parts.clock.now();
     let wanted = if id.contains(':') { id.clone() } else { format!("credential:{id}") };
+    let picture = Picture::of(&parts, &wanted).await.map_err(refused)?;
     let found = picture.identities.iter().find(|identity| identity.id == wanted);
     let found = found.ok_or_else(|| {
         refused(format!("there is no identity `{wanted}`; `portunus cred list` names them"))
     })?;
     let findings: Vec<_> =
         picture.findings(&parts).into_iter().filter(|finding| finding.identity == wanted).collect();
-    let Picture { sources, grants, .. } = &picture;
-    let breaks = reach::breaks(found, &sources.servers, grants, &sources.uses, now);
-    let uses: Vec<_> = sources.uses.iter().filter(|usage| usage.identity == wanted).collect();
+    let Picture { documents, servers, .. } = &picture;
+    let breaks = reach::breaks(found, servers, documents.grants.all(), documents.uses.all(), now);
+    let uses: Vec<_> = documents.uses.all().iter().filter(|usage| usage.identity == wanted).collect();
     Ok(Json(json!({
         "identity": found,
         "missing": missing(found, now),
@@ -96,7 +95,13 @@ async fn report(State(parts): Shared) -> Answer {
         "visibility": share,
         "identities": kinds,
         "findings": picture.findings(&parts),
+        "emergencies": super::emergency::rows(&parts, lately(parts.clock.now())).await?,
     })))
+}
+
+/// Emergencies of the last 90 days are in a report.
+fn lately(now: Timestamp) -> Timestamp {
+    Timestamp::from_secs(now.as_secs().saturating_sub(90 * 86_400))
 }
 
 async fn export(State(parts): Shared, Path(format): Path<String>) -> Result<Response, Refused> {
@@ -120,7 +125,7 @@ async fn export(State(parts): Shared, Path(format): Path<String>) -> Result<Resp
 }
 
 /// A random UUID (RFC 9562, version 4).
-fn uuid(parts: &Parts) -> String {
+pub(crate) fn uuid(parts: &Parts) -> String {
     let mut bytes = [0_u8; 16];
     parts.rng.fill(&mut bytes);
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
@@ -147,9 +152,10 @@ async fn reaches(State(parts): Shared, Query(from): Query<From>) -> Answer {
         (None, None, None, Some(credential)) => Of::Credential(credential),
         _ => return Err(refused("say exactly one of user, client, server, credential")),
     };
-    let Picture { sources, identities, grants, .. } = picture(&parts).await?;
-    let now = parts.clock.now();
-    Ok(Json(json!(reach::reaches(of, &identities, &sources.servers, &grants, &sources.uses, now))))
+    // Only its documents are looked at.
+    let Picture { documents, servers, .. } = Picture::of(&parts, "credential:").await.map_err(refused)?;
+    let (now, grants, uses) = (parts.clock.now(), documents.grants.all(), documents.uses.all());
+    Ok(Json(json!(reach::reaches(of, documents.credentials.all(), &servers, grants, uses, now))))
 }
 
 #[derive(Deserialize)]
@@ -159,9 +165,8 @@ struct Within {
 }
 
 async fn proposal(State(parts): Shared, Query(within): Query<Within>) -> Answer {
-    let picture = picture(&parts).await?;
     let within = Duration::from_secs(u64::from(within.days) * 86_400);
-    Ok(Json(json!({ "policy": least_privilege(&picture.sources.uses, within, parts.clock.now()) })))
+    Ok(Json(proposal::propose(&parts, within).await?))
 }
 
 #[derive(Deserialize)]
@@ -293,7 +298,7 @@ struct NewReview {
 async fn open_review(State(parts): Shared, Json(new): Json<NewReview>) -> Answer {
     let picture = picture(&parts).await?;
     for reviewer in &new.reviewers {
-        let account = picture.users.iter().find(|user| user.name == *reviewer);
+        let account = picture.documents.users.all().iter().find(|user| user.name == *reviewer);
         if account.is_none_or(|user| user.disabled_at.is_some()) {
             return Err(refused(format!(
                 "{reviewer} has no account that can sign in; see `portunus user list`"

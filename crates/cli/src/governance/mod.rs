@@ -3,56 +3,68 @@
 
 mod connections;
 pub(crate) mod desk;
+pub(crate) mod emergency;
 mod own;
+mod proposal;
 pub(crate) mod revoke;
 pub(crate) mod sweep;
 
 pub(crate) use own::at_start as own_keys;
 
 use crate::node::Parts;
-use portunus_core::document::{Client, Connector, Credential, Grant, JoinToken, Observed, Usage, User};
 use portunus_core::server::{Actor, Upstream};
-use portunus_core::store::{StoreError, Versioned, list_all};
+use portunus_core::store::StoreError;
 use portunus_edge::Snapshot;
 use portunus_governance::findings::{Around, Finding, findings};
-use portunus_governance::{Identity, PublishedServer, Sources, Workload, inventory};
+use portunus_governance::mirror::Documents;
+use portunus_governance::{Identity, PublishedServer, Sources, Workload, alone, inventory};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Everything about identities at one moment.
 pub(crate) struct Picture {
-    pub(crate) sources: Sources,
+    pub(crate) documents: Arc<Documents>,
+    pub(crate) servers: Vec<PublishedServer>,
     pub(crate) identities: Vec<Identity>,
-    pub(crate) users: Vec<User>,
-    pub(crate) grants: Vec<Grant>,
 }
 
 impl Picture {
-    /// Reads everything. Bounded by what the store holds.
+    /// Reads what changed since the last one. Bounded by what the store holds.
     pub(crate) async fn take(parts: &Parts) -> Result<Self, StoreError> {
-        let store = &*parts.store;
-        let snapshot = parts.edge.snapshot.load();
+        let documents = parts.mirror.documents().await?;
         let issuer = parts.issuer.load();
         let workloads = issuer.machines().workloads.iter().map(|workload| Workload {
             name: workload.name.to_string(),
             issuer: workload.issuer.clone(),
             servers: workload.servers.clone(),
         });
+        let workloads: Vec<_> = workloads.collect();
+        let others = connections::identities(&*parts.store).await?;
+        let servers = servers(parts, &parts.edge.snapshot.load());
         let sources = Sources {
-            credentials: values(list_all::<Credential>(store, None).await?),
-            connectors: values(list_all::<Connector>(store, None).await?),
-            clients: values(list_all::<Client>(store, None).await?),
-            workloads: workloads.collect(),
-            join_tokens: values(list_all::<JoinToken>(store, None).await?),
-            own: own::keys(parts),
-            others: connections::identities(store).await?,
-            uses: values(list_all::<Usage>(store, None).await?),
-            observed: values(list_all::<Observed>(store, None).await?),
-            servers: servers(parts, &snapshot),
+            credentials: documents.credentials.all(),
+            connectors: documents.connectors.all(),
+            clients: documents.clients.all(),
+            workloads: &workloads,
+            join_tokens: documents.join_tokens.all(),
+            own: &own::keys(parts),
+            others: &others,
+            uses: documents.uses.all(),
+            observed: documents.observed.all(),
+            servers: &servers,
         };
-        let users = values(list_all::<User>(store, None).await?);
-        let grants = values(list_all::<Grant>(store, None).await?);
         let identities = inventory(&sources, parts.clock.now());
-        Ok(Self { sources, identities, users, grants })
+        Ok(Self { documents, servers, identities })
+    }
+
+    /// The same about one identity, as far as that can be told apart: quicker where there are very many.
+    pub(crate) async fn of(parts: &Parts, id: &str) -> Result<Self, StoreError> {
+        let Some(name) = id.strip_prefix("credential:") else { return Self::take(parts).await };
+        let documents = parts.mirror.documents().await?;
+        let (credentials, uses) = (documents.credentials.all(), documents.uses.all());
+        let identities = alone(name, credentials, uses, parts.clock.now());
+        let servers = servers(parts, &parts.edge.snapshot.load());
+        Ok(Self { documents, servers, identities })
     }
 
     /// What is wrong.
@@ -64,10 +76,10 @@ impl Picture {
             .map(|waiting| (waiting.server, waiting.name))
             .collect();
         let around = Around {
-            servers: &self.sources.servers,
-            users: &self.users,
+            servers: &self.servers,
+            users: self.documents.users.all(),
             human_use: &human_use,
-            observed: &self.sources.observed,
+            observed: self.documents.observed.all(),
             unaccepted: &unaccepted,
             thresholds: **parts.thresholds.load(),
         };
@@ -79,8 +91,8 @@ impl Picture {
         let machines = |server: &&PublishedServer| {
             !server.actors.iter().any(|actor| matches!(actor, Actor::Assistant | Actor::Autonomous))
         };
-        let machines: BTreeSet<_> = self.sources.servers.iter().filter(machines).map(|s| &s.name).collect();
-        let used = self.sources.uses.iter().filter(|usage| {
+        let machines: BTreeSet<_> = self.servers.iter().filter(machines).map(|s| &s.name).collect();
+        let used = self.documents.uses.all().iter().filter(|usage| {
             machines.contains(&usage.server) && matches!(usage.actor, Actor::Assistant | Actor::Autonomous)
         });
         used.map(|usage| usage.identity.clone()).collect()
@@ -89,15 +101,14 @@ impl Picture {
     /// What nobody looks at, in sentences.
     pub(crate) fn blind_spots(&self) -> Vec<String> {
         let mut spots = Vec::new();
-        let behind = |what: &str| self.sources.servers.iter().filter(|s| s.upstream == what).count();
+        let behind = |what: &str| self.servers.iter().filter(|s| s.upstream == what).count();
         let tunnels = behind("tunnel");
         if tunnels > 0 {
             spots.push(format!(
                 "{tunnels} servers are behind connectors: secrets that those programs hold themselves are not seen"
             ));
         }
-        let bare =
-            self.sources.servers.iter().filter(|s| s.credential.is_none() && s.upstream != "tunnel").count();
+        let bare = self.servers.iter().filter(|s| s.credential.is_none() && s.upstream != "tunnel").count();
         if bare > 0 {
             spots.push(format!(
                 "{bare} servers carry no credential of ours: what they use behind them is not seen"
@@ -111,10 +122,6 @@ impl Picture {
         }
         spots
     }
-}
-
-fn values<T>(found: Vec<Versioned<T>>) -> Vec<T> {
-    found.into_iter().map(|found| found.value).collect()
 }
 
 fn servers(parts: &Parts, snapshot: &Snapshot) -> Vec<PublishedServer> {

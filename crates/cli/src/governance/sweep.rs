@@ -2,10 +2,10 @@
 //! is what a reviewer ended or said nothing about.
 
 use crate::node::Parts;
-use portunus_core::document::{Credential, Review, Standing, User};
+use portunus_core::document::{Credential, Review, Standing, Usage, User};
 use portunus_core::id::{ClientId, CredentialName, Id};
-use portunus_core::limits::GOVERNANCE_SWEEP;
-use portunus_core::store::{Batch, StoreError, Versioned, list_all};
+use portunus_core::limits::{BATCH_STEPS, GOVERNANCE_SWEEP, USES_STORED};
+use portunus_core::store::{Batch, Document, Expect, Kind, Store, StoreError, Versioned, list_all};
 use portunus_governance::leavers::orphans;
 use portunus_governance::review::{Due, due};
 use portunus_oauth::client_admin;
@@ -24,6 +24,10 @@ pub(crate) async fn run(parts: Arc<Parts>, mut stopped: watch::Receiver<bool>) {
             Ok(0) => {}
             Ok(disabled) => tracing::warn!(disabled, "credentials were disabled: see `portunus cred report`"),
             Err(error) => tracing::warn!(%error, "governance could not look at credentials"),
+        }
+        parts.mirror.rest().await;
+        if let Err(error) = bound_uses(&**store, USES_STORED).await {
+            tracing::warn!(%error, "counters of uses could not be bounded");
         }
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
@@ -108,5 +112,28 @@ async fn end(ports: &Ports<'_>, identity: &str, why: String) -> bool {
     ended.is_ok()
 }
 
+/// Removes the counters of uses that were used longest ago when there are too many; the ledger has what they counted.
+pub(crate) async fn bound_uses(store: &dyn Store, (most, left): (usize, usize)) -> Result<(), StoreError> {
+    if store.count(Kind::Usage).await? <= most as u64 {
+        return Ok(());
+    }
+    let mut all: Vec<_> =
+        list_all::<Usage>(store, None).await?.into_iter().map(|usage| usage.value).collect();
+    all.sort_by_key(|usage| usage.last_at);
+    let surplus = all.len().saturating_sub(left);
+    let gone: Vec<String> = all.into_iter().take(surplus).map(|usage| usage.id()).collect();
+    for part in gone.chunks(BATCH_STEPS) {
+        let batch = part.iter().fold(Batch::new(), |batch, id| batch.delete::<Usage>(id, Expect::Any));
+        store.commit(batch).await?;
+    }
+    tracing::warn!(
+        counters = surplus,
+        "counters of uses that were used longest ago are gone; the ledger has the calls"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod uses;
 #[cfg(test)]
 mod year;

@@ -71,15 +71,7 @@ impl Stage {
     /// A signed-in member of the group.
     async fn dba(&self, name: &str) -> Browser {
         let added = self.app.admin(&["user", "add", name, "--group", "dba", "--json"]);
-        let mut browser = Browser::new(&self.app);
-        let page = browser.get(&format!("{}/login", self.app.url)).await;
-        let password = added["password"].as_str().unwrap();
-        let page = browser.submit(&page, "/login", &[("username", name), ("password", password)]).await;
-        let own = "four unrelated words";
-        let fields = [("current_password", password), ("new_password", own), ("repeat_password", own)];
-        let page = browser.submit(&page, "/account/password", &fields).await;
-        assert!(page.text().contains(name), "{}", page.text());
-        browser
+        Browser::of(&self.app, name, added["password"].as_str().unwrap()).await
     }
 }
 

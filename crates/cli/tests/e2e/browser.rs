@@ -35,6 +35,20 @@ impl Browser {
         Self { http: app.http(), cookies: BTreeMap::new() }
     }
 
+    /// One in which somebody signed in for the first time, and chose a password.
+    pub(crate) async fn of(app: &App, name: &str, one_time_password: &str) -> Self {
+        let mut browser = Self::new(app);
+        let page = browser.get(&format!("{}/login", app.url)).await;
+        let page =
+            browser.submit(&page, "/login", &[("username", name), ("password", one_time_password)]).await;
+        let own = "four unrelated words";
+        let fields =
+            [("current_password", one_time_password), ("new_password", own), ("repeat_password", own)];
+        let page = browser.submit(&page, "/account/password", &fields).await;
+        assert!(page.text().contains(name), "{}", page.text());
+        browser
+    }
+
     pub(crate) async fn get(&mut self, url: &str) -> Page {
         self.follow(Request::get(url).body(Bytes::new()).unwrap()).await
     }

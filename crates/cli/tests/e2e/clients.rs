@@ -81,6 +81,18 @@ pub(crate) fn python(name: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Checks a document for auditors against its published schema.
+pub(crate) fn evidence(arguments: &[&str]) {
+    if skipped() {
+        return;
+    }
+    let mut command = Command::new(directory().join(".venv-evidence/bin/python"));
+    let output = command.arg(directory().join("evidence.py")).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{error}; run tests/clients/setup.sh"));
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// The Node.js that the clients bring, else the machine's.
 pub(crate) fn node() -> PathBuf {
     let own = directory().join(".venv/bin/node");

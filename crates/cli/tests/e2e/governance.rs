@@ -248,3 +248,56 @@ async fn a_secret_in_traffic_is_refused_and_found_within_seconds() {
     assert_eq!(rules(&report, "exposed"), ["credential:github"], "{report}");
     assert!(!rules(&report, "unregistered").iter().any(|id| id.starts_with("observed:")), "{report}");
 }
+
+#[tokio::test]
+async fn a_proposed_policy_was_replayed_before_it_is_shown_and_takes_away_what_nobody_used() {
+    let (app, upstream) = stage().await;
+    add_good(&app, &upstream, "wiki-token");
+    let token = app.token("wiki");
+    let call = |tool: &'static str| {
+        let request = call(&app.mcp_url("wiki"), &token, tool, &json!({ "text": "hello" }));
+        let http = app.http();
+        async move { http.send(request).await.unwrap().error_code() }
+    };
+    assert_eq!(
+        app.command(&["cred", "propose"]).status.code(),
+        Some(1),
+        "nothing is recorded: nothing is shown as passing"
+    );
+    assert_eq!(call("echo").await, None);
+    let proposed = app.admin(&["cred", "propose", "--days", "1", "--json"]);
+    assert_eq!(proposed["passes"], true, "{proposed}");
+    assert!(proposed["replay"]["calls"].as_u64() >= Some(1), "{proposed}");
+    let policy = text(&app, &["cred", "propose", "--days", "1"]);
+    assert!(policy.starts_with("// Replayed ") && policy.contains(": 0 flips"), "{policy}");
+
+    assert_eq!(call("secret").await, None, "it is permitted still");
+    std::fs::write(app.policy_file().with_file_name("least.cedar"), policy).unwrap();
+    let narrowed = || async { (call("secret").await == Some(-32010)).then_some(()) };
+    until("the proposal is in force", Duration::from_secs(15), narrowed).await;
+    assert_eq!(call("echo").await, None, "what was used is permitted");
+}
+
+#[tokio::test]
+async fn a_proposal_that_would_decide_recorded_calls_otherwise_does_not_pass_and_says_which() {
+    let upstream = Upstream::start().await;
+    let server = server_with("wiki", &format!("url: {:?}", upstream.url), "none");
+    let ask = r#"@id("test-permit") permit (principal, action, resource);
+@id("ask") @reason("The owner must agree.") @approvable("owner")
+forbid (principal, action == Action::"wiki/secret", resource) unless { context has approval };"#;
+    let app = App::serve(&server, ask).await;
+    let token = app.token("wiki");
+    for (tool, code) in [("echo", None), ("secret", Some(-32011))] {
+        let request = call(&app.mcp_url("wiki"), &token, tool, &json!({ "text": "hello" }));
+        assert_eq!(app.http().send(request).await.unwrap().error_code(), code);
+    }
+    // Nobody has used it, but somebody has asked: what waits for a yes would be refused.
+    let proposed = app.command(&["cred", "propose", "--days", "1"]);
+    let told = String::from_utf8_lossy(&proposed.stdout).into_owned();
+    assert_eq!(proposed.status.code(), Some(1), "{told}");
+    assert!(told.contains("// DOES NOT PASS. Replayed") && told.contains("1 flips"), "{told}");
+    assert!(
+        told.contains("1 × ana") && told.contains("wiki secret: was Approval, would be Refuse"),
+        "{told}"
+    );
+}

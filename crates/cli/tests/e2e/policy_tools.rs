@@ -183,6 +183,7 @@ fn analyst() -> Circumstances {
         source: "127.0.0.1".parse().unwrap(),
         environment: "development".into(),
         era: "modern".into(),
+        emergency: None,
     }
 }
 

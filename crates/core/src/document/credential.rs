@@ -50,6 +50,9 @@ pub struct Credential {
     /// Until when its age is put up with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiver: Option<Waiver>,
+    /// Until when somebody had access to what it opens in an emergency: versions that were there by then are to be replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// When it was added.
@@ -57,6 +60,13 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// Since when the version in use is to be replaced because of an emergency.
+    #[must_use]
+    pub fn is_exposed(&self) -> Option<Timestamp> {
+        let version = self.in_use()?;
+        self.exposed_at.filter(|at| version.created_at <= *at)
+    }
+
     /// The version that calls carry.
     #[must_use]
     pub fn in_use(&self) -> Option<&SealedVersion> {
@@ -268,6 +278,9 @@ impl Document for Usage {
     }
     fn parent(&self) -> Option<String> {
         Some(self.identity.clone())
+    }
+    fn expires_at(&self) -> Option<Timestamp> {
+        Some(self.last_at.plus(crate::limits::USES_KEPT))
     }
 }
 

@@ -326,6 +326,7 @@ impl World {
             ledger: ledger.clone(),
             redactor: Redactor::new(&Secret::new([7; 32])),
             counters: Arc::default(),
+            emergencies: portunus_edge::emergencies::Emergencies::new(&*shared),
             pins: Arc::new(portunus_edge::pin::Pins::new(portunus_pins::Lock::default())),
             labels: Arc::new(portunus_edge::labels::Labels::new(shared.clone())),
             uses: Arc::default(),

@@ -1,20 +1,26 @@
-//! OCSF 1.3 events: 3001 account change, 3002 authentication, 3004 entity management, 6003 API activity.
+//! OCSF 1.6 events: 3001 account change, 3002 authentication, 3004 entity management, 6003 API activity.
 
 use crate::identity::Identity;
 use portunus_core::record::{Event, Intent, Record, Verdict};
 use portunus_core::time::Timestamp;
 use serde_json::{Value, json};
 
-const VERSION: &str = "1.3.0";
+const VERSION: &str = "1.6.0";
 
-/// A record as an event; `None` for records that none of the classes is for.
+/// The record at place `seq` of the ledger as an event; `None` for the end of a call, whose beginning is one. `product` is the
+/// version of Portunus.
 #[must_use]
-pub fn ocsf(record: &Record, product: &str) -> Option<Value> {
-    match record {
-        Record::Intent(intent) => Some(api_activity(intent, product)),
-        Record::Outcome(_) => None,
+pub fn ocsf(seq: u64, record: &Record, product: &str) -> Option<Value> {
+    let mut told = match record {
+        Record::Intent(intent) => api_activity(intent, product),
+        Record::Outcome(_) => return None,
         Record::Event(event) => of_event(event, product),
+    };
+    if let Some(metadata) = told.get_mut("metadata") {
+        set(metadata, "log_name", "ledger".into());
+        set(metadata, "sequence", seq.into());
     }
+    Some(told)
 }
 
 /// An identity of the inventory, as it was read at `now`.
@@ -34,9 +40,9 @@ pub fn ocsf_identity(identity: &Identity, product: &str, now: Timestamp) -> Valu
     event
 }
 
-fn of_event(event: &Event, product: &str) -> Option<Value> {
-    let (what, step) = event.action.split_once('.')?;
-    let failed = step.ends_with("failed") || step.ends_with("denied");
+fn of_event(event: &Event, product: &str) -> Value {
+    let (what, step) = event.action.split_once('.').unwrap_or((event.action.as_str(), ""));
+    let failed = ["failed", "denied", "refused"].iter().any(|end| step.ends_with(end));
     let mut told = match (what, step) {
         ("user", "signed_in" | "sign_in_failed") => authentication(event, (1, "Logon"), product),
         ("user", "signed_out") => authentication(event, (2, "Logoff"), product),
@@ -52,23 +58,23 @@ fn of_event(event: &Event, product: &str) -> Option<Value> {
             set(&mut told, "user", json!({ "name": event.subject }));
             told
         }
-        (
-            "credential" | "connection" | "grant" | "token" | "connector" | "client" | "join_token"
-            | "approval" | "pin" | "review",
-            _,
-        ) => {
+        // Whatever else happens, happens to something that somebody administers.
+        _ => {
             let activity = match step {
-                "added" | "created" | "asked" | "enrolled" | "registered" | "issued" | "opened" => {
-                    (1, "Create")
-                }
+                "added" | "created" | "asked" | "registered" | "issued" | "opened" => (1, "Create"),
+                "exported" => (2, "Read"),
                 "revoked" | "removed" | "deleted" | "expired" => (4, "Delete"),
+                "enrolled" => (6, "Enroll"),
+                "enabled" => (8, "Enable"),
+                "disabled" => (9, "Disable"),
                 _ => (3, "Update"),
             };
             let mut told = base(3004, activity, event.at, product);
-            set(&mut told, "entity", json!({ "name": event.subject, "type": what, "uid": event.subject }));
+            // An entity needs a name, and some things have none: the edge itself.
+            let name = if event.subject.is_empty() { what } else { event.subject.as_str() };
+            set(&mut told, "entity", json!({ "name": name, "type": what, "uid": name }));
             told
         }
-        _ => return None,
     };
     let (id, word) = if failed { (2, "Failure") } else { (1, "Success") };
     set(&mut told, "status_id", id.into());
@@ -76,12 +82,13 @@ fn of_event(event: &Event, product: &str) -> Option<Value> {
     set(&mut told, "message", event.action.clone().into());
     set(&mut told, "actor", json!({ "user": { "name": event.by } }));
     set(&mut told, "unmapped", json!(event.detail));
-    Some(told)
+    told
 }
 
 fn authentication(event: &Event, activity: (u32, &str), product: &str) -> Value {
     let mut told = base(3002, activity, event.at, product);
     set(&mut told, "user", json!({ "name": event.by }));
+    set(&mut told, "service", json!({ "name": "Portunus" }));
     told
 }
 
@@ -121,6 +128,8 @@ fn api_activity(intent: &Intent, product: &str) -> Value {
             "method": intent.method,
             "policies": intent.policies,
             "credential": intent.credential,
+            "connection": intent.connection,
+            "approval": intent.approval,
             "reason": intent.reason,
         }),
     );

@@ -152,7 +152,8 @@ fn what_was_seen_in_traffic_is_a_finding_of_its_own_or_of_whoever_holds_it() {
     ];
     let held =
         Credential { versions: vec![version(1, VersionState::Active, "print-of-a", ago(1))], ..good("a") };
-    let sources = Sources { credentials: vec![held], observed: observed.clone(), ..Sources::default() };
+    let held = [held];
+    let sources = Sources { credentials: &held, observed: &observed, ..Sources::default() };
     let identities = inventory(&sources, NOW);
     assert!(identities.iter().any(|found| found.id == "observed:print-of-nobody"));
     assert!(!identities.iter().any(|found| found.id == "observed:print-of-a"), "that one is registered");
@@ -178,4 +179,34 @@ fn what_was_seen_in_traffic_is_a_finding_of_its_own_or_of_whoever_holds_it() {
             ("tool:sales/wipe", Rule::Unregistered, Severity::Medium),
         ]
     );
+}
+
+#[test]
+fn one_secret_behind_very_many_is_a_short_finding() {
+    let credentials = (0..300).map(|number| Credential {
+        versions: vec![version(1, VersionState::Active, "the same", ago(1))],
+        ..good(&format!("c{number}"))
+    });
+    let all = identities(credentials.collect(), Vec::new());
+    let around = Around {
+        servers: &[],
+        users: &[],
+        human_use: &BTreeSet::new(),
+        observed: &[],
+        unaccepted: &[],
+        thresholds: Thresholds::default(),
+    };
+    let found = findings(&all, &around, NOW);
+    let reused: Vec<_> = found.iter().filter(|finding| finding.rule == Rule::Reused).collect();
+    assert_eq!(reused.len(), 300);
+    assert!(reused.iter().all(|finding| finding.detail.contains("and 294 more")), "{}", reused[0].detail);
+}
+
+#[test]
+fn what_was_open_in_an_emergency_is_a_finding_until_the_secret_is_another_one() {
+    // Its secret is ten days old.
+    for (at, wanted) in [(ago(1), vec![(Rule::OpenedInEmergency, Severity::Critical)]), (ago(20), vec![])] {
+        let exposed = Credential { exposed_at: Some(at), ..good("a") };
+        assert_eq!(rules(vec![exposed], vec![usage("a", "bo", "query", ago(1))], &[]), wanted);
+    }
 }

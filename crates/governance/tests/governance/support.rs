@@ -45,6 +45,7 @@ pub(crate) fn credential(name: &str) -> Credential {
         tested: None,
         disabled: None,
         waiver: None,
+        exposed_at: None,
         revoked_at: None,
         created_at: ago(10),
     }
@@ -64,7 +65,7 @@ pub(crate) fn version(number: u32, state: VersionState, fingerprint: &str, at: T
 pub(crate) fn usage(credential: &str, user: &str, tool: &str, at: Timestamp) -> Usage {
     Usage {
         identity: format!("credential:{credential}"),
-        user: UserName::parse(user).unwrap(),
+        user: UserName::try_from(user.to_owned()).unwrap(),
         client: ClientId::parse("https://chat.example/client.json").unwrap(),
         server: server_name("sales"),
         tool: tool.to_owned(),
@@ -103,5 +104,5 @@ pub(crate) fn user(name: &str, disabled_at: Option<Timestamp>) -> User {
 }
 
 pub(crate) fn identities(credentials: Vec<Credential>, uses: Vec<Usage>) -> Vec<Identity> {
-    inventory(&Sources { credentials, uses, ..Sources::default() }, NOW)
+    inventory(&Sources { credentials: &credentials, uses: &uses, ..Sources::default() }, NOW)
 }

@@ -242,6 +242,7 @@ fn intent(verdict: Verdict, policies: &[&str], arguments: Option<&str>) -> Inten
             source: "10.1.2.3".parse().unwrap(),
             environment: "production".to_owned(),
             era: "modern".to_owned(),
+            emergency: None,
         }),
     }
 }

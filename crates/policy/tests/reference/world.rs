@@ -274,7 +274,7 @@ fn past(dice: &mut Dice) -> Past {
     let labels = dice.some(&LABELS).into_iter().map(str::to_owned).collect();
     let mut counts = || Counts { calls: [dice.below(9), dice.below(99), dice.below(999)], ..Counts::NONE };
     let (user, client, tool, user_tool) = (counts(), counts(), counts(), counts());
-    Past { labels, user, client, tool, user_tool }
+    Past { labels, user, client, tool, user_tool, emergency: None }
 }
 
 fn counts(counts: &Counts) -> Value {

@@ -33,7 +33,9 @@ pub fn due(credential: &Credential, rotation: Option<&Rotation>) -> Option<Times
     });
     let lapse = rotation.and_then(|rotation| rotation.lapses.get(&version.number));
     let by_lapse = lapse.map(|end| version.created_at.plus(end.since(version.created_at) / 3 * 2));
-    let moment = [by_age, by_lapse].into_iter().flatten().min()?;
+    // After an emergency at once.
+    let exposed = credential.is_exposed();
+    let moment = [by_age, by_lapse, exposed].into_iter().flatten().min()?;
     // After one that was given up.
     Some(moment.max(rotation.map_or(moment, |rotation| rotation.retry_at)))
 }

@@ -52,6 +52,7 @@ const ROUTES: &[(&str, Option<Stranger>, Option<Stranger>)] = &[
     ("/console/sessions", None, Some(SignIn)),
     ("/approvals", Some(SignIn), None),
     ("/reviews", Some(SignIn), Some(SignIn)),
+    ("/emergencies", Some(SignIn), Some(SignIn)),
     ("/approvals/{id}", Some(SignIn), Some(SignIn)),
     ("/approvals/{id}/decision", None, Some(Refused)),
     ("/connections", Some(SignIn), None),

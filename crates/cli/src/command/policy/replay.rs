@@ -4,14 +4,12 @@ use super::shadow::by_whom;
 use super::{Paint, engine, page, yaml};
 use crate::args::PolicyReplay;
 use crate::command::{Failure, Outcome, printable, table};
-use crate::config::{self, Config, Tools, duration};
+use crate::config::{self, Config, duration};
+use crate::replay::replayed;
 use crate::system::SystemClock;
 use portunus_core::id::{GroupName, UserName};
-use portunus_core::record::{Intent, Record};
 use portunus_core::time::{Clock, Timestamp};
-use portunus_ledger::read::{self, Filter};
-use portunus_ledger::redact::MARK;
-use portunus_policy::replay::{Day, Flip, Recorded, Replay, Report};
+use portunus_policy::replay::{Day, Flip, Report};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -45,25 +43,7 @@ pub(crate) fn run(asked: &PolicyReplay) -> Outcome {
     if !directory.is_dir() {
         return Err(Failure::Usage(format!("there is no ledger at {}; give --ledger", directory.display())));
     }
-    let mut replay = Replay::new(&engine, groups);
-    // Who must approve is in the record of the question, which comes before those of the calls.
-    let mut approvers: HashMap<String, String> = HashMap::new();
-    let filter = Filter { since: Some(since), ..Filter::default() };
-    for entry in read::search(&directory, filter).map_err(broken)? {
-        match entry.map_err(broken)?.record {
-            Record::Intent(intent) => {
-                let approver = intent.approval.as_ref().and_then(|id| approvers.get(id.as_str()));
-                add(&mut replay, &intent, approver.map(String::as_str), &config);
-            }
-            Record::Event(event) if event.action == "approval.asked" => {
-                if let Some(approver) = event.detail.get("approver") {
-                    approvers.insert(event.subject.clone(), approver.clone());
-                }
-            }
-            Record::Event(_) | Record::Outcome(_) => {}
-        }
-    }
-    let report = replay.finish();
+    let report = replayed(&engine, groups, &directory, since, &config).map_err(broken)?;
     if let Some(path) = &asked.html {
         write_page(path, &report)?;
     }
@@ -82,27 +62,6 @@ fn ledger(asked: &PolicyReplay, config: &Config) -> PathBuf {
 fn write_page(path: &Path, report: &Report) -> Outcome {
     std::fs::write(path, page::replay(report))
         .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
-}
-
-/// The facts about SQL are made anew from the recorded arguments, as the edge made them.
-fn add(replay: &mut Replay<'_>, intent: &Intent, approver: Option<&str>, config: &Config) {
-    let entry = config.servers.iter().find(|entry| entry.server.name == intent.server);
-    let arguments = intent.arguments.as_deref();
-    let whole = arguments.map_or(intent.arguments_digest.is_none(), |text| !text.contains(MARK));
-    let is_call = intent.method == "tools/call";
-    let tool = intent.target.as_deref().filter(|_| whole && is_call);
-    let sql = tool.and_then(|tool| {
-        let declared = entry.and_then(|entry| entry.sql.get(tool));
-        portunus_edge::facts::of_tool(arguments.map(str::as_bytes), declared)
-    });
-    replay.add(&Recorded {
-        intent,
-        arguments_whole: whole,
-        sql: sql.as_ref(),
-        sql_known: whole,
-        hides_itself: entry.is_some_and(|entry| entry.tools == Tools::Sql),
-        approver,
-    });
 }
 
 fn print(report: &Report, since: Timestamp) {

@@ -1,7 +1,7 @@
 //! A year of governance, day by day, against the real store, vault and sweep: expiry, rotation age, waivers, leavers, reviews.
 
 use super::sweep;
-use portunus_core::document::{CredentialKind, Review, User};
+use portunus_core::document::{Credential, CredentialKind, Review, User};
 use portunus_core::id::{CredentialName, ServerName, UserName};
 use portunus_core::limits::ServerLimits;
 use portunus_core::record::{Ledger, LedgerError, Receipt, Record};
@@ -141,8 +141,8 @@ impl World {
 
     async fn review(&self, now: Timestamp) {
         let credentials = list_all(&*self.store, None).await.unwrap();
-        let credentials = credentials.into_iter().map(|found| found.value).collect();
-        let identities = inventory(&Sources { credentials, ..Sources::default() }, now);
+        let credentials: Vec<Credential> = credentials.into_iter().map(|found| found.value).collect();
+        let identities = inventory(&Sources { credentials: &credentials, ..Sources::default() }, now);
         let reviewers = [UserName::parse("bo").unwrap(), UserName::parse("cy").unwrap()];
         let reviews = open("spring", &identities, &reviewers, (now, DAY * 14), &Os).unwrap();
         self.store.commit(reviews.iter().fold(Batch::new(), Batch::insert)).await.unwrap();
