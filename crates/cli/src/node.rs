@@ -267,6 +267,8 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     web.replace_emergency_approvers(config.emergency_approvers.clone());
     let mirror = Mirror::new(store.clone());
     let vault = Arc::new(Vault::new(store.clone(), key.clone()));
+    let watched = vault.clone();
+    tokio::spawn(async move { watched.watch_endings().await });
     let shared = rotation::Shared {
         store: &store,
         ledger: &ledger,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Extensions, HeaderName, HeaderValue};
 use http_body_util::combinators::UnsyncBoxBody;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// Any error of a body while it streams.
@@ -60,7 +61,18 @@ pub trait Presentable: Send + Sync {
     /// # Errors
     /// [`DialError::Credential`] when it was revoked meanwhile or does not open.
     async fn open(&self) -> Result<Plain, DialError>;
+    /// Whether it may not be used any more.
+    fn is_ended(&self) -> bool {
+        false
+    }
+    /// Resolves when it may not be used any more: what was made with it ends then.
+    fn ended(&self) -> Ending {
+        Box::pin(std::future::pending())
+    }
 }
+
+/// The end of a credential's use. It keeps no secret and no version of it.
+pub type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How a credential is shown to its upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +127,16 @@ impl Presented {
     /// See there.
     pub async fn open(&self) -> Result<Plain, DialError> {
         self.0.open().await
+    }
+    /// See [`Presentable::is_ended`].
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.0.is_ended()
+    }
+    /// See [`Presentable::ended`].
+    #[must_use]
+    pub fn ended(&self) -> Ending {
+        self.0.ended()
     }
     /// What a dialer says that cannot show a credential in this manner.
     #[must_use]

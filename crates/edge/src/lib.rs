@@ -27,6 +27,7 @@
 //! | [`inspect`], [`screen`] | each message: the right call's, lists filtered, handles bound |
 //! | [`lists`] | lists that were filtered before |
 //! | [`stream`], [`seal`] | bounds kept, outcome sealed |
+//! | [`revocation`] | what ends a call from outside: its grant's, or its credential's |
 //! | [`refusal`], [`respond`], [`step_up`] | every reason to refuse, and what a client is told |
 //! | [`metrics`], [`ports`] | what is counted; what is wired from outside |
 
@@ -66,6 +67,7 @@ pub mod record;
 pub mod refusal;
 pub mod request;
 pub mod respond;
+pub mod revocation;
 pub mod route;
 pub mod screen;
 pub mod seal;

@@ -98,6 +98,12 @@ pub enum Refusal {
     /// The grant was revoked while the request was under way.
     #[error("the grant was revoked")]
     Revoked,
+    /// The credential that the call carried was revoked while it was under way: it may have taken effect.
+    #[error("the server's credential was revoked during the call")]
+    CredentialRevoked {
+        /// The call's id.
+        id: Bytes,
+    },
     /// Something the edge itself should have prevented.
     #[error("internal error: {0}")]
     Internal(&'static str),
@@ -197,7 +203,7 @@ impl Refusal {
             Self::ApprovalNeeded(_) => "approval",
             Self::StepUp(_) => "step_up",
             Self::Busy { .. } => "busy",
-            Self::Credential { .. } => "credential",
+            Self::Credential { .. } | Self::CredentialRevoked { .. } => "credential",
             Self::ConnectNeeded(_) => "connect",
             Self::Connection { .. } => "connection",
             Self::Upstream(_) => "upstream",

@@ -9,12 +9,13 @@ use crate::key::{self, Key};
 use crate::record;
 use crate::refusal::Refusal;
 use crate::respond::{self, Place};
+use crate::revocation::Revocation;
 use crate::route::{self, Route};
 use crate::seal::{Seal, how_it_ended};
 use crate::send;
 use crate::sender;
 use crate::stream::{Bounds, Sealed};
-use crate::{Edge, Snapshot, body, connect, cors, guard, handle, mirror, past, pinned, used};
+use crate::{Edge, Snapshot, body, connect, cors, guard, handle, mirror, past, pinned, revocation, used};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -153,10 +154,11 @@ async fn permitted(
     let in_flight = edge.metrics.begin(name, label, room);
     let held = key.as_ref().and_then(Key::credential).cloned();
     let mut seal = Seal::new(edge, case, permit.decision().clone(), (in_flight, held));
-    let answer = exchange(edge, case, permit, key.as_ref(), &mut seal).await;
+    let exchange = exchange(edge, case, permit, key.as_ref(), &mut seal);
+    let answer = revocation::unless_ended(case, key.as_ref(), exchange).await;
     let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
     seal.answered(answer.status());
-    Ok(release(answer, seal, case))
+    Ok(release(answer, seal, case, Revocation::of(case.known, key.as_ref())))
 }
 
 /// Record, send, inspect. A call that may change something is recorded before it is sent; any other while it is under
@@ -192,14 +194,14 @@ async fn exchange(
 }
 
 /// The answer on its way: counted, bounded, cut on revocation, sealed at its end.
-fn release(answer: Response<Body>, seal: Seal, case: &Case<'_>) -> Response<Body> {
+fn release(answer: Response<Body>, seal: Seal, case: &Case<'_>, until: Revocation) -> Response<Body> {
     let limits = &case.published.server.limits;
     let bounds = Bounds {
         longest: inspect::bytes_of_answer(case),
         pause: (!case.asked.may_rest()).then_some(limits.timeout),
         events: inspect::is_event_stream(answer.headers()).then(|| case.asked.id()),
     };
-    answer.map(|body| Sealed::new(body, seal, bounds, case.known.revocation()).into_body())
+    answer.map(|body| Sealed::new(body, seal, bounds, until).into_body())
 }
 
 fn refuse(

@@ -2,6 +2,7 @@
 //! policy text but its `@reason`, no secret.
 
 use crate::refusal::{Refusal, Unauthorized, UpstreamFailure};
+use crate::revocation::Cause;
 use crate::{connect, step_up, wait};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -119,6 +120,9 @@ fn decided(refusal: &Refusal) -> Bytes {
         Refusal::Unrecorded { id } => {
             let text = "The call was sent, but it could not be recorded, so its answer is not released";
             answer::error(Some(id), code::UNCERTAIN, text, None)
+        }
+        Refusal::CredentialRevoked { id } => {
+            answer::error(Some(id), code::UNCERTAIN, Cause::Credential.why(), None)
         }
         Refusal::Upstream(failure) => upstream(failure),
         other => answer::error(None, -32603, &other.to_string(), None),

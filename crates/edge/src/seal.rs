@@ -105,7 +105,7 @@ pub const fn how_it_ended(refusal: &Refusal) -> End {
         Refusal::Upstream(UpstreamFailure::Dial { error: DialError::Broken(_), .. }) => End::Broken,
         Refusal::Upstream(UpstreamFailure::TimedOut { .. }) => End::TimedOut,
         Refusal::Upstream(UpstreamFailure::Withheld { .. }) | Refusal::Unrecorded { .. } => End::Withheld,
-        Refusal::Revoked => End::Revoked,
+        Refusal::Revoked | Refusal::CredentialRevoked { .. } => End::Revoked,
         _ => End::Unreachable,
     }
 }

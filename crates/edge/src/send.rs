@@ -7,6 +7,7 @@ use crate::bridge::Origin;
 use crate::decide::{self, Case};
 use crate::key::{self, Key};
 use crate::refusal::{Refusal, UpstreamFailure};
+use crate::revocation::Revocation;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use portunus_core::dialer::{self, Body};
 use portunus_core::digest::sha256;
@@ -104,7 +105,7 @@ async fn request(
         caller: case.known.digest(),
         era: case.asked.era(),
         body: case.asked.body.clone(),
-        revocation: case.known.revocation(),
+        revocation: Revocation::of(case.known, key),
     });
     Ok(request)
 }

@@ -1,5 +1,6 @@
 //! The answer on its way to the client: counted, bounded in bytes and in pauses, cut on revocation.
 
+use crate::revocation::{Cause, Revocation};
 use crate::screen::Barred;
 use crate::seal::Seal;
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 /// An answer of so many bytes fits into the buffers on its way, whether it is read or not.
@@ -36,7 +37,7 @@ pub struct Sealed {
     inner: Body,
     seal: Seal,
     bounds: Bounds,
-    revocation: watch::Receiver<bool>,
+    revocation: Revocation,
     waiting: Option<Waiting>,
     /// Whether the client has only whole events so far.
     between_events: bool,
@@ -47,14 +48,14 @@ pub struct Sealed {
 struct Waiting {
     since: tokio::time::Instant,
     tick: Pin<Box<Sleep>>,
-    revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
+    revoked: Pin<Box<dyn Future<Output = Cause> + Send>>,
 }
 
 type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
 impl Sealed {
     /// Wraps an answer's body.
-    pub fn new(inner: Body, seal: Seal, bounds: Bounds, revocation: watch::Receiver<bool>) -> Self {
+    pub fn new(inner: Body, seal: Seal, bounds: Bounds, revocation: Revocation) -> Self {
         Self { inner, seal, bounds, revocation, waiting: None, between_events: true, over: false }
     }
 
@@ -106,8 +107,8 @@ impl Sealed {
         let revocation = &self.revocation;
         let waiting =
             self.waiting.get_or_insert_with(|| Waiting::new(revocation.clone(), self.bounds.tick()));
-        if waiting.revoked.as_mut().poll(context).is_ready() {
-            return self.cut(End::Revoked, "The grant was revoked");
+        if let Poll::Ready(cause) = waiting.revoked.as_mut().poll(context) {
+            return self.cut(End::Revoked, cause.why());
         }
         ready!(waiting.tick.as_mut().poll(context));
         if self.bounds.pause.is_some_and(|pause| waiting.since.elapsed() >= pause) {
@@ -161,7 +162,7 @@ async fn pump(
     client: mpsc::Sender<Result<Frame<Bytes>, BodyError>>,
     whole: Arc<AtomicBool>,
 ) {
-    let mut revocation = stream.revocation.clone();
+    let mut revoked = Box::pin(stream.revocation.clone().wait());
     loop {
         let next = tokio::select! {
             next = stream.frame() => next,
@@ -175,7 +176,7 @@ async fn pump(
             // First, so that a last event that says why still goes out.
             biased;
             taken = tokio::time::timeout(limits::READER_TIMEOUT, client.send(frame)) => matches!(taken, Ok(Ok(()))),
-            Ok(_) = revocation.wait_for(|revoked| *revoked) => {
+            _ = &mut revoked => {
                 stream.finish(End::Revoked);
                 false
             }
@@ -194,16 +195,11 @@ impl Bounds {
 }
 
 impl Waiting {
-    fn new(mut revocation: watch::Receiver<bool>, tick: Duration) -> Self {
+    fn new(revocation: Revocation, tick: Duration) -> Self {
         Self {
             since: tokio::time::Instant::now(),
             tick: Box::pin(tokio::time::sleep(tick)),
-            revoked: Box::pin(async move {
-                // An error means that the cache entry is gone, which is no revocation: wait on.
-                if revocation.wait_for(|revoked| *revoked).await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }),
+            revoked: Box::pin(revocation.wait()),
         }
     }
 }
@@ -216,8 +212,8 @@ impl http_body::Body for Sealed {
         if self.over {
             return Poll::Ready(None);
         }
-        if *self.revocation.borrow() {
-            return self.cut(End::Revoked, "The grant was revoked");
+        if let Some(cause) = self.revocation.cause() {
+            return self.cut(End::Revoked, cause.why());
         }
         let Poll::Ready(next) = Pin::new(&mut self.inner).poll_frame(context) else {
             return self.poll_waiting(context);

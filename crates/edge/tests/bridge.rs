@@ -168,7 +168,12 @@ impl World {
         }
         let mut request = request.body(dialer::full(body.clone())).unwrap();
         let revocation = self.revoked.subscribe();
-        request.extensions_mut().insert(Origin { caller: caller(who), era, body, revocation });
+        request.extensions_mut().insert(Origin {
+            caller: caller(who),
+            era,
+            body,
+            revocation: revocation.into(),
+        });
         request.extensions_mut().insert(key(self.version.load(Ordering::SeqCst)));
         let (head, body) = self.bridge.send(request).await.unwrap().into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -317,7 +322,12 @@ async fn an_old_server_cannot_send_messages_elsewhere() {
     }
     let mut request = request.body(dialer::full(body.clone())).unwrap();
     let revocation = world.revoked.subscribe();
-    request.extensions_mut().insert(Origin { caller: caller("ana"), era: Era::Modern, body, revocation });
+    request.extensions_mut().insert(Origin {
+        caller: caller("ana"),
+        era: Era::Modern,
+        body,
+        revocation: revocation.into(),
+    });
     assert!(matches!(world.bridge.send(request).await, Err(DialError::Unreachable(_))));
     assert_eq!(world.sent(|method, _| *method == Method::POST), 0);
 }

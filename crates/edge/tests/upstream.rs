@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
-use portunus_core::dialer::{self, Body, DialError, Dialer, Manner, Plain, Presentable, Presented};
+use portunus_core::dialer::{self, Body, DialError, Dialer, Ending, Manner, Plain, Presentable, Presented};
 use portunus_core::id::CredentialName;
 use portunus_core::record::CredentialUse;
 use portunus_core::secret::Secret;
@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -30,6 +31,7 @@ struct Key {
     manner: Manner,
     plain: Box<dyn Fn() -> Plain + Send + Sync>,
     opened: Arc<AtomicUsize>,
+    ended: watch::Receiver<bool>,
 }
 
 #[async_trait]
@@ -41,8 +43,18 @@ impl Presentable for Key {
         self.manner
     }
     async fn open(&self) -> Result<Plain, DialError> {
+        if self.is_ended() {
+            return Err(DialError::Credential("it is revoked".to_owned()));
+        }
         self.opened.fetch_add(1, Ordering::SeqCst);
         Ok((self.plain)())
+    }
+    fn is_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+    fn ended(&self) -> Ending {
+        let mut ended = self.ended.clone();
+        Box::pin(async move { drop(ended.wait_for(|ended| *ended).await) })
     }
 }
 
@@ -56,8 +68,19 @@ fn counted(
     opened: Arc<AtomicUsize>,
     plain: impl Fn() -> Plain + Send + Sync + 'static,
 ) -> Presented {
+    let never = Box::leak(Box::new(watch::Sender::new(false)));
+    ending(version, manner, opened, never.subscribe(), plain)
+}
+
+fn ending(
+    version: u32,
+    manner: Manner,
+    opened: Arc<AtomicUsize>,
+    ended: watch::Receiver<bool>,
+    plain: impl Fn() -> Plain + Send + Sync + 'static,
+) -> Presented {
     let used = CredentialUse { name: CredentialName::parse("key").unwrap(), version };
-    Presented::new(Arc::new(Key { used, manner, plain: Box::new(plain), opened }))
+    Presented::new(Arc::new(Key { used, manner, plain: Box::new(plain), opened, ended }))
 }
 
 fn request(credential: &Presented) -> Request<Body> {
@@ -243,13 +266,24 @@ impl Guarded {
 
     /// A certificate for this version: as a credential, and as the server should see it.
     fn certificate(&self, version: u32, opened: &Arc<AtomicUsize>) -> (Presented, Vec<u8>) {
+        let never = Box::leak(Box::new(watch::Sender::new(false)));
+        self.ending_certificate(version, opened, never.subscribe())
+    }
+
+    fn ending_certificate(
+        &self,
+        version: u32,
+        opened: &Arc<AtomicUsize>,
+        ended: watch::Receiver<bool>,
+    ) -> (Presented, Vec<u8>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["edge".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, format!("version {version}"));
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let pem = certificate.pem() + &key.serialize_pem();
         let plain = move || Plain::Certificate(Secret::new(pem.clone().into_bytes()));
-        (counted(version, Manner::Certificate, opened.clone(), plain), certificate.der().to_vec())
+        let presented = ending(version, Manner::Certificate, opened.clone(), ended, plain);
+        (presented, certificate.der().to_vec())
     }
 
     fn connections(&self) -> Vec<(usize, Vec<u8>)> {
@@ -319,4 +353,27 @@ async fn calls_under_several_versions_of_a_certificate_at_once_all_come_through(
     for (_, shown) in server.connections() {
         assert!(versions.iter().any(|(_, der)| *der == shown));
     }
+}
+
+#[tokio::test]
+async fn connections_of_a_revoked_certificate_are_closed_and_no_other_is() {
+    let server = Guarded::start().await;
+    let (dialer, other, opened) = (server.dialer(), server.dialer(), Arc::new(AtomicUsize::new(0)));
+    let revoked = watch::Sender::new(false);
+    let (ending, _) = server.ending_certificate(1, &opened, revoked.subscribe());
+    let (neighbour, _) = server.certificate(1, &opened);
+    // One that rests, and one that is being used.
+    let slow = dialer.send(request(&ending)).await.unwrap();
+    assert_eq!(ask(&dialer, &ending).await, 200);
+    assert_eq!(ask(&other, &neighbour).await, 200);
+    let [busy, resting, last] = [0, 1, 2].map(|at| server.connections()[at].0);
+    assert!(busy != resting && resting != last);
+    revoked.send_replace(true);
+    timeout(Duration::from_secs(1), server.until_closed(resting)).await.expect("within a second");
+    drop(slow);
+    timeout(Duration::from_secs(1), server.until_closed(busy)).await.expect("what it carried is dropped");
+    let error = dialer.send(request(&ending)).await.unwrap_err();
+    assert!(matches!(error, DialError::Credential(_)), "{error}");
+    assert_eq!(ask(&other, &neighbour).await, 200);
+    assert_eq!(server.connections().last().unwrap().0, last, "a neighbour's connection is still the same");
 }

@@ -6,7 +6,7 @@ use crate::errors;
 use crate::line::{Line, Lines};
 use crate::table::{Asking, Table};
 use bytes::Bytes;
-use portunus_core::dialer::DialError;
+use portunus_core::dialer::{DialError, Ending};
 use portunus_core::id::ServerName;
 use portunus_core::limits;
 use portunus_core::server::Program;
@@ -61,7 +61,7 @@ pub(crate) enum Unsent {
 }
 
 impl Child {
-    /// Starts one, with what a credential shows it.
+    /// Starts one, with what a credential shows it. When that may not be used any more, it is ended without delay.
     ///
     /// # Errors
     /// When the system starts no process.
@@ -70,6 +70,7 @@ impl Child {
         name: &ServerName,
         program: &Program,
         shown: Shown,
+        ended: Ending,
     ) -> std::io::Result<Self> {
         let mut process = command(guard, program, &shown).spawn()?;
         let (input, queued) = unbounded_channel();
@@ -93,7 +94,7 @@ impl Child {
         }
         let running = Running { process, pid, link: link.clone(), name: name.clone() };
         tokio::spawn(async move {
-            running.watch(stopped).await;
+            running.watch(stopped, ended).await;
             tell_gone.send_replace(true);
         });
         Ok(Self { link, stop, gone, started: Instant::now(), handshake: OnceLock::new() })
@@ -220,18 +221,23 @@ struct Running {
 }
 
 impl Running {
-    async fn watch(mut self, mut stopped: watch::Receiver<bool>) {
+    async fn watch(mut self, mut stopped: watch::Receiver<bool>, ended: Ending) {
         let Some(stdout) = self.process.stdout.take() else { return };
+        let mut how = Signal::TERM;
         let (mut why, meant) = tokio::select! {
             why = read(stdout, &self.link) => (why.to_owned(), false),
             // An error means that nobody holds the child any more.
             _ = stopped.wait_for(|stop| *stop) => (String::from("it was told to end"), true),
+            () = ended => {
+                how = crate::guard::AT_ONCE;
+                (String::from("the credential in its environment was revoked"), true)
+            }
         };
         if !meant && let Ok(Ok(status)) = timeout(Duration::from_millis(500), self.process.wait()).await {
             why = format!("{why} ({})", words(status));
         }
         self.link.close(&why, meant);
-        let status = self.end().await;
+        let status = self.end(how).await;
         let status = status.map_or_else(|| String::from("not known"), words);
         if meant {
             tracing::info!(server = self.name.as_str(), pid = self.pid, status, "child ended");
@@ -240,10 +246,10 @@ impl Running {
         }
     }
 
-    /// Its standard input is closed; the guard gives it time, and then ends it with all that it started.
-    async fn end(&mut self) -> Option<ExitStatus> {
+    /// Its standard input is closed; the guard gives it time, if it may, and then ends it with all that it started.
+    async fn end(&mut self, how: Signal) -> Option<ExitStatus> {
         if let Some(guard) = self.running() {
-            let _ = kill_process(guard, Signal::TERM);
+            let _ = kill_process(guard, how);
         }
         let waited = timeout(END, self.process.wait()).await;
         if let Ok(Ok(status)) = waited {

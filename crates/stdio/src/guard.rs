@@ -2,7 +2,7 @@
 //!
 //! It starts the program, passes the three standard streams on and holds none of them itself. When the program ends, when
 //! it gets SIGTERM, or when Portunus is gone in whatever way, it ends everything that the program started: time to end by
-//! itself, SIGTERM, SIGKILL. On Linux it is the *subreaper* of the tree: a process that was forked off and detached
+//! itself, SIGTERM, SIGKILL (that at once when it gets SIGUSR1). On Linux it is the *subreaper* of the tree: a process that was forked off and detached
 //! (`setsid`, double fork) becomes its child and is found; and the program gets SIGKILL should the guard itself be killed.
 //! Elsewhere the process group is ended. No step needs `unsafe`: what must happen between fork and exec happens in one
 //! more start of this program, which then becomes the other one ([`become_program`]).
@@ -15,6 +15,9 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Has a guard end its tree without giving it time. Not one that leaves a core file, should it come before it is listened to.
+pub(crate) const AT_ONCE: Signal = Signal::USR1;
 
 /// What follows the guard's sub-command when it is to become the program.
 const BECOME: &str = "become";
@@ -91,6 +94,7 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
+    at_once: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -100,6 +104,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            at_once: signal(SignalKind::user_defined1())?,
         })
     }
 }
@@ -135,6 +140,7 @@ impl Tree {
                 _ = signals.terminate.recv() => wanted = wanted.or_else(now),
                 _ = signals.interrupt.recv() => wanted = wanted.or_else(now),
                 _ = signals.hangup.recv() => wanted = wanted.or_else(now),
+                _ = signals.at_once.recv() => return,
                 () = tokio::time::sleep(LOOK) => self.reap(),
             }
             if getppid() != Some(parent) {

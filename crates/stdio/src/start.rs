@@ -5,7 +5,7 @@ use crate::command::Guard;
 use crate::message;
 use crate::table::{Asking, Item, Reader};
 use bytes::Bytes;
-use portunus_core::dialer::{DialError, Plain, Presented};
+use portunus_core::dialer::{DialError, Ending, Plain, Presented};
 use portunus_core::id::ServerName;
 use portunus_core::limits;
 use portunus_core::server::Program;
@@ -45,14 +45,14 @@ pub(crate) async fn start(
     handshake: Option<Bytes>,
     credential: Option<Presented>,
 ) -> Result<Arc<Child>, Failed> {
-    let shown = match credential {
-        None => Vec::new(),
+    let (shown, ended): (_, Ending) = match credential {
+        None => (Vec::new(), Box::pin(std::future::pending())),
         Some(credential) => match credential.open().await.map_err(Failed::Credential)? {
-            Plain::Environment(variables) => variables,
+            Plain::Environment(variables) => (variables, credential.ended()),
             _ => return Err(Failed::Credential(credential.unfit("a program"))),
         },
     };
-    let child = Child::start(&guard, &name, &program, shown)
+    let child = Child::start(&guard, &name, &program, shown, ended)
         .map_err(|error| Failed::Start(format!("no process could be started: {error}")))?;
     let child = Arc::new(child);
     if era == Era::Modern {

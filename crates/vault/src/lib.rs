@@ -12,6 +12,7 @@
 //! | [`credential`] | the life of a credential: add, replace, list, show, revoke; each step recorded |
 //! | [`bind`] | what a credential is bound to, changed |
 //! | [`vault`] | the way of a request: bound → opened (with a permit) → presented |
+//! | [`ending`] | tells what a credential holds open that it may not be used any more |
 //! | `place` | whether a credential may go where a server is |
 //! | [`rotation`] | a secret changed step by step, and the old one proven dead |
 //! | `rules` | what a secret, a host and a header name must look like |
@@ -24,6 +25,7 @@
 pub mod bind;
 pub mod connection;
 pub mod credential;
+pub mod ending;
 pub mod epochs;
 pub mod key;
 mod place;

@@ -3,6 +3,7 @@
 //! thing. The dialer opens what it is presented when it needs the secret, which is kept nowhere in between.
 
 use crate::credential;
+use crate::ending::{self, Ended, Endings};
 use crate::place;
 use crate::ring::SealingKey;
 use crate::rotation::Calls;
@@ -11,7 +12,7 @@ use crate::sealing::{self, SealingError};
 use async_trait::async_trait;
 use data_encoding::BASE64;
 use http::HeaderValue;
-use portunus_core::dialer::{DialError, Manner, Plain, Presentable, Presented};
+use portunus_core::dialer::{DialError, Ending, Manner, Plain, Presentable, Presented};
 use portunus_core::document::{Credential, CredentialKind, SealedVersion};
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::{CACHED_CREDENTIALS, CREDENTIAL_TTL};
@@ -187,6 +188,7 @@ const READS: usize = 64;
 pub struct Vault {
     depot: Arc<Depot>,
     cache: Arc<Cache>,
+    endings: Arc<Endings>,
     /// Credentials whose use in a query was told of.
     flagged: Mutex<HashSet<CredentialName>>,
     /// Milliseconds that a version may be old; 0: any age.
@@ -220,20 +222,28 @@ impl Vault {
     /// A vault over the store, which tells it of every change to a credential.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, key: SealingKey) -> Self {
-        let cache = Arc::new(Cache::default());
-        let told = Arc::clone(&cache);
+        let (cache, endings) = (Arc::new(Cache::default()), Arc::new(Endings::default()));
+        let told = (Arc::clone(&cache), Arc::clone(&endings));
         store.observe(Box::new(move |changed| {
             for change in changed.iter().filter(|change| change.kind == Kind::Credential) {
-                told.forget(&change.id);
+                told.0.forget(&change.id);
+                told.1.note(&change.id);
             }
         }));
         Self {
             depot: Arc::new(Depot { store, key }),
             cache,
+            endings,
             flagged: Mutex::default(),
             oldest: AtomicU64::new(0),
             read: Mutex::default(),
         }
+    }
+
+    /// Tells what was begun with a credential that it may not be used any more, right after that was committed; never
+    /// ends. Nothing is cut while nobody runs this.
+    pub async fn watch_endings(&self) {
+        self.endings.watch(&*self.depot.store).await;
     }
 
     /// How old a version may be that a call carries; `None`: any age.
@@ -306,7 +316,7 @@ impl Vault {
             if matches!(credential.kind, CredentialKind::Rotator(_)) {
                 return Err(VaultError::ForRotators(name.clone()));
             }
-            let held = Arc::new(Held::new(credential, now)?);
+            let held = Arc::new(Held::new(credential, &self.endings, now)?);
             self.watch(&held);
             // Whoever switches to another version from here on sees that a call has this one. Before, it could not.
             if self.cache.epoch() == epoch {
@@ -334,17 +344,9 @@ impl Depot {
         let name = &held.used.name;
         let found = load::<Credential>(&*self.store, name.as_str()).await?;
         let stored = found.ok_or_else(|| VaultError::Unknown(name.clone()))?.value;
-        if stored.revoked_at.is_some() {
-            return Err(VaultError::Revoked(name.clone()));
-        }
-        if let Some(disabled) = &stored.disabled {
-            return Err(VaultError::Disabled { name: name.clone(), why: disabled.why.clone() });
-        }
+        ending::in_force(&stored)?;
         let bound = &held.credential;
-        let same = stored.server == bound.server
-            && stored.environment == bound.environment
-            && stored.hosts == bound.hosts
-            && stored.kind == bound.kind
+        let same = ending::is_bound_alike(&stored, bound)
             && stored.owner == bound.owner
             && stored.versions.iter().any(|version| sealing::same(&version.sealed, &held.version.sealed));
         if same { Ok(()) } else { Err(VaultError::Changed(name.clone())) }
@@ -375,6 +377,11 @@ impl Bound {
     #[must_use]
     pub fn hosts(&self) -> &[String] {
         &self.0.credential.hosts
+    }
+    /// Becomes true when it may not be used any more; what was begun with it ends then.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        self.0.ended.clone()
     }
     /// When this version of it was made.
     #[must_use]
@@ -417,6 +424,18 @@ impl Presentable for Opened {
     async fn open(&self) -> Result<Plain, DialError> {
         self.plain().await.map_err(|error| DialError::Credential(error.to_string()))
     }
+    fn is_ended(&self) -> bool {
+        *self.held.ended.borrow()
+    }
+    fn ended(&self) -> Ending {
+        // Without what is held: whoever waits for the end is no call that carries it.
+        let mut ended = self.held.ended.clone();
+        Box::pin(async move {
+            if ended.wait_for(|ended| *ended).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
 }
 
 impl fmt::Debug for Vault {
@@ -440,24 +459,27 @@ impl fmt::Debug for Opened {
 
 /// A credential as it was read, its secret still sealed.
 struct Held {
-    credential: Credential,
+    credential: Arc<Credential>,
     version: SealedVersion,
     used: CredentialUse,
     manner: Manner,
     read_at: Timestamp,
     /// Set while this is what the cache holds, so that whoever still has it knows when it is not.
     current: AtomicBool,
+    ended: Ended,
 }
 
 impl Held {
-    fn new(mut credential: Credential, read_at: Timestamp) -> Result<Self, VaultError> {
+    fn new(mut credential: Credential, endings: &Endings, read_at: Timestamp) -> Result<Self, VaultError> {
         let unusable = || VaultError::Unusable(credential.name.clone());
         rules::kind(&credential.kind).map_err(|_| unusable())?;
         let version = credential.in_use().cloned().ok_or_else(unusable)?;
         let used = CredentialUse { name: credential.name.clone(), version: version.number };
         let manner = place::manner(&credential.kind);
         credential.versions.clear();
-        Ok(Self { credential, version, used, manner, read_at, current: AtomicBool::new(false) })
+        let credential = Arc::new(credential);
+        let ended = endings.of(&credential, version.number);
+        Ok(Self { credential, version, used, manner, read_at, current: AtomicBool::new(false), ended })
     }
 
     fn plain(&self, key: &SealingKey) -> Result<Plain, VaultError> {
@@ -551,12 +573,7 @@ impl Cache {
 
 fn usable(credential: &Credential, now: Timestamp) -> Result<(), VaultError> {
     let name = || credential.name.clone();
-    if credential.revoked_at.is_some() {
-        return Err(VaultError::Revoked(name()));
-    }
-    if let Some(disabled) = &credential.disabled {
-        return Err(VaultError::Disabled { name: name(), why: disabled.why.clone() });
-    }
+    ending::in_force(credential)?;
     let missing = credential::missing(credential);
     if !missing.is_empty() {
         return Err(VaultError::Incomplete { name: name(), missing });

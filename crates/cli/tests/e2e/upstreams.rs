@@ -5,6 +5,7 @@ mod callers;
 mod connector;
 mod credentials;
 mod foreign;
+mod revoked;
 mod supervision;
 mod tls;
 

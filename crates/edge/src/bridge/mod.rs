@@ -27,6 +27,7 @@ mod wire;
 
 pub use era::Protocol;
 
+use crate::revocation::Revocation;
 use async_trait::async_trait;
 use bytes::Bytes;
 use call::{Answered, Open};
@@ -43,7 +44,6 @@ use portunus_mcp::message::{self, Call, Era, Message, Method, Reject};
 use session::{Failure, Session};
 use sessions::Sessions;
 use std::sync::Arc;
-use tokio::sync::watch;
 use tokio::time::timeout;
 use visit::Visits;
 use wire::Behalf;
@@ -57,8 +57,8 @@ pub struct Origin {
     pub era: Era,
     /// The bytes that were decided.
     pub body: Bytes,
-    /// Becomes true when the caller is revoked.
-    pub revocation: watch::Receiver<bool>,
+    /// What ends the call from outside.
+    pub revocation: Revocation,
 }
 
 /// A dialer for clients of both eras in front of one for an upstream of either.

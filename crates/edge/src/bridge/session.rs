@@ -2,6 +2,7 @@
 //! the caller is revoked, or when the upstream no longer knows it.
 
 use super::wire::{self, Behalf, Events, Piece};
+use crate::revocation::Revocation;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use portunus_core::dialer::{Body, DialError, Dialer};
@@ -58,7 +59,7 @@ pub(super) struct Session {
 /// What the latest request through the session brought.
 struct Latest {
     behalf: Behalf,
-    revocation: watch::Receiver<bool>,
+    revocation: Revocation,
     used: Instant,
 }
 
@@ -91,7 +92,7 @@ pub(super) struct Start<'a> {
     pub(super) key: Key,
     /// The client's request.
     pub(super) behalf: &'a Behalf,
-    pub(super) revocation: watch::Receiver<bool>,
+    pub(super) revocation: Revocation,
     /// The request that it is made for.
     pub(super) call: &'a portunus_mcp::message::Call,
 }
@@ -201,7 +202,7 @@ impl Session {
         bridge::may_be_asked(&self.capabilities, question)
     }
     /// Remembers a request that uses the session: identity and credential of what follows.
-    pub(super) fn touch(&self, behalf: &Behalf, revocation: watch::Receiver<bool>) {
+    pub(super) fn touch(&self, behalf: &Behalf, revocation: Revocation) {
         *lock(&self.latest) = Latest { behalf: behalf.clone(), revocation, used: Instant::now() };
         self.touched.notify_one();
     }
@@ -430,14 +431,14 @@ impl Session {
     }
 }
 
-/// Ends the session when it is idle or its caller was revoked.
+/// Ends the session when it is idle, or its caller or credential was revoked.
 pub(super) async fn keep(session: Arc<Session>) {
     let mut over = session.over.subscribe();
     let mut due = Instant::now() + limits::UPSTREAM_SESSION_IDLE;
     loop {
-        let mut revocation = lock(&session.latest).revocation.clone();
+        let revocation = lock(&session.latest).revocation.clone();
         tokio::select! {
-            Ok(_) = revocation.wait_for(|revoked| *revoked) => break,
+            _ = revocation.wait() => break,
             _ = over.wait_for(|over| *over) => break,
             () = session.touched.notified() => due = Instant::now() + limits::UPSTREAM_SESSION_IDLE,
             () = sleep_until(due) => {

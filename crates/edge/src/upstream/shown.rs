@@ -2,7 +2,7 @@
 //! no request under another version gets.
 
 use super::http::Way;
-use portunus_core::dialer::{DialError, Plain, Presented};
+use portunus_core::dialer::{DialError, Ending, Plain, Presented};
 use portunus_core::limits;
 use portunus_core::record::CredentialUse;
 use rustls::ClientConfig;
@@ -10,11 +10,27 @@ use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::task::AbortHandle;
 
 /// The latest used is the last.
 #[derive(Default)]
-pub(super) struct Shown(Mutex<Vec<(CredentialUse, Arc<Way>)>>);
+pub(super) struct Shown(Arc<Mutex<Vec<Made>>>);
+
+/// What was made with one version.
+struct Made {
+    used: CredentialUse,
+    way: Arc<Way>,
+    /// Forgets it when its credential may not be used any more.
+    watch: AbortHandle,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.way.pool.clear();
+        self.watch.abort();
+    }
+}
 
 impl Shown {
     /// The way of a request with this certificate; `make` makes it from PEM when the version was not used lately.
@@ -23,7 +39,9 @@ impl Shown {
         credential: &Presented,
         make: impl FnOnce(&[u8]) -> Result<Way, String>,
     ) -> Result<Arc<Way>, DialError> {
-        if let Some(way) = self.find(credential.used()) {
+        if !credential.is_ended()
+            && let Some(way) = self.find(credential.used())
+        {
             return Ok(way);
         }
         let Plain::Certificate(pem) = credential.open().await? else {
@@ -31,40 +49,54 @@ impl Shown {
         };
         let made = make(pem.expose())
             .map_err(|why| DialError::Credential(format!("`{}`: {why}", credential.used().name)))?;
-        Ok(self.keep(credential.used(), Arc::new(made)))
+        Ok(self.keep(credential, Arc::new(made)))
     }
 
     fn find(&self, used: &CredentialUse) -> Option<Arc<Way>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = all.iter().position(|(known, _)| known == used)?;
+        let mut all = lock(&self.0);
+        let at = all.iter().position(|made| made.used == *used)?;
         if at + 1 < all.len() {
             let found = all.remove(at);
             all.push(found);
             close_others(&all);
         }
-        all.last().map(|(_, way)| way.clone())
+        all.last().map(|made| made.way.clone())
     }
 
-    fn keep(&self, used: &CredentialUse, made: Arc<Way>) -> Arc<Way> {
+    fn keep(&self, credential: &Presented, way: Arc<Way>) -> Arc<Way> {
+        let used = credential.used();
         // Somebody else may have made it meanwhile.
         if let Some(way) = self.find(used) {
             return way;
         }
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = tokio::spawn(forget(Arc::downgrade(&self.0), used.clone(), credential.ended()));
+        let mut all = lock(&self.0);
         if all.len() >= limits::UPSTREAM_CERTIFICATES {
-            all.remove(0).1.pool.clear();
+            all.remove(0);
         }
-        all.push((used.clone(), made.clone()));
+        all.push(Made { used: used.clone(), way: way.clone(), watch: watch.abort_handle() });
         close_others(&all);
-        made
+        way
     }
 }
 
+/// Connections that rest end at once; those that carry something end with it, which the same signal cuts.
+async fn forget(all: Weak<Mutex<Vec<Made>>>, used: CredentialUse, ended: Ending) {
+    ended.await;
+    if let Some(all) = all.upgrade() {
+        lock(&all).retain(|made| made.used != used);
+    }
+}
+
+fn lock(all: &Mutex<Vec<Made>>) -> MutexGuard<'_, Vec<Made>> {
+    all.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Connections of other versions end when what they carry has ended; those that carry nothing end now.
-fn close_others(all: &[(CredentialUse, Arc<Way>)]) {
-    let Some(((_, latest), others)) = all.split_last() else { return };
-    others.iter().for_each(|(_, way)| way.pool.clear());
-    latest.pool.open();
+fn close_others(all: &[Made]) {
+    let Some((latest, others)) = all.split_last() else { return };
+    others.iter().for_each(|made| made.way.pool.clear());
+    latest.way.pool.open();
 }
 
 /// The configuration with this certificate chain and key instead of any that it has.

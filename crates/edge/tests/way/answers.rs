@@ -12,7 +12,7 @@ fn tools() -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "result": { "tools": [tool("look"), tool("destroy"), tool("change")] } })
 }
 
-async fn text(body: Body) -> String {
+pub(crate) async fn text(body: Body) -> String {
     String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 

@@ -1,6 +1,9 @@
 //! A server's credential on the way of a request: sealed to the dialer, recorded, or refused with nothing sent.
 
-use crate::support::{World, result, sales};
+use crate::answers::text;
+use crate::support::{World, events, result, sales};
+use bytes::Bytes;
+use http_body_util::BodyExt;
 use portunus_core::dialer::{Manner, Plain, Presented};
 use portunus_core::document::CredentialKind;
 use portunus_core::id::CredentialName;
@@ -9,7 +12,7 @@ use portunus_core::secret::Secret;
 use portunus_core::server::Upstream;
 use portunus_edge::{Published, Snapshot};
 use portunus_vault::SealingKey;
-use portunus_vault::credential::{self, New};
+use portunus_vault::credential::{self, New, Replacement};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -124,4 +127,58 @@ async fn a_credential_that_may_not_go_there_refuses_the_call_and_says_why_to_nob
             "{text}"
         );
     }
+}
+
+/// Replaces the secret, or revokes it.
+async fn change(world: &World, revoked: bool) {
+    let (store, ledger, now) = (&*world.store, &*world.ledger, world.edge.clock.now());
+    let name = CredentialName::parse("key").unwrap();
+    if revoked {
+        credential::revoke(store, ledger, &name, "olga", now).await.unwrap();
+        return;
+    }
+    let key = SealingKey::new(Secret::new([9; 32]));
+    let (secret, by) = (Secret::new(b"another".to_vec()), "olga".to_owned());
+    let new = Replacement { name, secret, expires_at: now.plus(Duration::from_secs(3600)), by };
+    credential::add_version(store, ledger, &key, new, now, &*world.edge.rng).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_and_a_waiting_call_end_with_their_credential_and_not_with_its_version() {
+    let world = world(at("https://api.test/mcp"), None).await;
+    let edge = world.edge.clone();
+    tokio::spawn(async move { edge.vault.watch_endings().await });
+    let (sender, answer) = events();
+    let answer = Mutex::new(Some(answer));
+    world.upstream_does(move |_| Ok(answer.lock().unwrap().take().unwrap()));
+    let look = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": "look" } });
+    let mut body = world.send("/sales/mcp", &look).await.into_body();
+    for piece in ["data: 1\n\n", "data: 2\n\n"] {
+        sender.send(Ok(Bytes::from_static(piece.as_bytes()))).unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), piece);
+        change(&world, false).await;
+    }
+    // One whose answer does not even begin, and one whose answer is held until it is whole.
+    let (held, part) = events();
+    let mut part = part;
+    part.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    let part = Mutex::new(Some(part));
+    world.upstream_does(move |_| Ok(part.lock().unwrap().take().unwrap()));
+    held.send(Ok(Bytes::from_static(b"{"))).unwrap();
+    let waiting = async {
+        tokio::join!(text(body), world.call("look", json!({})), async {
+            while world.sent() < 2 {
+                tokio::task::yield_now().await;
+            }
+            change(&world, true).await;
+        })
+    };
+    let (last, waited, ()) =
+        tokio::time::timeout(Duration::from_secs(1), waiting).await.expect("within a second");
+    assert!(last.contains("credential was revoked") && last.contains("\"id\":1"), "{last}");
+    assert_eq!(waited.code(), -32013, "it may have taken effect: {}", waited.body);
+    assert_eq!(world.ends(), ["Revoked", "Revoked"]);
+    assert!(sender.is_closed() && held.is_closed(), "the upstream is let go");
+    assert_eq!(world.call("look", json!({})).await.code(), -32012, "and nothing new is sent");
+    assert_eq!(world.sent(), 2);
 }

@@ -1,7 +1,7 @@
 //! Children of one server: who may end them, and which credential each has.
 
 use super::*;
-use portunus_core::dialer::{Plain, Presentable};
+use portunus_core::dialer::{Ending, Plain, Presentable};
 use portunus_core::id::CredentialName;
 use portunus_core::secret::Secret;
 use portunus_core::testing::{CountingRng, ManualClock};
@@ -9,6 +9,7 @@ use portunus_core::time::Timestamp;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use tokio::sync::watch;
 
 /// A shell script as a program, without a guard around it.
 fn program(script: &str, per: Per) -> (Guard, Program) {
@@ -25,7 +26,16 @@ fn program(script: &str, per: Per) -> (Guard, Program) {
 
 fn child(script: &str) -> Arc<Child> {
     let (guard, program) = program(script, Per::Server);
-    Arc::new(Child::start(&guard, &ServerName::parse("files").unwrap(), &program, Vec::new()).unwrap())
+    Arc::new(
+        Child::start(
+            &guard,
+            &ServerName::parse("files").unwrap(),
+            &program,
+            Vec::new(),
+            Box::pin(std::future::pending()),
+        )
+        .unwrap(),
+    )
 }
 
 fn request(method: &'static str) -> Call {
@@ -87,6 +97,7 @@ done"#;
 struct Password {
     used: CredentialUse,
     manner: Manner,
+    ended: Option<watch::Receiver<bool>>,
 }
 
 #[async_trait::async_trait]
@@ -108,11 +119,15 @@ impl Presentable for Password {
             ("PGPASSWORD".to_owned(), of("password")),
         ]))
     }
+    fn ended(&self) -> Ending {
+        let Some(mut ended) = self.ended.clone() else { return Box::pin(std::future::pending()) };
+        Box::pin(async move { drop(ended.wait_for(|ended| *ended).await) })
+    }
 }
 
 fn password(version: u32) -> Presented {
     let used = CredentialUse { name: CredentialName::parse("db").unwrap(), version };
-    Presented::new(Arc::new(Password { used, manner: Manner::Environment }))
+    Presented::new(Arc::new(Password { used, manner: Manner::Environment, ended: None }))
 }
 
 fn inner(per: Per) -> Inner {
@@ -189,6 +204,33 @@ async fn a_replaced_versions_process_ends_after_its_last_call() {
     timeout(limits::CHILD_SUPERSEDED + Duration::from_secs(30), ended).await.unwrap();
     assert!(new.end().is_none());
     inner.children.stop().await;
+}
+
+/// Does not read, and ignores what it can.
+const STUBBORN: &str = "trap '' TERM HUP INT; while :; do sleep 0.05; done";
+
+#[tokio::test]
+async fn a_process_with_a_revoked_secret_ends_at_once_and_others_go_on() {
+    let ended = watch::Sender::new(false);
+    let (guard, program) = program(STUBBORN, Per::Server);
+    let name = ServerName::parse("files").unwrap();
+    let start = async |ended: &watch::Sender<bool>| {
+        let used = CredentialUse { name: CredentialName::parse("db").unwrap(), version: 1 };
+        let held = Password { used, manner: Manner::Environment, ended: Some(ended.subscribe()) };
+        let credential = Some(Presented::new(Arc::new(held)));
+        let (guard, program) = (guard.clone(), Arc::new(program.clone()));
+        crate::start::start(guard, name.clone(), program, Era::Modern, None, credential).await.unwrap()
+    };
+    let neighbours = watch::Sender::new(false);
+    let (doomed, neighbour) = (start(&ended).await, start(&neighbours).await);
+    let waits = doomed.ask(crate::table::Asking::unheard(), |_| Bytes::from_static(b"{}"));
+    assert!(waits.is_ok());
+    ended.send_replace(true);
+    timeout(Duration::from_secs(1), doomed.gone()).await.expect("within a second");
+    assert!(doomed.why().contains("revoked"), "{}", doomed.why());
+    assert!(neighbour.end().is_none());
+    neighbours.send_replace(true);
+    neighbour.gone().await;
 }
 
 #[tokio::test]

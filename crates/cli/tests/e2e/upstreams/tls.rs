@@ -210,6 +210,49 @@ async fn a_credential_is_shown_as_a_certificate_and_its_next_version_takes_over(
     assert_eq!(upstream.calls().len(), 4, "no connection of an older version is used for it");
 }
 
+/// Connections that nginx has open on its port.
+fn open_connections(nginx: &Nginx) -> usize {
+    let port: u16 = nginx.url.trim_end_matches("/mcp").rsplit(':').next().unwrap().parse().unwrap();
+    let (local, established) = (format!("0100007F:{port:04X}"), "01");
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let lines = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    lines.filter(|fields| fields[1] == local && fields[3] == established).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_with_a_revoked_certificate_are_closed_and_a_neighbour_s_stay_open() {
+    let upstream = Upstream::start().await;
+    let nginx = Nginx::before(&upstream).await;
+    let place = format!("url: {:?}, ca: {:?}", nginx.url, nginx.text("server-ca.pem"));
+    let server = |name: &str| server_with(name, &place, &format!("{name}-certificate"));
+    let app = App::serve(&(server("wiki") + &server("notes")), PERMIT_ALL).await;
+    let host = nginx.url.trim_start_matches("https://").trim_end_matches("/mcp").to_owned();
+    let text = |name: &str| std::fs::read_to_string(nginx.file(name)).unwrap();
+    std::fs::write(nginx.file("both"), text("client.pem") + &text("client.key")).unwrap();
+    let both = nginx.text("both");
+    for name in ["wiki", "notes"] {
+        let credential = format!("{name}-certificate");
+        let words = ["cred", "add", &credential, "--client-certificate", "--server", name, "--host", &host];
+        let rest =
+            ["--owner", "ana", "--purpose", "Notes", "--expires", "90d", "--from-file", &both, "--json"];
+        app.admin(&[&words[..], &rest].concat());
+    }
+    let ask = async |name: &str| {
+        let request = call(&app.mcp_url(name), &app.token(name), "echo", &json!({}));
+        app.http().send(request).await.unwrap().error_code()
+    };
+    assert_eq!((ask("wiki").await, ask("notes").await), (None, None));
+    let idle = || async { (open_connections(&nginx) == 2).then_some(()) };
+    until("both are kept open", SOON, idle).await;
+    app.admin(&["cred", "revoke", "wiki-certificate", "--json"]);
+    let revoked = std::time::Instant::now();
+    let closed = || async { (open_connections(&nginx) == 1).then_some(()) };
+    until("the connection with the revoked certificate is closed", SOON, closed).await;
+    assert!(revoked.elapsed() < std::time::Duration::from_secs(1), "{:?}", revoked.elapsed());
+    assert_eq!((ask("wiki").await, ask("notes").await), (Some(-32012), None));
+    assert_eq!(open_connections(&nginx), 1, "over the connection that it had");
+}
+
 #[tokio::test]
 async fn a_connector_reaches_such_an_upstream_too() {
     let upstream = Upstream::start().await;
