@@ -20,7 +20,7 @@ demo:
 test: packages clients lint doc unit
 
 packages:
-	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core faketime pebble nginx haproxy openssl postgresql
+	@tests/packages.sh gcc libc6-dev python3 python3-venv chromium fonts-dejavu-core faketime pebble nginx haproxy openssl postgresql openssh-client openssh-server
 
 clients: packages
 	@tests/clients/setup.sh

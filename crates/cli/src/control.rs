@@ -15,7 +15,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use portunus_core::dialer::Body;
 use portunus_core::document::{CredentialKind, RotationPlan};
-use portunus_core::id::{CredentialName, ServerName};
+use portunus_core::id::{CredentialName, Id, ServerName};
 use portunus_core::limits;
 use portunus_core::secret::Secret;
 use portunus_core::time::{Clock, Timestamp};
@@ -98,6 +98,7 @@ pub(crate) async fn serve_admin(
         .route("/credentials/{name}", get(show_credential))
         .route("/credentials/{name}/revoke", post(revoke_credential))
         .route("/join-tokens", post(join_token))
+        .route("/connectors/{id}/revoke", post(revoke_connector))
         .route("/links", get(links))
         .route("/shadow", get(shadow))
         .merge(discover::router())
@@ -205,6 +206,13 @@ async fn revoke_credential(
 ) -> Answer {
     let revoked = governance::revoke::revoke(&parts, &name, ADMIN).await;
     Ok(Json(json!(revoked.map_err(|e| refused(&e))?)))
+}
+
+/// Ends its links as well.
+async fn revoke_connector(State(parts): State<Arc<Parts>>, UrlPath(id): UrlPath<Id>) -> Answer {
+    let revoked = enrol::revoke(&*parts.store, &*parts.ledger, &id, ADMIN, parts.clock.now()).await;
+    revoked.map_err(|e| refused(&e))?;
+    Ok(Json(json!({ "connector": id, "revoked": true })))
 }
 
 #[derive(Deserialize)]

@@ -222,13 +222,15 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
 
     let settings = Settings { store: &*store, key: &key, rng: &*rng, now: clock.now() };
     let link_authority = Arc::new(settings.link_authority().await?);
+    let authorities = rotation::authorities::Authorities::open(&settings).await?;
     let seed = settings.assertion_seed().await?;
     let issuer_text = config.public_url.as_str().trim_end_matches('/');
     let signer = assertion::Signer::new(seed.expose(), issuer_text).map_err(|e| StartError(e.to_string()))?;
     let ports = tls::Ports { store: &store, clock: &clock, rng: &rng };
     let certificates = tls::Certificates::open(config, &settings, &ports).await?;
     let tls = certificates.configs(&link_authority, &ports)?;
-    let own_keys = governance::own_keys(config, &sealing, &signer.public_key(), link_authority.root());
+    let own_keys =
+        governance::own_keys(config, &sealing, &signer.public_key(), link_authority.root(), &authorities);
     let desk = desk(&store, &ledger, &rng, link_authority, gateway_info(issuer_text, &signer));
     let registry = Registry::new(store.clone(), clock.clone(), rng.clone(), Timing::default());
     let issuer = Arc::new(ArcSwap::from_pointee(issuer(config)?));
@@ -277,6 +279,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         key: &key,
         calls: vault.clone(),
         tls: &upstream_tls,
+        authorities,
     };
     let rotations = Arc::new(rotation::engine(config, shared).await?);
     let control = Control::new(portunus_web::router(web.clone()), desk, &clock);

@@ -1,6 +1,8 @@
 //! Rotations on this edge: the engine with its drivers, the task that takes them forward, and what the administrator's socket
 //! says about them.
 
+pub(crate) mod authorities;
+
 use crate::config::Config;
 use crate::config::rotators::{Plugin, Way};
 use crate::control::{ADMIN, Answer, refused};
@@ -46,13 +48,17 @@ pub(crate) struct Shared<'a> {
     pub key: &'a SealingKey,
     pub calls: Arc<dyn Calls>,
     pub tls: &'a Arc<ClientConfig>,
+    pub authorities: authorities::Authorities,
 }
 
 /// The engine with every driver there is.
 pub(crate) async fn engine(config: &Config, shared: Shared<'_>) -> Result<Engine, StartError> {
     let http = Http::new(shared.tls);
     let (execs, webhooks) = plugins(&config.rotators, &http)?;
-    let rotators: [(&str, Arc<dyn Rotator>); 6] = [
+    let (x509, ssh) = authorities::rotators(config, &shared).await?;
+    let rotators: [(&str, Arc<dyn Rotator>); 8] = [
+        ("x509", Arc::new(x509)),
+        ("ssh", Arc::new(ssh)),
         ("aws-access-key", Arc::new(Aws::new(http.clone()))),
         ("postgres", Arc::new(Postgres::new(shared.tls.clone()))),
         ("exec", Arc::new(execs)),

@@ -4,7 +4,8 @@ use portunus_core::document::Setting;
 use portunus_core::secret::Secret;
 use portunus_core::store::{self, Batch, Store, StoreError};
 use portunus_core::time::{Rng, Timestamp};
-use portunus_tunnel::authority::{AuthorityError, LinkAuthority, ServerAuthority};
+use portunus_ssh::UserAuthority;
+use portunus_tunnel::authority::{AuthorityError, ClientAuthority, LinkAuthority, ServerAuthority};
 use portunus_vault::{SealingError, SealingKey};
 
 /// Why a key of Portunus could not be had.
@@ -38,6 +39,18 @@ impl Settings<'_> {
     pub(crate) async fn link_authority(&self) -> Result<LinkAuthority, SettingError> {
         let make = || Ok(LinkAuthority::create(self.now, self.rng)?.1.expose().clone().into_bytes());
         Ok(LinkAuthority::load(&self.text("link-ca", make).await?)?)
+    }
+    /// The CA of what the edge shows to upstream servers.
+    pub(crate) async fn client_authority(&self) -> Result<ClientAuthority, SettingError> {
+        let make = || Ok(ClientAuthority::create(self.now, self.rng)?.1.expose().clone().into_bytes());
+        Ok(ClientAuthority::load(&self.text("client-ca", make).await?)?)
+    }
+    /// The CA of SSH keys.
+    pub(crate) async fn ssh_authority(&self) -> Result<UserAuthority, SettingError> {
+        let name = "ssh-ca";
+        let bytes = self.load_or_make(name, || Ok(self.random())).await?;
+        let seed = <[u8; 32]>::try_from(bytes.expose().as_slice()).map(Secret::new);
+        seed.ok().and_then(|seed| UserAuthority::new(&seed)).ok_or(SettingError::Damaged(name))
     }
     /// The Ed25519 seed that signs assertions.
     pub(crate) async fn assertion_seed(&self) -> Result<Secret<Vec<u8>>, SettingError> {

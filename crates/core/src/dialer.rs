@@ -98,6 +98,8 @@ pub enum Plain {
     Certificate(Secret<Vec<u8>>),
     /// These variables.
     Environment(Vec<(String, Secret<String>)>),
+    /// An OpenSSH private key and perhaps its certificate, for a program's agent.
+    SshKey(Secret<Vec<u8>>),
 }
 
 impl Presented {

@@ -18,6 +18,7 @@ pub use credential::{
 pub use device::{DeviceRequest, DeviceState};
 mod emergency;
 mod federation;
+mod issued;
 mod observed;
 mod passkey;
 mod past;
@@ -25,6 +26,7 @@ mod review;
 mod rotation;
 pub use emergency::{Emergency, EmergencyEnd};
 pub use federation::{GrantUse, Identity, ProviderSession, UsedLogout};
+pub use issued::{Issued, IssuedBy};
 pub use observed::{Observed, ObservedKind};
 pub use passkey::{Passkey, UsedChallenge};
 pub use past::{SessionLabels, Tally};

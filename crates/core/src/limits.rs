@@ -687,6 +687,19 @@ pub const ROTATION_ACCOUNT_BYTES: usize = 512;
 pub const ROTATION_ANSWER_BYTES: usize = 64 * KIB;
 /// Bytes of a rotation plan's settings.
 pub const ROTATION_SETTINGS_BYTES: usize = 8 * KIB;
+
+// --- certificates for upstream servers ---
+
+/// Shortest, usual and longest life of a certificate that an authority of Portunus signs for an upstream server.
+pub const ISSUED_LIFE: (Duration, Duration, Duration) =
+    (Duration::from_secs(300), Duration::from_secs(24 * 3600), Duration::from_secs(90 * 24 * 3600));
+/// Certificates of one authority that have not ended, revoked ones included: each is looked at when one is made.
+pub const ISSUED_CERTIFICATES: usize = 4096;
+/// Connections to the agent of one program at once; others wait.
+pub const AGENT_CONNECTIONS: usize = 16;
+/// Bytes of one question to an agent.
+pub const AGENT_MESSAGE_BYTES: u32 = 64 * 1024;
+
 // --- connections to upstream servers ---
 
 /// Bytes of one answer of an authorization server, or of an upstream's metadata.

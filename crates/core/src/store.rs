@@ -77,11 +77,13 @@ pub enum Kind {
     Observed,
     /// [`crate::document::Emergency`]
     Emergency,
+    /// [`crate::document::Issued`]
+    Issued,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::User,
         Self::Client,
         Self::Grant,
@@ -116,6 +118,7 @@ impl Kind {
         Self::Registered,
         Self::Observed,
         Self::Emergency,
+        Self::Issued,
     ];
     /// The stored name.
     #[must_use]
@@ -155,6 +158,7 @@ impl Kind {
             Self::Registered => "registered",
             Self::Observed => "observed",
             Self::Emergency => "emergency",
+            Self::Issued => "issued",
         }
     }
 }

@@ -10,6 +10,8 @@
 //! | [`webhook`] | plug-ins that are asked over HTTPS |
 //! | [`openbao`] | secrets kept in OpenBao or Vault (KV version 2), and leases of their engines |
 //! | [`aws`] | access keys of an IAM user in AWS |
+//! | [`x509`], [`ssh`] | certificates of Portunus' own authorities |
+//! | [`register`] | what those authorities have signed, and which of it is to be refused |
 //! | [`probe`] | tries a secret at an MCP server over HTTP |
 //! | [`http`] | HTTPS within bounds |
 
@@ -22,5 +24,8 @@ pub mod openbao;
 pub mod plugin;
 pub mod postgres;
 pub mod probe;
+pub mod register;
 pub mod schedule;
+pub mod ssh;
 pub mod webhook;
+pub mod x509;

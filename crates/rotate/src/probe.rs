@@ -74,6 +74,17 @@ impl Rotator for Probe {
     }
 }
 
+/// What is asked, at this URL or path.
+pub(crate) fn question(target: &str) -> Result<Request<Full<Bytes>>, RotatorError> {
+    Request::builder()
+        .method(Method::POST)
+        .uri(target)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json, text/event-stream")
+        .body(Full::new(Bytes::from_static(QUESTION.as_bytes())))
+        .map_err(|error| RotatorError::Wrong(error.to_string()))
+}
+
 fn changes_nothing() -> RotatorError {
     RotatorError::Wrong(String::from("a probe changes nothing at an upstream"))
 }
@@ -109,13 +120,7 @@ fn request(
     url: &url::Url,
     shown: Option<(HeaderName, HeaderValue)>,
 ) -> Result<Request<Full<Bytes>>, RotatorError> {
-    let mut request = Request::builder()
-        .method(Method::POST)
-        .uri(url.as_str())
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::ACCEPT, "application/json, text/event-stream")
-        .body(Full::new(Bytes::from_static(QUESTION.as_bytes())))
-        .map_err(|error| RotatorError::Wrong(error.to_string()))?;
+    let mut request = question(url.as_str())?;
     if let Some((name, value)) = shown {
         request.headers_mut().insert(name, value);
     }

@@ -10,6 +10,7 @@ use portunus_core::dialer::{DialError, Ending};
 use portunus_core::id::ServerName;
 use portunus_core::limits;
 use portunus_core::server::Program;
+use portunus_ssh::Agent;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -31,6 +32,22 @@ pub(crate) struct Child {
     started: Instant,
     /// The result of its handshake.
     pub(crate) handshake: OnceLock<Bytes>,
+}
+
+/// What a credential gives a child.
+pub(crate) struct Given {
+    /// Variables.
+    pub(crate) shown: Shown,
+    /// What signs for it.
+    pub(crate) agent: Option<Agent>,
+    /// When it may have them no longer.
+    pub(crate) ended: Ending,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self { shown: Vec::new(), agent: None, ended: Box::pin(std::future::pending()) }
+    }
 }
 
 /// What the tasks of a child share with those who speak to it.
@@ -69,9 +86,9 @@ impl Child {
         guard: &Guard,
         name: &ServerName,
         program: &Program,
-        shown: Shown,
-        ended: Ending,
+        given: Given,
     ) -> std::io::Result<Self> {
+        let Given { shown, agent, ended } = given;
         let mut process = command(guard, program, &shown).spawn()?;
         let (input, queued) = unbounded_channel();
         let link = Arc::new(Link {
@@ -92,7 +109,7 @@ impl Child {
             let secrets = program.environment.iter().map(|(name, value)| (name.clone(), value.clone()));
             tokio::spawn(errors::log(stderr, name.clone(), pid, secrets.chain(shown).collect()));
         }
-        let running = Running { process, pid, link: link.clone(), name: name.clone() };
+        let running = Running { process, pid, link: link.clone(), name: name.clone(), _agent: agent };
         tokio::spawn(async move {
             running.watch(stopped, ended).await;
             tell_gone.send_replace(true);
@@ -218,6 +235,8 @@ struct Running {
     pid: u32,
     link: Arc<Link>,
     name: ServerName,
+    /// Answers until the process is gone.
+    _agent: Option<Agent>,
 }
 
 impl Running {

@@ -171,8 +171,10 @@ impl Children {
             return unreachable(format!("its processes were started {most} times within a minute"));
         }
         let (guard, name, program) = (self.guard.clone(), self.name.clone(), self.program.clone());
-        let start = start::start(guard, name, program, key.era, handshake, credential.cloned());
-        let task = tokio::spawn(start);
+        let (era, credential, rng) = (key.era, credential.cloned(), self.rng.clone());
+        let task = tokio::spawn(async move {
+            start::start(guard, name, program, era, handshake, (credential, &*rng)).await
+        });
         let starting = async move {
             task.await.unwrap_or_else(|_| Err(Failed::Start(String::from("its start was broken off"))))
         };

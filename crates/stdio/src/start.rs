@@ -1,15 +1,19 @@
 //! From nothing to a child that takes requests: the process, and in the legacy era the handshake, which is ours.
 
-use crate::child::Child;
+use crate::child::{Child, Given};
 use crate::command::Guard;
 use crate::message;
 use crate::table::{Asking, Item, Reader};
 use bytes::Bytes;
-use portunus_core::dialer::{DialError, Ending, Plain, Presented};
+use portunus_core::dialer::{DialError, Plain, Presented};
 use portunus_core::id::ServerName;
 use portunus_core::limits;
+use portunus_core::secret::Secret;
 use portunus_core::server::Program;
+use portunus_core::time::Rng;
 use portunus_mcp::message::{Era, Version};
+use portunus_ssh::Identity;
+use portunus_ssh::agent::{self, Agent};
 use std::sync::Arc;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
@@ -43,16 +47,13 @@ pub(crate) async fn start(
     program: Arc<Program>,
     era: Era,
     handshake: Option<Bytes>,
-    credential: Option<Presented>,
+    (credential, rng): (Option<Presented>, &dyn Rng),
 ) -> Result<Arc<Child>, Failed> {
-    let (shown, ended): (_, Ending) = match credential {
-        None => (Vec::new(), Box::pin(std::future::pending())),
-        Some(credential) => match credential.open().await.map_err(Failed::Credential)? {
-            Plain::Environment(variables) => (variables, credential.ended()),
-            _ => return Err(Failed::Credential(credential.unfit("a program"))),
-        },
+    let given = match credential {
+        None => Given::default(),
+        Some(credential) => open(&credential, rng).await.map_err(Failed::Credential)?,
     };
-    let child = Child::start(&guard, &name, &program, shown, ended)
+    let child = Child::start(&guard, &name, &program, given)
         .map_err(|error| Failed::Start(format!("no process could be started: {error}")))?;
     let child = Arc::new(child);
     if era == Era::Modern {
@@ -66,6 +67,22 @@ pub(crate) async fn start(
             let waited = limits::CHILD_START_TIMEOUT.as_secs();
             Err(Failed::Start(format!("its process did not answer the handshake within {waited} s")))
         }
+    }
+}
+
+async fn open(credential: &Presented, rng: &dyn Rng) -> Result<Given, DialError> {
+    let given = Given { ended: credential.ended(), ..Given::default() };
+    let unusable = |why: String| DialError::Credential(format!("`{}`: {why}", credential.used().name));
+    match credential.open().await? {
+        Plain::Environment(shown) => Ok(Given { shown, ..given }),
+        Plain::SshKey(text) => {
+            let identity = Identity::read(text.expose()).map_err(|error| unusable(error.to_string()))?;
+            let agent = Agent::start(identity, rng).map_err(|error| unusable(error.to_string()))?;
+            let socket = agent.socket().to_string_lossy().into_owned();
+            let shown = vec![(agent::VARIABLE.to_owned(), Secret::new(socket))];
+            Ok(Given { shown, agent: Some(agent), ..given })
+        }
+        _ => Err(credential.unfit("a program")),
     }
 }
 

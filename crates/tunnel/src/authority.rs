@@ -1,5 +1,5 @@
-//! The edge's own certificate authorities: one signs its server certificate when no public one does, the other signs
-//! connectors. Two types with two keys, so that neither can stand in for the other. Storing them is the caller's job:
+//! The edge's own certificate authorities: one signs its server certificate when no public one does, one signs connectors,
+//! one signs what the edge shows to upstream servers. Three types with three keys, so that none can stand in for another. Storing them is the caller's job:
 //! an authority goes out, and comes back in, as one secret PEM text of certificate and key.
 
 use crate::certificate::san_uri;
@@ -9,14 +9,15 @@ use portunus_core::limits;
 use portunus_core::secret::Secret;
 use portunus_core::time::{Rng, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData,
-    SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, RevocationReason, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use std::net::IpAddr;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Signs the edge's server certificate for `local_ca: true` and the demo.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub struct ServerAuthority(Authority);
 /// Signs the client certificates of connectors.
 #[derive(Debug)]
 pub struct LinkAuthority(Authority);
+
+/// Signs the client certificates that the edge shows to upstream servers.
+#[derive(Debug)]
+pub struct ClientAuthority(Authority);
 
 /// A server certificate and its key.
 #[derive(Debug)]
@@ -143,6 +148,83 @@ impl LinkAuthority {
     }
 }
 
+impl ClientAuthority {
+    /// Makes a new authority, and the text to store it by.
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn create(now: Timestamp, rng: &dyn Rng) -> Result<(Self, Secret<String>), AuthorityError> {
+        let (authority, pem) = Authority::create("Portunus client CA", now, rng)?;
+        Ok((Self(authority), pem))
+    }
+    /// Loads what [`Self::create`] gave to store.
+    ///
+    /// # Errors
+    /// When the text is something else.
+    pub fn load(pem: &Secret<String>) -> Result<Self, AuthorityError> {
+        Authority::load(pem).map(Self)
+    }
+    /// What upstream servers trust.
+    #[must_use]
+    pub fn root(&self) -> &CertificateDer<'static> {
+        &self.0.certificate
+    }
+    /// The same in PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> String {
+        pem("CERTIFICATE", &self.0.certificate)
+    }
+    /// A certificate for a fresh key, for client authentication only, and the key: both PEM. `serial` is positive and unique.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn client_cert(
+        &self,
+        name: &str,
+        serial: &[u8],
+        life: Duration,
+        now: Timestamp,
+    ) -> Result<Secret<Vec<u8>>, AuthorityError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut params = leaf(name, serial);
+        set_validity(&mut params, now, life)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &self.0.issuer)?.pem();
+        let private = Zeroizing::new(key.serialize_pem());
+        Ok(Secret::new([certificate.as_bytes(), private.as_bytes()].concat()))
+    }
+    /// The list of serial numbers that are revoked, and since when; PEM (RFC 5280 section 5). It says that it is good as long
+    /// as the authority: it is written anew whenever it changes, and an edge that is down must not lock everybody out.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn revocations(
+        &self,
+        revoked: &[(Vec<u8>, Timestamp)],
+        now: Timestamp,
+    ) -> Result<String, AuthorityError> {
+        let (_, own) = x509_parser::parse_x509_certificate(&self.0.certificate)
+            .map_err(|why| AuthorityError::Unreadable(why.to_string()))?;
+        let entry = |(serial, since): &(Vec<u8>, Timestamp)| {
+            Ok(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(serial),
+                revocation_time: moment(since.as_secs())?,
+                reason_code: Some(RevocationReason::Superseded),
+                invalidity_date: None,
+            })
+        };
+        let list = CertificateRevocationListParams {
+            this_update: moment(now.as_secs().saturating_sub(limits::CERT_BACKDATE.as_secs()))?,
+            next_update: own.validity().not_after.to_datetime(),
+            crl_number: SerialNumber::from_slice(&now.as_millis().to_be_bytes()),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect::<Result<_, AuthorityError>>()?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.0.issuer)?.pem()?)
+    }
+}
+
 /// A public key whose possession was proven by the signature of a signing request.
 #[derive(Debug)]
 pub struct ProvenKey(rcgen::PublicKey);
@@ -225,15 +307,19 @@ impl Authority {
 }
 
 fn leaf_params(name: &str, rng: &dyn Rng) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
     let mut serial = random::<16>(rng);
     // RFC 5280 section 4.1.2.2: positive.
     if let Some(first) = serial.first_mut() {
         *first = (*first & 0x7f) | 0x40;
     }
-    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    leaf(name, &serial)
+}
+
+fn leaf(name: &str, serial: &[u8]) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serial_number = Some(SerialNumber::from_slice(serial));
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
@@ -245,14 +331,15 @@ fn set_validity(
     now: Timestamp,
     life: Duration,
 ) -> Result<(), AuthorityError> {
-    let at = |secs: u64| {
-        let secs = i64::try_from(secs).map_err(|_| AuthorityError::Validity)?;
-        time::OffsetDateTime::from_unix_timestamp(secs).map_err(|_| AuthorityError::Validity)
-    };
-    params.not_before = at(now.as_secs().saturating_sub(limits::CERT_BACKDATE.as_secs()))?;
+    params.not_before = moment(now.as_secs().saturating_sub(limits::CERT_BACKDATE.as_secs()))?;
     // X.509 counts whole seconds: not less than `life`.
-    params.not_after = at(now.plus(life).as_secs() + 1)?;
+    params.not_after = moment(now.plus(life).as_secs() + 1)?;
     Ok(())
+}
+
+fn moment(secs: u64) -> Result<time::OffsetDateTime, AuthorityError> {
+    let secs = i64::try_from(secs).map_err(|_| AuthorityError::Validity)?;
+    time::OffsetDateTime::from_unix_timestamp(secs).map_err(|_| AuthorityError::Validity)
 }
 
 fn san(name: &str) -> Result<SanType, AuthorityError> {

@@ -265,8 +265,7 @@ pub async fn join_token(
     Ok(text)
 }
 
-/// Revokes a connector. When this returns, its links on this node take no call any more. The revocation stands even
-/// when it could not be recorded.
+/// Revokes a connector, once that is recorded. When this returns, its links on this node take no call any more.
 ///
 /// # Errors
 /// When there is no such connector, or the store or the ledger fails.
@@ -277,22 +276,24 @@ pub async fn revoke(
     by: &str,
     now: Timestamp,
 ) -> Result<(), EnrolError> {
+    let mut recorded = false;
     loop {
         let found = store::load::<Connector>(store, connector.as_str()).await?;
         let Versioned { value, version } = found.ok_or(EnrolError::Unknown)?;
         if value.revoked_at.is_some() {
             return Ok(());
         }
+        if !std::mem::replace(&mut recorded, true) {
+            ledger.append(event(by, "connector.revoked", connector.as_str(), &[], now)).await?;
+        }
         let revoked = Connector { revoked_at: Some(now), ..value };
         match store.commit(Batch::new().update(&revoked, version)).await {
             // A renewal came between; it must not win.
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
-            Ok(_) => break,
+            Ok(_) => return Ok(()),
         }
     }
-    ledger.append(event(by, "connector.revoked", connector.as_str(), &[], now)).await?;
-    Ok(())
 }
 
 impl EnrolError {

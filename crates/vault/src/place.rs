@@ -14,7 +14,9 @@ pub(crate) const fn manner(kind: &CredentialKind) -> Manner {
         CredentialKind::Query(_) => Manner::Query,
         // What is for rotators is refused before anybody asks how it would be shown.
         CredentialKind::ClientCertificate | CredentialKind::Rotator(_) => Manner::Certificate,
-        CredentialKind::Environment(_) | CredentialKind::Postgres(_) => Manner::Environment,
+        CredentialKind::Environment(_) | CredentialKind::Postgres(_) | CredentialKind::Ssh(_) => {
+            Manner::Environment
+        }
     }
 }
 
@@ -157,6 +159,7 @@ mod tests {
             (CredentialKind::ClientCertificate, true),
             (CredentialKind::Environment("TOKEN".to_owned()), false),
             (CredentialKind::Postgres("reader".to_owned()), false),
+            (CredentialKind::Ssh("reader".to_owned()), false),
         ];
         for (kind, for_urls) in kinds {
             let (url, program_says) = if for_urls { ("", "NotForPrograms") } else { ("OnlyForPrograms", "") };

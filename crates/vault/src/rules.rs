@@ -87,8 +87,10 @@ pub(crate) fn secret(
     if secret.len() > SECRET_BYTES {
         return Err("it has more than 8 KiB");
     }
-    if matches!(kind, CredentialKind::ClientCertificate) {
-        return pem(secret);
+    match kind {
+        CredentialKind::ClientCertificate => return pem(secret),
+        CredentialKind::Ssh(_) => return ssh_key(secret),
+        _ => {}
     }
     let spaces = !matches!(kind, CredentialKind::Bearer);
     if !secret.iter().all(|byte| byte.is_ascii_graphic() || (spaces && *byte == b' ')) {
@@ -114,6 +116,16 @@ fn pem(secret: &[u8]) -> Result<Secret<Vec<u8>>, &'static str> {
         return Err("it must hold a certificate and its private key, both PEM");
     }
     Ok(Secret::new(secret.to_vec()))
+}
+
+/// The same of an OpenSSH private key and its certificate.
+fn ssh_key(secret: &[u8]) -> Result<Secret<Vec<u8>>, &'static str> {
+    let text = std::str::from_utf8(secret).map_err(|_| "it is no text")?;
+    if !text.trim_start().starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") {
+        return Err("it must be an OpenSSH private key without a passphrase, of the kind Ed25519");
+    }
+    // A last line without an end is no private key to OpenSSH.
+    Ok(Secret::new([secret, b"\n"].concat()))
 }
 
 /// The hosts, each as [`host`] wants it, without repetition.
@@ -175,6 +187,13 @@ pub(crate) fn kind(kind: &CredentialKind) -> Result<(), &'static str> {
         CredentialKind::Postgres(role) => {
             let good = !role.is_empty() && role.len() <= 63 && !role.chars().any(char::is_control);
             good.then_some(()).ok_or("the role must have 1 to 63 bytes, without control characters")
+        }
+        CredentialKind::Ssh(user) => {
+            let good = user.len() <= 32
+                && user.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+            good.then_some(())
+                .ok_or("the user must be 1 to 32 letters, digits, `_`, `-` and `.`, a letter first")
         }
         CredentialKind::Rotator(account) => {
             let good = account.len() <= 128 && !account.chars().any(char::is_control);

@@ -104,7 +104,7 @@ pub enum VaultError {
     /// It is shown to URLs, and the server is a program.
     #[error(
         "the credential `{name}` is of the kind {kind}, which goes to URLs, and `{server}` is a program: it needs one of the \
-         kind environment or postgres"
+         kind environment, postgres or ssh"
     )]
     NotForPrograms {
         /// The credential.
@@ -507,6 +507,7 @@ impl Held {
             CredentialKind::Rotator(_) => Err(VaultError::ForRotators(self.used.name.clone())),
             CredentialKind::Query(name) => Ok(Plain::Query(name.clone(), secret)),
             CredentialKind::ClientCertificate => Ok(Plain::Certificate(secret)),
+            CredentialKind::Ssh(_) => Ok(Plain::SshKey(secret)),
             CredentialKind::Environment(name) => Ok(Plain::Environment(vec![(name.clone(), text()?)])),
             CredentialKind::Postgres(role) => {
                 let role = self.version.account.as_ref().unwrap_or(role).clone();

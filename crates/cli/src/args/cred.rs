@@ -127,9 +127,9 @@ pub(crate) enum Cred {
     /// What becomes of rotations: how far they are, what the plan lacks; stop them all, let them go on.
     #[command(subcommand)]
     Rotation(RotationCommand),
-    /// Revoke one at once.
+    /// Revoke one at once, and end what it holds open.
     Revoke {
-        /// Its name.
+        /// Its name, or `connector:ID`.
         name: String,
         #[command(flatten)]
         admin: Admin,
@@ -313,6 +313,9 @@ pub(crate) struct Way {
     /// As the password of this PostgreSQL role: the program gets PGUSER and PGPASSWORD.
     #[arg(long, value_name = "ROLE")]
     pub postgres: Option<String>,
+    /// As a key with which the program logs in as this user by SSH: it gets an agent (SSH_AUTH_SOCK), never the key.
+    #[arg(long, value_name = "USER")]
+    pub ssh: Option<String>,
     /// In no call: rotators change other secrets with it, as this account of their upstream.
     #[arg(long, value_name = "ACCOUNT")]
     pub rotator: Option<String>,

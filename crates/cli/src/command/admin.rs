@@ -101,6 +101,9 @@ pub(crate) async fn kill(kill: Kill) -> Outcome {
 
 /// Revokes a credential and says what was seen of its secret; one that still works is a failure.
 pub(super) async fn revoke(name: &str, admin: &Admin) -> Outcome {
+    if let Some(connector) = name.strip_prefix("connector:") {
+        return done(admin, &format!("/connectors/{connector}/revoke"), &json!({})).await;
+    }
     let answer = post(admin, &format!("/credentials/{name}/revoke"), &json!({})).await?;
     let (outcome, detail) = (text(&answer["tested"], "outcome"), text(&answer["tested"], "detail"));
     show(admin, &answer, || {

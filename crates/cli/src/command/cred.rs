@@ -87,6 +87,7 @@ fn kind(way: &Way) -> CredentialKind {
         way.client_certificate.then_some(CredentialKind::ClientCertificate),
         way.env.clone().map(CredentialKind::Environment),
         way.postgres.clone().map(CredentialKind::Postgres),
+        way.ssh.clone().map(CredentialKind::Ssh),
         way.rotator.clone().map(CredentialKind::Rotator),
     ];
     named.into_iter().flatten().next().unwrap_or(CredentialKind::Bearer)

@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub ledger: PathBuf,
     pub admin_socket: PathBuf,
     pub ca_file: PathBuf,
+    /// What upstream servers must be given to trust and to refuse certificates of Portunus' own authorities.
+    pub authorities: PathBuf,
     pub login: login::Login,
     pub policies: PathBuf,
     /// Candidate policies.
@@ -165,6 +167,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         ledger: file.ledger.as_ref().map_or_else(|| state.join("ledger"), |l| base.join(l)),
         admin_socket: file.admin_socket.as_ref().map_or_else(|| state.join("admin.sock"), |s| base.join(s)),
         ca_file: state.join("ca.pem"),
+        authorities: state.join("authorities"),
         login,
         classes,
         shadow_policies: file.shadow_policies.as_ref().map(|directory| base.join(directory)),

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::node::Parts;
+use crate::rotation::authorities::Authorities;
 use crate::sealing::Sealing;
 use portunus_core::digest::sha256;
 use portunus_core::document::RotationPlan;
@@ -17,6 +18,7 @@ pub(crate) fn at_start(
     sealing: &Sealing,
     assertion_key: &[u8],
     link_ca: &[u8],
+    authorities: &Authorities,
 ) -> Vec<OwnKey> {
     let ledger = portunus_ledger::keys::verifier(&config.ledger).map(|key| key.to_string());
     let mut keys = vec![
@@ -30,19 +32,18 @@ pub(crate) fn at_start(
             made(&config.ledger),
         ),
     ];
-    if let Some((start, end)) = life(link_ca) {
-        keys.push(OwnKey {
-            name: String::from("link-ca"),
-            certificate: true,
-            form: String::from("x509"),
-            purpose: String::from("issues the certificates of connectors"),
-            fingerprint: fingerprint(link_ca),
-            created_at: start,
-            expires_at: Some(end),
-            renewal: None,
-        });
-    }
+    // Made with the first sealing key, or later at the first start of a version that has it.
+    let ssh = authorities.ssh.public_line();
+    keys.push(key("ssh-ca", "ed25519", "issues SSH user certificates", ssh.as_bytes(), sealing.since));
+    keys.extend(authority("link-ca", "issues the certificates of connectors", link_ca));
+    let client_ca = authorities.client.root();
+    keys.extend(authority("client-ca", "issues client certificates for upstream servers", client_ca));
     keys
+}
+
+fn authority(name: &str, purpose: &str, der: &[u8]) -> Option<OwnKey> {
+    let (start, end) = life(der)?;
+    Some(OwnKey { certificate: true, expires_at: Some(end), ..key(name, "x509", purpose, der, start) })
 }
 
 /// All of them as of now.

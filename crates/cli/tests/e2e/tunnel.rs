@@ -132,3 +132,57 @@ async fn a_join_token_is_good_once() {
     assert!(!output.status.success(), "a used join token let a second connector in: {text}");
     assert!(text.contains("ask for a new one"), "it says what to do next: {text}");
 }
+
+#[tokio::test]
+async fn a_revoked_connector_s_live_link_ends_within_a_second_and_another_one_s_does_not() {
+    let second = Duration::from_secs(1);
+    let servers = server_behind_tunnel("harbour") + &server_behind_tunnel("quay");
+    let app = App::serve(&servers, PERMIT_ALL).await;
+    let upstream = Upstream::start().await;
+    let mut doomed = Connector::to(&app, "harbour", &upstream.url, "one");
+    let mut neighbour = Connector::to(&app, "quay", &upstream.url, "two");
+    let (http, tokens) = (app.http(), [app.token("harbour"), app.token("quay")]);
+    let ask = async |at: usize, tool: &str| {
+        let url = app.mcp_url(["harbour", "quay"][at]);
+        http.send(call(&url, &tokens[at], tool, &json!({}))).await.unwrap()
+    };
+    for at in [0, 1] {
+        let works = || async { ask(at, "echo").await.error_code().is_none().then_some(()) };
+        until("calls get through", SOON, works).await;
+    }
+    let listed = app.admin(&["cred", "list", "--kind", "connector", "--json"]);
+    let of = |server: &str| {
+        let all = listed["identities"].as_array().unwrap();
+        let one =
+            all.iter().find(|one| one.to_string().contains(server)).unwrap_or_else(|| panic!("{listed}"));
+        one["id"].as_str().unwrap().to_owned()
+    };
+    let waiting = async {
+        let (mine, its) = tokio::join!(ask(0, "wait"), ask(1, "wait"));
+        (mine, its)
+    };
+    let revoke = async {
+        let arrived = || async {
+            let waits =
+                upstream.calls().iter().filter(|seen| seen.json()["params"]["name"] == "wait").count();
+            (waits == 2).then_some(())
+        };
+        until("both calls are under way", SOON, arrived).await;
+        app.admin(&["cred", "revoke", &of("harbour"), "--json"]);
+        let revoked = std::time::Instant::now();
+        let gone = || std::future::ready(doomed.child.try_wait().unwrap().map(drop));
+        until("its connector has heard of it and ended", SOON, gone).await;
+        assert!(revoked.elapsed() < second, "{:?}", revoked.elapsed());
+        assert_eq!(ask(0, "echo").await.error_code(), Some(-32012), "nothing new is sent");
+        // One for each that waits, also for the one that nobody hears any more.
+        upstream.release();
+        upstream.release();
+    };
+    let ((mine, its), ()) = tokio::join!(waiting, revoke);
+    assert_eq!(mine.error_code(), Some(-32013), "it may have taken effect: {}", mine.text());
+    assert_eq!(its.error_code(), None, "{}", its.text());
+    assert!(neighbour.child.try_wait().unwrap().is_none());
+    assert_eq!(ask(1, "echo").await.error_code(), None);
+    let revocations = app.records().iter().filter(|record| record["action"] == "connector.revoked").count();
+    assert_eq!(revocations, 1);
+}

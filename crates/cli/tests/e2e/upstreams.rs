@@ -6,6 +6,7 @@ mod connector;
 mod credentials;
 mod foreign;
 mod revoked;
+mod ssh;
 mod supervision;
 mod tls;
 

@@ -99,6 +99,9 @@ pub enum CredentialKind {
     Environment(String),
     /// A PostgreSQL role: the secret is its password, and a program gets both as `PGUSER` and `PGPASSWORD`.
     Postgres(String),
+    /// An OpenSSH private key, with its certificate below it if it has one, by which a program logs in as this user. It gets
+    /// an agent that signs with the key, never the key.
+    Ssh(String),
     /// No call ever carries it: a rotator changes other credentials with it, as this account of their upstream (empty: the
     /// secret says who it is).
     Rotator(String),
@@ -116,11 +119,12 @@ impl CredentialKind {
             Self::ClientCertificate => "client_certificate",
             Self::Environment(_) => "environment",
             Self::Postgres(_) => "postgres",
+            Self::Ssh(_) => "ssh",
             Self::Rotator(_) => "rotator",
         }
     }
 
-    /// The name of header, user, parameter, variable or role.
+    /// The name of header, user, parameter, variable, role or account.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -130,6 +134,7 @@ impl CredentialKind {
             | Self::Query(name)
             | Self::Environment(name)
             | Self::Postgres(name)
+            | Self::Ssh(name)
             | Self::Rotator(name) => name,
         }
     }

@@ -81,7 +81,9 @@ impl HttpDialer {
                 let uri = with_parameter(request.uri(), &name, value.expose());
                 *request.uri_mut() = uri.ok_or_else(|| credential.unfit("this URL"))?;
             }
-            Plain::Certificate(_) | Plain::Environment(_) => return Err(credential.unfit("this request")),
+            Plain::Certificate(_) | Plain::Environment(_) | Plain::SshKey(_) => {
+                return Err(credential.unfit("this request"));
+            }
         }
         Ok(self.plain.clone())
     }

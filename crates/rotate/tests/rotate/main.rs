@@ -9,6 +9,8 @@ mod life;
 mod openbao;
 mod postgres;
 mod schedule;
+mod ssh;
 mod upstream;
 mod webhook;
 mod world;
+mod x509;

@@ -40,15 +40,25 @@ pub(crate) fn name(text: &str) -> CredentialName {
 pub(crate) fn secret(text: &str) -> Secret<Vec<u8>> {
     Secret::new(text.as_bytes().to_vec())
 }
+pub(crate) fn store() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::default())
+}
+/// A clock that a test takes forward is behind that of real upstreams, and never comes near it.
+pub(crate) fn days_ago(days: u64) -> Timestamp {
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    Timestamp::from_secs(now.as_secs() - days * 86_400)
+}
 /// The server that calls go to, where its credential may go.
 pub(crate) fn sales(kind: &CredentialKind) -> Server {
     let upstream = match kind {
-        CredentialKind::Postgres(_) | CredentialKind::Environment(_) => Upstream::Program(Program {
-            command: vec!["server".to_owned()],
-            directory: "/".into(),
-            environment: BTreeMap::new(),
-            per: Per::Server,
-        }),
+        CredentialKind::Postgres(_) | CredentialKind::Environment(_) | CredentialKind::Ssh(_) => {
+            Upstream::Program(Program {
+                command: vec!["server".to_owned()],
+                directory: "/".into(),
+                environment: BTreeMap::new(),
+                per: Per::Server,
+            })
+        }
         _ => Upstream::Http("https://api.example.com/mcp".parse().unwrap()),
     };
     Server {
@@ -83,6 +93,8 @@ pub(crate) struct World {
     rotator: Arc<dyn Rotator>,
     /// Every secret that any rotator was ever given or made, by version.
     pub(crate) seen: Arc<Mutex<BTreeMap<u32, String>>>,
+    /// The same, also of attempts that nobody remembers.
+    pub(crate) made: Arc<Mutex<Vec<String>>>,
     key: SealingKey,
 }
 
@@ -101,17 +113,27 @@ pub(crate) struct First {
 
 impl World {
     pub(crate) async fn new(first: First, rotator: Arc<dyn Rotator>) -> Self {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        Self::over(store(), first, rotator, NOW).await
+    }
+
+    /// In a store that the rotator shares, from this moment on.
+    pub(crate) async fn over(
+        store: Arc<dyn Store>,
+        first: First,
+        rotator: Arc<dyn Rotator>,
+        start: Timestamp,
+    ) -> Self {
         let key = SealingKey::new(Secret::new([7; 32]));
         let world = Self {
             vault: Arc::new(Vault::new(store.clone(), key.clone())),
             store,
             ledger: Arc::default(),
-            clock: Arc::new(ManualClock::at(NOW)),
+            clock: Arc::new(ManualClock::at(start)),
             name: name("crm"),
             method: first.method.to_owned(),
             rotator,
             seen: Arc::default(),
+            made: Arc::default(),
             key,
         };
         if let Some((account, text)) = &first.administrator {
@@ -143,19 +165,22 @@ impl World {
             scopes: Vec::new(),
             hosts: vec![host.to_owned()],
             server: ServerName::parse("sales").unwrap(),
-            expires_at: NOW.plus(YEAR),
+            expires_at: self.clock.now().plus(YEAR),
             rotation,
             secret: secret(text),
             by: "ana".to_owned(),
         };
-        credential::add(&*self.store, &*self.ledger, &self.key, new, NOW, &Os).await.unwrap();
+        credential::add(&*self.store, &*self.ledger, &self.key, new, self.clock.now(), &Os).await.unwrap();
     }
 
     /// A process that will meet this end.
     pub(crate) fn process(&self, end: Option<Moment>) -> (Engine, Arc<Fate>) {
         let fate = Fate::new(end);
-        let rotator: Arc<dyn Rotator> =
-            Arc::new(Listening { inner: self.rotator.clone(), seen: self.seen.clone() });
+        let rotator: Arc<dyn Rotator> = Arc::new(Listening {
+            inner: self.rotator.clone(),
+            seen: self.seen.clone(),
+            made: self.made.clone(),
+        });
         let rotator: Arc<dyn Rotator> = Arc::new(Mortal { fate: fate.clone(), inner: rotator });
         let engine = Engine::new(Parts {
             store: Arc::new(Mortal { fate: fate.clone(), inner: self.store.clone() }),
@@ -286,12 +311,14 @@ impl World {
 struct Listening {
     inner: Arc<dyn Rotator>,
     seen: Arc<Mutex<BTreeMap<u32, String>>>,
+    made: Arc<Mutex<Vec<String>>>,
 }
 
 impl Listening {
     fn note(&self, version: u32, secret: Option<&Secret<Vec<u8>>>) {
         if let Some(secret) = secret {
             let text = String::from_utf8(secret.expose().clone()).unwrap();
+            self.made.lock().unwrap().push(text.clone());
             self.seen.lock().unwrap().insert(version, text);
         }
     }

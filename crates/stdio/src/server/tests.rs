@@ -27,14 +27,8 @@ fn program(script: &str, per: Per) -> (Guard, Program) {
 fn child(script: &str) -> Arc<Child> {
     let (guard, program) = program(script, Per::Server);
     Arc::new(
-        Child::start(
-            &guard,
-            &ServerName::parse("files").unwrap(),
-            &program,
-            Vec::new(),
-            Box::pin(std::future::pending()),
-        )
-        .unwrap(),
+        Child::start(&guard, &ServerName::parse("files").unwrap(), &program, crate::child::Given::default())
+            .unwrap(),
     )
 }
 
@@ -219,7 +213,8 @@ async fn a_process_with_a_revoked_secret_ends_at_once_and_others_go_on() {
         let held = Password { used, manner: Manner::Environment, ended: Some(ended.subscribe()) };
         let credential = Some(Presented::new(Arc::new(held)));
         let (guard, program) = (guard.clone(), Arc::new(program.clone()));
-        crate::start::start(guard, name.clone(), program, Era::Modern, None, credential).await.unwrap()
+        let with = (credential, &CountingRng::default() as &dyn Rng);
+        crate::start::start(guard, name.clone(), program, Era::Modern, None, with).await.unwrap()
     };
     let neighbours = watch::Sender::new(false);
     let (doomed, neighbour) = (start(&ended).await, start(&neighbours).await);
