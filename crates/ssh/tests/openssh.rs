@@ -161,7 +161,8 @@ async fn an_agent_signs_and_gives_nothing_out() {
         stream.write_all(nonsense).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
+        // It may be reset, since not all of the nonsense was read.
+        let _ = stream.read_to_end(&mut answer).await;
         assert!(answer.is_empty());
     }
     let mut kept = tokio::net::UnixStream::connect(agent.socket()).await.unwrap();

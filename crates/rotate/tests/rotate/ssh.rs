@@ -298,7 +298,13 @@ async fn an_ssh_certificate_is_refused_once_its_life_is_over_and_for_any_other_u
 }
 
 #[tokio::test]
-async fn a_process_that_makes_ssh_certificates_may_end_at_any_of_its_effects() {
+async fn a_process_that_makes_ssh_certificates_may_end_before_any_of_its_effects() {
     let (world, judge) = stage().await;
-    world.kill_everywhere(&judge).await;
+    world.kill_each(&judge, &[false]).await;
+}
+
+#[tokio::test]
+async fn a_process_that_makes_ssh_certificates_may_end_after_any_of_its_effects() {
+    let (world, judge) = stage().await;
+    world.kill_each(&judge, &[true]).await;
 }

@@ -264,6 +264,11 @@ impl World {
 
     /// Kills the process at every one of its effects, before and after, and demands that the next process converges.
     pub(crate) async fn kill_everywhere(&self, judge: &dyn Judge) {
+        self.kill_each(judge, &[false, true]).await;
+    }
+
+    /// The same for upstreams that take their time: only before each effect, or only after it.
+    pub(crate) async fn kill_each(&self, judge: &dyn Judge, moments: &[bool]) {
         let (engine, fate) = self.process(None);
         let ended = self.rotate(&engine).await.unwrap().unwrap();
         assert_eq!(ended.step, RotationStep::Done, "{ended:?}");
@@ -272,7 +277,7 @@ impl World {
         println!("{effects} effects: {:?}", fate.said());
         assert!(effects > 30, "the clean run has its records, commits and requests");
         for effect in 0..effects {
-            for after in [false, true] {
+            for &after in moments {
                 let before = self.credential().await.in_use().unwrap().number;
                 let moment = Moment { effect, after };
                 let (engine, fate) = self.process(Some(moment));
