@@ -8,13 +8,13 @@ use crate::inspect;
 use crate::key::{self, Key};
 use crate::record;
 use crate::refusal::Refusal;
-use crate::respond::{self, Place};
+use crate::respond;
 use crate::revocation::Revocation;
 use crate::route::{self, Route};
 use crate::seal::{Seal, how_it_ended};
 use crate::send;
 use crate::sender;
-use crate::stream::{Bounds, Sealed};
+use crate::stream;
 use crate::{Edge, Snapshot, body, connect, cors, guard, handle, mirror, past, pinned, revocation, used};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -46,7 +46,7 @@ where
 {
     let snapshot = edge.snapshot.load_full();
     if let Err(bad) = guard::check(&request, &snapshot.hosts) {
-        return Ok(refuse(&edge, &snapshot, None, &bad.into()));
+        return Ok(respond::count(&edge, &snapshot, None, &bad.into()));
     }
     let origin = snapshot.origins.foreign(request.headers());
     if let Some(answer) = cors::preflight(&request, origin.as_ref()) {
@@ -60,7 +60,7 @@ where
         Ok(answer) => answer,
         Err(refusal) => {
             body::discard(request.body_mut()).await;
-            refuse(&edge, &snapshot, Some(&name), &refusal)
+            respond::count(&edge, &snapshot, Some(&name), &refusal)
         }
     };
     Ok(cors::release(answer, origin))
@@ -158,7 +158,7 @@ async fn permitted(
     let answer = revocation::unless_ended(case, key.as_ref(), exchange).await;
     let answer = answer.inspect_err(|refusal| seal.end(how_it_ended(refusal)))?;
     seal.answered(answer.status());
-    Ok(release(answer, seal, case, Revocation::of(case.known, key.as_ref())))
+    Ok(stream::release(answer, seal, case, Revocation::of(case.known, key.as_ref())))
 }
 
 /// Record, send, inspect. A call that may change something is recorded before it is sent; any other while it is under
@@ -191,28 +191,4 @@ async fn exchange(
         answer
     };
     inspect::inspect(edge, case, answer).await
-}
-
-/// The answer on its way: counted, bounded, cut on revocation, sealed at its end.
-fn release(answer: Response<Body>, seal: Seal, case: &Case<'_>, until: Revocation) -> Response<Body> {
-    let limits = &case.published.server.limits;
-    let bounds = Bounds {
-        longest: inspect::bytes_of_answer(case),
-        pause: (!case.asked.may_rest()).then_some(limits.timeout),
-        events: inspect::is_event_stream(answer.headers()).then(|| case.asked.id()),
-    };
-    answer.map(|body| Sealed::new(body, seal, bounds, until).into_body())
-}
-
-fn refuse(
-    edge: &Edge,
-    snapshot: &Snapshot,
-    server: Option<&ServerName>,
-    refusal: &Refusal,
-) -> Response<Body> {
-    if !matches!(refusal, Refusal::Policy { .. } | Refusal::ApprovalNeeded(_) | Refusal::StepUp(_)) {
-        edge.metrics.refused(refusal.label());
-        refusal.log(server);
-    }
-    respond::refuse(refusal, &Place { public_url: &snapshot.public_url, server })
 }

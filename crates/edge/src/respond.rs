@@ -3,7 +3,7 @@
 
 use crate::refusal::{Refusal, Unauthorized, UpstreamFailure};
 use crate::revocation::Cause;
-use crate::{connect, step_up, wait};
+use crate::{Edge, Snapshot, connect, step_up, wait};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use portunus_core::dialer::{self, Body, DialError};
@@ -95,6 +95,20 @@ pub fn refuse(refusal: &Refusal, place: &Place<'_>) -> Response<Body> {
         }
         _ => rpc(StatusCode::OK, decided(refusal)),
     }
+}
+
+/// The same, counted and logged; what policies refuse is counted where it is recorded.
+pub(crate) fn count(
+    edge: &Edge,
+    snapshot: &Snapshot,
+    server: Option<&ServerName>,
+    refusal: &Refusal,
+) -> Response<Body> {
+    if !matches!(refusal, Refusal::Policy { .. } | Refusal::ApprovalNeeded(_) | Refusal::StepUp(_)) {
+        edge.metrics.refused(refusal.label());
+        refusal.log(server);
+    }
+    refuse(refusal, &Place { public_url: &snapshot.public_url, server })
 }
 
 /// The JSON-RPC error for a refusal of a call whose id is known.

@@ -1,9 +1,12 @@
 //! The answer on its way to the client: counted, bounded in bytes and in pauses, cut on revocation.
 
+use crate::decide::Case;
+use crate::inspect;
 use crate::revocation::{Cause, Revocation};
 use crate::screen::Barred;
 use crate::seal::Seal;
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use portunus_core::dialer::{Body, BodyError};
@@ -21,6 +24,22 @@ use tokio::time::Sleep;
 
 /// An answer of so many bytes fits into the buffers on its way, whether it is read or not.
 const SHORT_BYTES: u64 = 16 * 1024;
+
+/// The answer on its way: counted, bounded, cut on revocation, sealed at its end.
+pub(crate) fn release(
+    answer: Response<Body>,
+    seal: Seal,
+    case: &Case<'_>,
+    until: Revocation,
+) -> Response<Body> {
+    let limits = &case.published.server.limits;
+    let bounds = Bounds {
+        longest: inspect::bytes_of_answer(case),
+        pause: (!case.asked.may_rest()).then_some(limits.timeout),
+        events: inspect::is_event_stream(answer.headers()).then(|| case.asked.id()),
+    };
+    answer.map(|body| Sealed::new(body, seal, bounds, until).into_body())
+}
 
 /// What bounds one answer.
 pub struct Bounds {
