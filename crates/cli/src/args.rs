@@ -83,7 +83,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(Audit),
     /// Revoke at once: grants of a user, a client or a server, a credential, or everything.
-    #[command(after_help = "Examples:\n  portunus kill --user ana\n  portunus kill --all")]
+    #[command(after_help = "Examples:\n  portunus kill --user ana\n  portunus kill --all --yes")]
     Kill(Kill),
     /// The configuration file.
     #[command(subcommand)]
@@ -725,13 +725,13 @@ pub(crate) struct LedgerFiles {
 
 #[derive(Debug, Args)]
 pub(crate) struct Kill {
-    /// Every grant of this user.
+    /// Every grant of this user, and their connections to upstreams.
     #[arg(long)]
     pub user: Option<String>,
     /// Every grant to this client.
     #[arg(long)]
     pub client: Option<String>,
-    /// Every grant for this server.
+    /// Every grant for this server, and all connections to it.
     #[arg(long)]
     pub server: Option<String>,
     /// This tool, as SERVER/TOOL: it is hidden and refused until `portunus pin accept`.
@@ -740,12 +740,15 @@ pub(crate) struct Kill {
     /// This credential: its secret is ended at its upstream where there is a way, and tried.
     #[arg(long)]
     pub credential: Option<String>,
-    /// Every credential of this vendor.
+    /// Every credential of this vendor, and all connections to its authorization server.
     #[arg(long)]
     pub vendor: Option<String>,
-    /// Every grant there is.
+    /// Every grant, connection and credential there is.
     #[arg(long)]
     pub all: bool,
+    /// Do not ask before --all.
+    #[arg(long, requires = "all")]
+    pub yes: bool,
     #[command(flatten)]
     pub admin: Admin,
 }

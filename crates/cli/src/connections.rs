@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::node::StartError;
 use arc_swap::ArcSwap;
-use portunus_connections::Settings;
+use portunus_connections::{Carrier, Settings};
 use portunus_core::server::Upstream;
 use portunus_core::time::Clock;
 use portunus_oauth::config::Issuer;
@@ -23,9 +23,7 @@ pub(crate) fn settings(
         let (Some(oauth), Upstream::Http(url)) = (&entry.oauth, &entry.server.upstream) else { continue };
         let failed = |error: String| StartError(format!("{}: {error}", entry.server.name));
         let own = (!entry.tls.is_plain()).then(|| entry.tls.load()).transpose().map_err(failed)?;
-        let tls = own.as_deref().unwrap_or(system);
-        let named = PublicFetcher::of_named_hosts(tls, clock.clone(), issuer.clone());
-        let public = PublicFetcher::new(tls, clock.clone(), issuer.clone());
+        let carrier = carrier(own.as_deref().unwrap_or(system), clock, issuer);
         all.push(Settings {
             server: entry.server.name.clone(),
             title: entry.server.title.clone(),
@@ -36,8 +34,19 @@ pub(crate) fn settings(
             scopes: oauth.scopes.clone(),
             more_scopes: oauth.more_scopes.clone(),
             client: oauth.client.clone(),
-            carrier: Arc::new(ConnectionCarrier::new(Arc::new(named), Arc::new(public))),
+            carrier,
         });
     }
     Ok(all)
+}
+
+/// What reaches servers and their authorization servers, trusting what these TLS settings do.
+pub(crate) fn carrier(
+    tls: &rustls::ClientConfig,
+    clock: &Arc<dyn Clock>,
+    issuer: &Arc<ArcSwap<Issuer>>,
+) -> Arc<dyn Carrier> {
+    let named = PublicFetcher::of_named_hosts(tls, clock.clone(), issuer.clone());
+    let public = PublicFetcher::new(tls, clock.clone(), issuer.clone());
+    Arc::new(ConnectionCarrier::new(Arc::new(named), Arc::new(public)))
 }

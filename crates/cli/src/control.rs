@@ -3,6 +3,7 @@
 
 mod discover;
 
+use crate::desk::{ADMIN, Answer, refused};
 use crate::governance;
 use crate::node::Parts;
 use crate::pins::{self, Book};
@@ -107,6 +108,7 @@ pub(crate) async fn serve_admin(
         .merge(governance::desk::router(parts.clone()))
         .merge(governance::emergency::router(parts.clone()))
         .merge(crate::evidence::compose::router(parts.clone()))
+        .merge(governance::kill::router(parts.clone()))
         .merge(sealing::desk::router(parts, stopped.clone()))
         .merge(pins::desk::router(book))
         .merge(web);
@@ -121,15 +123,6 @@ pub(crate) async fn serve_admin(
 async fn shadow(State(parts): State<Arc<Parts>>) -> Json<portunus_policy::shadow::Report> {
     Json(portunus_edge::shadow::report(&parts.edge))
 }
-
-pub(crate) type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
-
-pub(crate) fn refused(error: &dyn std::fmt::Display) -> (StatusCode, Json<Value>) {
-    (StatusCode::BAD_REQUEST, Json(json!({ "message": error.to_string() })))
-}
-
-/// Who acts through the socket.
-pub(crate) const ADMIN: &str = "admin";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,20 +146,24 @@ struct NewCredential {
 
 async fn add_credential(State(parts): State<Arc<Parts>>, Json(new): Json<NewCredential>) -> Answer {
     let secret = data_encoding::BASE64.decode(new.secret.as_bytes()).map(Secret::new);
-    let secret = secret.map_err(|_| refused(&"the secret is not base64"))?;
+    let secret = secret.map_err(|_| refused("the secret is not base64"))?;
     let (store, ledger, by) = (&*parts.store, &*parts.ledger, ADMIN.to_owned());
     let (now, rng) = (parts.clock.now(), &*parts.rng);
     let summary = if new.replace {
-        let known = credential::show(store, &new.name, now).await.map_err(|e| refused(&e))?;
+        let known = credential::show(store, &new.name, now).await.map_err(refused)?;
         if (&known.server, &known.hosts, known.owner.as_ref()) != (&new.server, &new.hosts, Some(&new.owner))
         {
             let text =
                 "a new version keeps its server, host and owner; change those with `portunus cred bind`";
-            return Err(refused(&text));
+            return Err(refused(text));
         }
         let NewCredential { name, expires_at, .. } = new;
-        let replacement = credential::Replacement { name, secret, expires_at, by };
-        credential::add_version(store, ledger, &parts.key, replacement, now, rng).await
+        let replacement = credential::Replacement { name: name.clone(), secret, expires_at, by };
+        let added = credential::add_version(store, ledger, &parts.key, replacement, now, rng).await;
+        let mut answer = json!(added.map_err(refused)?);
+        // Nothing ended the old secret: whether it lives is said at once.
+        answer["replaced"] = json!(governance::revoke::replaced(&parts, &name, ADMIN).await);
+        return Ok(Json(answer));
     } else {
         let NewCredential { name, kind, server, hosts, owner, purpose, .. } = new;
         let NewCredential { environment, vendor, scopes, rotation, expires_at, .. } = new;
@@ -187,16 +184,16 @@ async fn add_credential(State(parts): State<Arc<Parts>>, Json(new): Json<NewCred
         };
         credential::add(store, ledger, &parts.key, new, now, rng).await
     };
-    Ok(Json(json!(summary.map_err(|e| refused(&e))?)))
+    Ok(Json(json!(summary.map_err(refused)?)))
 }
 
 async fn credentials(State(parts): State<Arc<Parts>>) -> Answer {
-    let all = credential::list(&*parts.store, parts.clock.now()).await.map_err(|e| refused(&e))?;
+    let all = credential::list(&*parts.store, parts.clock.now()).await.map_err(refused)?;
     Ok(Json(json!({ "credentials": all })))
 }
 
 async fn show_credential(State(parts): State<Arc<Parts>>, UrlPath(name): UrlPath<CredentialName>) -> Answer {
-    let found = credential::show(&*parts.store, &name, parts.clock.now()).await.map_err(|e| refused(&e))?;
+    let found = credential::show(&*parts.store, &name, parts.clock.now()).await.map_err(refused)?;
     Ok(Json(json!(found)))
 }
 
@@ -205,7 +202,7 @@ async fn revoke_credential(
     UrlPath(name): UrlPath<CredentialName>,
 ) -> Answer {
     let revoked = governance::revoke::revoke(&parts, &name, ADMIN).await;
-    Ok(Json(json!(revoked.map_err(|e| refused(&e))?)))
+    Ok(Json(json!(revoked.map_err(refused)?)))
 }
 
 /// Ends its links as well.
@@ -223,7 +220,7 @@ struct NewJoinToken {
 
 async fn join_token(State(parts): State<Arc<Parts>>, Json(new): Json<NewJoinToken>) -> Answer {
     if parts.issuer.load().server(&new.server).is_none() {
-        return Err(refused(&format!(
+        return Err(refused(format!(
             "no server `{}` is published; see `servers:` in portunus.yaml",
             new.server
         )));
@@ -232,7 +229,7 @@ async fn join_token(State(parts): State<Arc<Parts>>, Json(new): Json<NewJoinToke
     let token =
         enrol::join_token(&*parts.store, &*parts.ledger, &new.server, ADMIN, limits::JOIN_TTL, now, rng)
             .await;
-    let token = token.map_err(|e| refused(&e))?;
+    let token = token.map_err(refused)?;
     Ok(Json(json!({ "join_token": token.expose(), "server": new.server })))
 }
 

@@ -10,6 +10,7 @@ mod connections;
 mod control;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod demo;
+mod desk;
 #[expect(clippy::indexing_slicing, reason = "serde_json answers null to a name that is not there")]
 mod doctor;
 mod evidence;

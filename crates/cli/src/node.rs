@@ -115,6 +115,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// What changes are made with now.
+    pub(crate) fn ports(&self) -> Ports<'_> {
+        let Self { store, ledger, rng, clock, .. } = self;
+        Ports { store: &**store, ledger: &**ledger, rng: &**rng, now: clock.now() }
+    }
+
     /// Records something that Portunus itself did.
     pub(crate) async fn note(
         &self,
@@ -175,6 +181,8 @@ impl Node {
         tasks.push(tokio::spawn(usage::write_counters(parts.edge.clone(), stopped.clone())));
         tasks.push(tokio::spawn(governance::sweep::run(parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(governance::emergency::run(parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(governance::connections::run(parts.clone(), stopped.clone())));
+        tasks.push(tokio::spawn(governance::revoke::run(parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(reload::purge(parts.clone(), stopped.clone())));
         tasks.push(tokio::spawn(rotation::run(parts.clone(), stopped.clone())));
         let announced = portunus_web::approvals::webhook::announce(parts.web.clone(), stopped.clone());
@@ -246,6 +254,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         rng: rng.clone(),
         key: key.clone(),
         runtime: Arc::new(TokioRuntime),
+        carrier: connections::carrier(&upstream_tls, &clock, &issuer),
         public_url: issuer_text.to_owned(),
     });
     connections.replace(connections::settings(config, &upstream_tls, &clock, &issuer)?);
@@ -395,9 +404,7 @@ pub(crate) fn issuer(config: &Config) -> Result<Issuer, StartError> {
 
 /// Makes the stored clients of the configuration what it says.
 pub(crate) async fn configure_clients(parts: &Parts, config: &Config) -> Result<(), StartError> {
-    let Parts { store, ledger, rng, clock, .. } = parts;
-    let ports = Ports { store: &**store, ledger: &**ledger, rng: &**rng, now: clock.now() };
-    let configured = client_admin::configure(&ports, &config.clients).await;
+    let configured = client_admin::configure(&parts.ports(), &config.clients).await;
     configured.map_err(|e| StartError::because("clients", &e))
 }
 

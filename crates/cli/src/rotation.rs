@@ -5,7 +5,7 @@ pub(crate) mod authorities;
 
 use crate::config::Config;
 use crate::config::rotators::{Plugin, Way};
-use crate::control::{ADMIN, Answer, refused};
+use crate::desk::{ADMIN, Answer, refused};
 use crate::node::{Parts, StartError};
 use crate::upstreams::GUARD;
 use axum::extract::{Path as UrlPath, State};
@@ -162,16 +162,16 @@ pub(crate) fn router(parts: Arc<Parts>) -> Router {
 
 async fn rotate(State(parts): State<Arc<Parts>>, UrlPath(name): UrlPath<CredentialName>) -> Answer {
     let begun = parts.rotations.begin(&name, ADMIN, parts.clock.now()).await;
-    Ok(Json(json!(begun.map_err(|e| refused(&e))?)))
+    Ok(Json(json!(begun.map_err(refused)?)))
 }
 
 async fn show(State(parts): State<Arc<Parts>>, UrlPath(name): UrlPath<CredentialName>) -> Answer {
     let (store, now) = (&*parts.store, parts.clock.now());
     let found = load::<Credential>(store, name.as_str()).await;
-    let found = found.map_err(|e| refused(&e))?;
+    let found = found.map_err(refused)?;
     let unknown = || refused(&format!("there is no credential `{name}`; `portunus cred list` names them"));
     let credential = found.ok_or_else(unknown)?.value;
-    let latest = parts.rotations.latest(&name).await.map_err(|e| refused(&e))?;
+    let latest = parts.rotations.latest(&name).await.map_err(refused)?;
     let problem = match &credential.rotation {
         Some(_) => parts.rotations.check(&credential, now).await.err().map(|error| error.to_string()),
         None => None,
@@ -184,18 +184,18 @@ async fn show(State(parts): State<Arc<Parts>>, UrlPath(name): UrlPath<Credential
 }
 
 async fn list(State(parts): State<Arc<Parts>>) -> Answer {
-    let all = list_all::<Rotation>(&*parts.store, None).await.map_err(|e| refused(&e))?;
+    let all = list_all::<Rotation>(&*parts.store, None).await.map_err(refused)?;
     let all: Vec<Value> = all.into_iter().map(|one| json!(one.value)).collect();
-    let paused = parts.rotations.paused().await.map_err(|e| refused(&e))?;
+    let paused = parts.rotations.paused().await.map_err(refused)?;
     Ok(Json(json!({ "rotations": all, "paused": paused, "methods": parts.rotations.methods() })))
 }
 
 async fn pause(State(parts): State<Arc<Parts>>) -> Answer {
-    parts.rotations.pause(ADMIN, parts.clock.now()).await.map_err(|e| refused(&e))?;
+    parts.rotations.pause(ADMIN, parts.clock.now()).await.map_err(refused)?;
     Ok(Json(json!({ "paused": true })))
 }
 
 async fn resume(State(parts): State<Arc<Parts>>) -> Answer {
-    parts.rotations.resume(ADMIN, parts.clock.now()).await.map_err(|e| refused(&e))?;
+    parts.rotations.resume(ADMIN, parts.clock.now()).await.map_err(refused)?;
     Ok(Json(json!({ "paused": false })))
 }

@@ -156,13 +156,7 @@ impl Connections {
         let id = Connection::id_of(&connection.server, connection.user.as_ref());
         if self.0.warm.fresh(&id, self.now()).is_none_or(|held| !Arc::ptr_eq(&held, &bound.held)) {
             let found = load::<Connection>(self.store(), &id).await?;
-            let over = |found: &Versioned<Connection>| {
-                matches!(
-                    found.value.state,
-                    ConnectionState::Disconnecting | ConnectionState::Disconnected { .. }
-                )
-            };
-            if found.is_none_or(|found| over(&found)) {
+            if found.is_none_or(|found| found.value.state.is_ended()) {
                 return Err(bound.settings.need(connection.user.clone(), NOT_CONNECTED));
             }
         }

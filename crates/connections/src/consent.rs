@@ -7,13 +7,15 @@ use crate::tokens::{self, Granted};
 use crate::{ConnectError, Connections};
 use data_encoding::BASE64URL_NOPAD;
 use portunus_core::digest::{Digest, sha256};
-use portunus_core::document::{Connection, ConnectionState, PendingConsent};
+use portunus_core::document::{AnsweredConsent, Connection, ConnectionState, PendingConsent};
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::limits;
+use portunus_core::secret::Secret;
 use portunus_core::store::{Batch, Expect, StoreError, Versioned, list_all, load};
 use portunus_core::time::Rng;
 use portunus_oauth::form::Form;
 use portunus_vault::Belongs;
+use std::sync::Arc;
 use url::Url;
 
 /// Whoever sits at the browser.
@@ -68,7 +70,9 @@ impl Connections {
             redirect_uri: self.redirect_uri(server),
             sealed_verifier: key.seal_belonging(&belongs, verifier.as_bytes(), rng)?,
             scopes,
+            issuer_named: settings.issuer.is_some(),
             expires_at: self.now().plus(limits::CONSENT_TTL),
+            answered: None,
         };
         let identity = Connection::identity_of(server, user.as_ref());
         let detail = [("issuer", pending.issuer.as_str()), ("scopes", &pending.scopes.join(" "))];
@@ -80,6 +84,7 @@ impl Connections {
     /// Stores a consent under way; the user's oldest makes way for it when there are too many.
     async fn keep_pending(&self, pending: &PendingConsent) -> Result<(), StoreError> {
         let mut open = list_all::<PendingConsent>(self.store(), Some(pending.by.as_str())).await?;
+        open.retain(|entry| entry.value.answered.is_none());
         open.sort_by_key(|entry| entry.value.expires_at);
         let mut batch = Batch::new().insert(pending);
         let superfluous = (open.len() + 1).saturating_sub(limits::CONSENTS_PER_USER);
@@ -97,8 +102,7 @@ impl Connections {
     ) -> Result<Vec<String>, StoreError> {
         let known = load::<Connection>(self.store(), &Connection::id_of(&settings.server, user)).await?;
         let mut scopes = settings.scopes.clone();
-        let earlier =
-            known.map(|known| known.value).filter(|known| known.sealed.is_some() || !known.wanted.is_empty());
+        let earlier = known.map(|known| known.value).filter(|known| !known.state.is_ended());
         for scope in earlier.iter().flat_map(|known| known.scopes.iter().chain(&known.wanted)) {
             if settings.more_scopes.contains(scope) && !scopes.contains(scope) {
                 scopes.push(scope.clone());
@@ -107,7 +111,8 @@ impl Connections {
         Ok(scopes)
     }
 
-    /// Takes the browser's return; the server that is connected now.
+    /// Takes the browser's return; the connection that there is now. From the moment that the answer is used up it goes on when
+    /// the browser has gone.
     ///
     /// # Errors
     /// See [`ConnectError`]; nothing that was connected before is lost by any of them.
@@ -117,32 +122,104 @@ impl Connections {
         answer: &Form,
         visitor: &Visitor<'_>,
     ) -> Result<Connection, ConnectError> {
-        let pending = self.take_pending(server, answer, visitor).await?;
+        let Versioned { value: mut pending, version } = self.pending(server, answer, visitor).await?;
         let settings = self.of(server).ok_or(ConnectError::Unknown)?;
         // Who may do so can have changed since.
         if visitor.owner(&settings)? != pending.user {
             return Err(ConnectError::NotBegun);
         }
-        let identity = Connection::identity_of(server, pending.user.as_ref());
-        let by = visitor.user.as_str();
-        let code = match code(&pending, answer) {
-            Ok(code) => code,
-            Err(error) => {
-                let why = error.to_string();
-                self.record(by, "connection.refused", &identity, &[("why", &why)]).await?;
+        let code = code(&pending, answer);
+        let belongs = Belongs::Code { state: &pending.state, session: &pending.session };
+        let sealed_code = code
+            .as_ref()
+            .map(|code| self.0.parts.key.seal_belonging(&belongs, code.as_bytes(), &*self.0.parts.rng));
+        let sealed_code = sealed_code.unwrap_or(Ok(String::new()))?;
+        pending.answered = Some(AnsweredConsent { sealed_code, at: self.now() });
+        let (own, refused) = (self.clone(), code.err());
+        let work = async move {
+            // It is used up before anything is done with it.
+            match own.store().commit(Batch::new().update(&pending, version)).await {
+                Ok(_) => {}
+                Err(StoreError::Conflict { .. }) => return Err(ConnectError::NotBegun),
+                Err(error) => return Err(error.into()),
+            }
+            match refused {
+                None => own.redeem(settings, pending).await,
+                Some(error) => {
+                    own.refuse(&pending, &error.to_string()).await?;
+                    Err(error)
+                }
+            }
+        };
+        self.outliving(work).await
+    }
+
+    /// The consent that this return belongs to.
+    async fn pending(
+        &self,
+        server: &ServerName,
+        answer: &Form,
+        visitor: &Visitor<'_>,
+    ) -> Result<Versioned<PendingConsent>, ConnectError> {
+        let state = answer.get("state").unwrap_or_default();
+        let id = sha256(&[state.as_bytes()]).hex();
+        let found = load::<PendingConsent>(self.store(), &id).await?.ok_or(ConnectError::NotBegun)?;
+        let pending = &found.value;
+        let own = pending.session == *visitor.session && pending.by == *visitor.user;
+        let over = pending.answered.is_some() || pending.expires_at.is_past(self.now());
+        // Somebody else's stays as it is: whoever was lured here cannot spoil it either.
+        if !own || pending.server != *server || over {
+            return Err(ConnectError::NotBegun);
+        }
+        Ok(found)
+    }
+
+    /// Redeems the code of an answer and stores what it gave. A consent whose code may have been redeemed without anybody
+    /// knowing is left for [`sweep`](crate::sweep).
+    pub(crate) async fn redeem(
+        &self,
+        settings: Arc<Settings>,
+        pending: PendingConsent,
+    ) -> Result<Connection, ConnectError> {
+        let done = self.redeemed(&settings, &pending).await;
+        if let Err(error) = &done
+            && !error.is_to_be_resumed()
+        {
+            self.refuse(&pending, &error.to_string()).await?;
+        }
+        done
+    }
+
+    async fn redeemed(
+        &self,
+        settings: &Settings,
+        pending: &PendingConsent,
+    ) -> Result<Connection, ConnectError> {
+        let identity = Connection::identity_of(&pending.server, pending.user.as_ref());
+        let by = pending.by.as_str();
+        self.record(by, "connection.connecting", &identity, &[("issuer", &pending.issuer)]).await?;
+        let open = |belongs: &Belongs<'_>, sealed: &str| {
+            let plain = self.0.parts.key.open_belonging(belongs, sealed)?;
+            let text = String::from_utf8(plain.expose().clone()).map_err(|_| ConnectError::NotBegun)?;
+            Ok::<_, ConnectError>(Secret::new(text))
+        };
+        let PendingConsent { state, session, redirect_uri, resource, .. } = pending;
+        let sealed_code = pending.answered.as_ref().map_or("", |answered| &answered.sealed_code);
+        let code = open(&Belongs::Code { state, session }, sealed_code)?;
+        let verifier = open(&Belongs::Verifier { state, session }, &pending.sealed_verifier)?;
+        let asker = self.asker(settings, &pending.issuer, &pending.client)?;
+        let endpoint = settings.usable(&pending.token_endpoint).ok_or(ConnectError::NotBegun)?;
+        let (code, verifier) = (code.expose(), verifier.expose());
+        let request = tokens::redemption(settings, endpoint, &asker, code, verifier, redirect_uri, resource);
+        let granted = tokens::read(&settings.carrier.send(request).await?)?;
+        let connection = match self.keep(pending, &granted).await {
+            Ok(connection) => connection,
+            Err((lost, error)) => {
+                // Nobody will ever know of them.
+                self.revoke_quietly(settings, &lost, &granted.tokens).await;
                 return Err(error);
             }
         };
-        self.record(by, "connection.connecting", &identity, &[("issuer", &pending.issuer)]).await?;
-        let belongs = Belongs::Verifier { state: &pending.state, session: &pending.session };
-        let verifier = self.0.parts.key.open_belonging(&belongs, &pending.sealed_verifier)?;
-        let verifier = std::str::from_utf8(verifier.expose()).map_err(|_| ConnectError::NotBegun)?;
-        let asker = self.asker(&settings, &pending.issuer, &pending.client)?;
-        let endpoint = settings.usable(&pending.token_endpoint).ok_or(ConnectError::NotBegun)?;
-        let (redirect, resource) = (&pending.redirect_uri, &pending.resource);
-        let request = tokens::redemption(&settings, endpoint, &asker, code, verifier, redirect, resource);
-        let granted = tokens::read(&settings.carrier.send(request).await?)?;
-        let connection = self.keep(&pending, &granted).await?;
         let generation = connection.generation.to_string();
         let detail = [
             ("issuer", connection.issuer.as_str()),
@@ -153,69 +230,63 @@ impl Connections {
         Ok(connection)
     }
 
-    /// The consent that this return belongs to. It is used up before anything is done with it.
-    async fn take_pending(
+    /// Stores what was granted as the next generation of the connection, and forgets the consent with it. Whatever was there
+    /// makes way, but is revoked nowhere: with authorization servers that keep one grant for a user and client, that would end
+    /// the new tokens too.
+    async fn keep(
         &self,
-        server: &ServerName,
-        answer: &Form,
-        visitor: &Visitor<'_>,
-    ) -> Result<PendingConsent, ConnectError> {
-        let state = answer.get("state").unwrap_or_default();
-        let id = sha256(&[state.as_bytes()]).hex();
-        let found = load::<PendingConsent>(self.store(), &id).await?.ok_or(ConnectError::NotBegun)?;
-        let Versioned { value: pending, version } = found;
-        let own = pending.session == *visitor.session && pending.by == *visitor.user;
-        // Somebody else's stays as it is: whoever was lured here cannot spoil it either.
-        if !own || pending.server != *server || pending.expires_at.is_past(self.now()) {
-            return Err(ConnectError::NotBegun);
-        }
-        let used_up = Batch::new().delete::<PendingConsent>(&id, Expect::Version(version));
-        match self.store().commit(used_up).await {
-            Ok(_) => Ok(pending),
-            Err(StoreError::Conflict { .. }) => Err(ConnectError::NotBegun),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Stores what was granted as the next generation of the connection. Whatever was there makes way, but is revoked
-    /// nowhere: with authorization servers that keep one grant for a user and client, that would end the new tokens too.
-    async fn keep(&self, pending: &PendingConsent, granted: &Granted) -> Result<Connection, ConnectError> {
-        let id = Connection::id_of(&pending.server, pending.user.as_ref());
+        pending: &PendingConsent,
+        granted: &Granted,
+    ) -> Result<Connection, (Box<Connection>, ConnectError)> {
+        let now = self.now();
+        let mut next = Connection {
+            server: pending.server.clone(),
+            user: pending.user.clone(),
+            connected_by: pending.by.clone(),
+            issuer: pending.issuer.clone(),
+            token_endpoint: pending.token_endpoint.clone(),
+            revocation_endpoint: pending.revocation_endpoint.clone(),
+            resource: pending.resource.clone(),
+            client: pending.client.clone(),
+            scopes: granted.scopes.clone().unwrap_or_else(|| pending.scopes.clone()),
+            wanted: Vec::new(),
+            generation: 1,
+            sealed: None,
+            access_expires_at: tokens::end(granted, now),
+            one_time: true,
+            state: ConnectionState::Connected,
+            connected_at: now,
+            refreshed_at: now,
+            issuer_named: pending.issuer_named,
+            tested: None,
+        };
         for _ in 0..limits::REFRESH_COMMITS {
-            let known = load::<Connection>(self.store(), &id).await?;
-            let now = self.now();
-            let scopes = granted.scopes.clone().unwrap_or_else(|| pending.scopes.clone());
-            let mut next = Connection {
-                server: pending.server.clone(),
-                user: pending.user.clone(),
-                connected_by: pending.by.clone(),
-                issuer: pending.issuer.clone(),
-                token_endpoint: pending.token_endpoint.clone(),
-                revocation_endpoint: pending.revocation_endpoint.clone(),
-                resource: pending.resource.clone(),
-                client: pending.client.clone(),
-                scopes,
-                wanted: Vec::new(),
-                generation: known.as_ref().map_or(1, |known| known.value.generation + 1),
-                sealed: None,
-                access_expires_at: tokens::end(granted, now),
-                one_time: true,
-                state: ConnectionState::Connected,
-                connected_at: now,
-                refreshed_at: now,
-            };
-            next.sealed = Some(self.seal(&next, &granted.tokens)?);
-            let batch = match &known {
-                None => Batch::new().insert(&next),
-                Some(known) => Batch::new().update(&next, known.version),
-            };
-            match self.store().commit(batch).await {
-                Ok(_) => return Ok(next),
-                Err(StoreError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
+            match self.try_to_keep(&mut next, pending, granted).await {
+                Ok(()) => return Ok(next),
+                Err(ConnectError::Store(StoreError::Conflict { .. })) => {}
+                Err(error) => return Err((Box::new(next), error)),
             }
         }
-        Err(ConnectError::Busy)
+        Err((Box::new(next), ConnectError::Busy))
+    }
+
+    async fn try_to_keep(
+        &self,
+        next: &mut Connection,
+        pending: &PendingConsent,
+        granted: &Granted,
+    ) -> Result<(), ConnectError> {
+        let id = Connection::id_of(&pending.server, pending.user.as_ref());
+        let known = load::<Connection>(self.store(), &id).await?;
+        next.generation = known.as_ref().map_or(1, |known| known.value.generation + 1);
+        next.sealed = Some(self.seal(next, &granted.tokens)?);
+        let batch = match &known {
+            None => Batch::new().insert(next),
+            Some(known) => Batch::new().update(next, known.version),
+        };
+        let batch = batch.delete::<PendingConsent>(&pending.state.hex(), Expect::Any);
+        self.store().commit(batch).await?;
+        Ok(())
     }
 }
 

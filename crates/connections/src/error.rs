@@ -134,3 +134,18 @@ pub enum ConnectError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
+
+impl ConnectError {
+    /// Whether redeeming a code ended so that it is to be taken up again: not begun, or with tokens given that nobody here
+    /// knows of.
+    pub(crate) const fn is_to_be_resumed(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAnswer(NoAnswer::Lost { .. })
+                | Self::Tokens(TokenError::NoTokens(_))
+                | Self::Busy
+                | Self::Store(_)
+                | Self::Ledger(_)
+        )
+    }
+}

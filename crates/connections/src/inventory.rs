@@ -1,6 +1,6 @@
 //! Connections as people and inventories see them: everything but the tokens.
 
-use portunus_core::document::{Connection, ConnectionState};
+use portunus_core::document::{Connection, ConnectionState, Tested};
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::store::{Store, StoreError, list_all};
 use portunus_core::time::Timestamp;
@@ -37,6 +37,8 @@ pub struct Listed {
     pub connected_at: Timestamp,
     /// When its tokens came.
     pub refreshed_at: Timestamp,
+    /// What was seen of its tokens after they had been revoked.
+    pub tested: Option<Tested>,
 }
 
 impl From<Connection> for Listed {
@@ -60,17 +62,16 @@ impl From<Connection> for Listed {
             access_expires_at: connection.access_expires_at,
             connected_at: connection.connected_at,
             refreshed_at: connection.refreshed_at,
+            tested: connection.tested,
         }
     }
 }
 
-/// Every connection that is not over, by server and user.
+/// Every connection, by server and user; those that are over too, as long as they are kept.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn list(store: &dyn Store) -> Result<Vec<Listed>, StoreError> {
     let all = list_all::<Connection>(store, None).await?;
-    let live = all.into_iter().map(|entry| entry.value);
-    let live = live.filter(|connection| !matches!(connection.state, ConnectionState::Disconnected { .. }));
-    Ok(live.map(Listed::from).collect())
+    Ok(all.into_iter().map(|entry| Listed::from(entry.value)).collect())
 }

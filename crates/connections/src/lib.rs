@@ -12,7 +12,8 @@
 //! | [`tokens`] | token requests and answers, sealed sets of tokens |
 //! | [`renewal`] | refreshing: one flight across processes, and what becomes of it however it ends |
 //! | [`calls`] | the way of a call: bound → opened (with a permit) → injected; a 401, a wish for more scope |
-//! | [`ending`] | disconnecting, with revocation at the authorization server |
+//! | [`ending`] | the end of a connection, with revocation at the authorization server |
+//! | [`sweep`] | what was left half done, and connections that nobody may have any more |
 //! | [`inventory`] | connections as people and inventories see them |
 //!
 //! What is deliberately never done: a refresh token is not sent a second time while nobody knows what became of the first
@@ -32,6 +33,7 @@ pub mod inventory;
 pub mod ports;
 pub mod renewal;
 pub mod settings;
+pub mod sweep;
 pub mod tokens;
 
 mod warm;
@@ -42,13 +44,17 @@ pub use ports::{Answered, Carrier, NoAnswer, Outgoing, Runtime, Sends};
 pub use settings::{Configured, Settings, Whose};
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use portunus_core::document::Connection;
 use portunus_core::id::ServerName;
+use portunus_core::limits;
 use portunus_core::record::{Event, Ledger, LedgerError, Record};
 use portunus_core::store::Store;
 use portunus_core::time::{Clock, Rng, Timestamp};
 use portunus_vault::SealingKey;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use url::Url;
 
 /// What connections are made of.
 pub struct Parts {
@@ -64,6 +70,8 @@ pub struct Parts {
     pub key: SealingKey,
     /// Tasks and pauses.
     pub runtime: Arc<dyn Runtime>,
+    /// Reaches the authorization servers of servers that the configuration does not have any more.
+    pub carrier: Arc<dyn Carrier>,
     /// The public URL, without a slash at the end.
     pub public_url: String,
 }
@@ -75,8 +83,11 @@ pub struct Connections(Arc<Inner>);
 struct Inner {
     parts: Parts,
     servers: ArcSwap<HashMap<ServerName, Arc<Settings>>>,
+    /// Those that were there since the process began: with them their tokens can still be revoked.
+    gone: Mutex<HashMap<ServerName, Arc<Settings>>>,
     warm: Arc<warm::Warm>,
     flights: Mutex<HashMap<(String, u64), renewal::Flight>>,
+    endings: Mutex<HashMap<String, ending::Ending>>,
     /// Renewals that could not be asked for lately, and why.
     paused: Mutex<HashMap<String, (Timestamp, String)>>,
 }
@@ -86,14 +97,57 @@ impl Connections {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let warm = warm::Warm::watching(&*parts.store);
-        let (servers, flights, paused) = (ArcSwap::default(), Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { parts, servers, warm, flights, paused }))
+        Self(Arc::new(Inner {
+            parts,
+            servers: ArcSwap::default(),
+            gone: Mutex::default(),
+            warm,
+            flights: Mutex::default(),
+            endings: Mutex::default(),
+            paused: Mutex::default(),
+        }))
     }
 
     /// From now on these servers are connected to like this.
     pub fn replace(&self, settings: Vec<Settings>) {
-        let servers = settings.into_iter().map(|one| (one.server.clone(), Arc::new(one)));
-        self.0.servers.store(Arc::new(servers.collect()));
+        let servers: HashMap<_, _> =
+            settings.into_iter().map(|one| (one.server.clone(), Arc::new(one))).collect();
+        let before = self.0.servers.swap(Arc::new(servers.clone()));
+        let mut gone = self.0.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.extend(before.iter().map(|(name, settings)| (name.clone(), settings.clone())));
+        gone.retain(|name, _| !servers.contains_key(name));
+        if gone.len() > limits::CACHED_CONNECTIONS {
+            gone.clear();
+        }
+    }
+
+    /// How the authorization server of a connection is reached, whatever the configuration says by now: at the place where the
+    /// connection was made.
+    fn as_made(&self, connection: &Connection) -> Option<Settings> {
+        let gone = || {
+            let gone = self.0.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            gone.get(&connection.server).cloned()
+        };
+        // What tokens are for is on the origin of the server's own URL: that was checked when they were asked for.
+        let place = Url::parse(&connection.resource).ok()?;
+        let mut settings = match self.of(&connection.server).or_else(gone) {
+            Some(known) => Settings { upstream: place, ..(*known).clone() },
+            None => Settings::gone(connection.server.clone(), place, self.0.parts.carrier.clone()),
+        };
+        if connection.issuer_named {
+            settings.issuer = Some(connection.issuer.clone());
+        }
+        Some(settings)
+    }
+
+    /// Does some work to its end, even when whoever waits for it goes away.
+    async fn outliving<T: Clone + Send + Sync + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let shared = work.boxed().shared();
+        self.0.parts.runtime.spawn(shared.clone().map(drop).boxed());
+        shared.await
     }
 
     /// How a server is connected to, if it is by OAuth.

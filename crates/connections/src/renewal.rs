@@ -7,7 +7,7 @@
 //! | new tokens | the next generation |
 //! | nothing was sent, or the authorization server said that it did nothing (429, 503, an error of ours) | connected, as before |
 //! | `invalid_grant` | needs consent |
-//! | nobody knows: no whole answer, another error, the process died | needs consent, unless the token is known to be good more than once |
+//! | nobody knows: no whole answer, another error, the process died | needs consent, unless the token is known to be good more than once: then it is simply sent again |
 //!
 //! Within a process all who need the same generation share one flight, which goes on when they stop waiting: a client that
 //! hangs up must not lose tokens that are on their way.
@@ -99,10 +99,11 @@ impl Connections {
                 ConnectionState::Refreshing { until, .. } if !until.is_past(self.now()) => {
                     self.0.parts.runtime.pause(limits::REFRESH_LOOK).await;
                 }
-                ConnectionState::Refreshing { .. } => {
+                ConnectionState::Refreshing { .. } if connection.one_time => {
                     self.give_up(&connection, version, INTERRUPTED).await?;
                 }
-                ConnectionState::Connected => {
+                // A turn that is over with a token that is good more than once: whoever had it is gone, the token is not.
+                ConnectionState::Refreshing { .. } | ConnectionState::Connected => {
                     self.unpaused(settings, id)?;
                     if let Some(claim) = self.claim(&connection, version).await? {
                         return self.exchange(settings, claim).await;
@@ -221,8 +222,7 @@ impl Connections {
                 // A newer consent. Its tokens stand; ours are dropped and not revoked, which could end that one too.
                 return self.winner(settings, &base).await;
             };
-            if matches!(current.state, ConnectionState::Disconnecting | ConnectionState::Disconnected { .. })
-            {
+            if current.state.is_ended() {
                 self.revoke_quietly(settings, &current, &tokens).await;
                 return Err(settings.need(current.user.clone(), NOT_CONNECTED));
             }

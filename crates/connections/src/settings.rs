@@ -52,6 +52,22 @@ pub struct Configured {
 }
 
 impl Settings {
+    /// Of a server that the configuration does not have any more: nobody calls it.
+    pub(crate) fn gone(server: ServerName, upstream: Url, carrier: Arc<dyn Carrier>) -> Self {
+        Self {
+            title: server.to_string(),
+            server,
+            upstream,
+            resource: None,
+            whose: Whose::User,
+            issuer: None,
+            scopes: Vec::new(),
+            more_scopes: Vec::new(),
+            client: None,
+            carrier,
+        }
+    }
+
     /// Whose connection a call of this user takes.
     #[must_use]
     pub const fn owner<'a>(&self, user: &'a UserName) -> Option<&'a UserName> {

@@ -10,7 +10,9 @@ mod device;
 pub use approval::{Approval, ApprovalState, Estimate, Ruling, SqlSummary, Through};
 pub use certificate::{Lease, PendingChallenge};
 pub use client::{Client, ClientKeys, ClientSource, FetchedKeys, Standing, UsedAssertion};
-pub use connection::{ClientAuth, ClientIdentity, Connection, ConnectionState, PendingConsent, Registered};
+pub use connection::{
+    AnsweredConsent, ClientAuth, ClientIdentity, Connection, ConnectionState, PendingConsent, Registered,
+};
 pub use credential::{
     Credential, CredentialKind, Disabled, RotationPlan, SealedVersion, TestOutcome, Tested, Usage,
     VersionState, Waiver,

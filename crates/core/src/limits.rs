@@ -661,6 +661,8 @@ pub const KEY_SERVICE_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Time for ending a revoked credential's secrets at its upstream and trying them.
 pub const REVOCATION_PROOF: Duration = Duration::from_secs(45);
+/// Pause before a secret that is over and was not seen dead is tried again.
+pub const UNDEAD_TRIED: Duration = Duration::from_secs(3600);
 /// One step of a rotation, what it asks of an upstream included.
 pub const ROTATION_STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// One request to an upstream or a plug-in, of which a step makes a few.
@@ -716,6 +718,15 @@ pub const DISCONNECTED_KEPT: Duration = Duration::from_secs(3600);
 pub const REFRESH_LOOK: Duration = Duration::from_millis(100);
 /// Pause after a renewal that the authorization server could not be asked for, before it is asked again.
 pub const REFRESH_PAUSE: Duration = Duration::from_secs(5);
+/// How long the authorization server is asked again and again to revoke the tokens of a connection that was ended, while it
+/// does not answer.
+pub const ENDING_TRIED: Duration = Duration::from_secs(24 * 3600);
+/// How long a connection that is over is kept whose tokens were not seen dead.
+pub const UNDEAD_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long the answer to a consent is kept that nobody has redeemed to its end.
+pub const ANSWER_KEPT: Duration = Duration::from_secs(3600);
+/// Connections that are ended at once.
+pub const ENDINGS_AT_ONCE: usize = 8;
 /// Attempts to store tokens that were just received, when the connection changes meanwhile or the store is busy.
 pub const REFRESH_COMMITS: usize = 16;
 /// Time to say yes at an authorization server.

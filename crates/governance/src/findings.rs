@@ -183,10 +183,14 @@ pub fn findings(identities: &[Identity], around: &Around<'_>, now: Timestamp) ->
         servers: around.servers.iter().map(|server| (&server.name, server)).collect(),
     };
     let mut found = Vec::new();
-    for identity in identities.iter().filter(|identity| identity.standing.is_live()) {
+    for identity in identities {
         let mut say = |rule, severity, detail: String, remedy: String| {
             found.push(Finding { identity: identity.id.clone(), rule, severity, detail, remedy });
         };
+        about_the_undead(identity, &mut say);
+        if !identity.standing.is_live() {
+            continue;
+        }
         if identity.kind == IdentityKind::Observed {
             // Told of with all else that was seen.
             continue;
@@ -306,18 +310,7 @@ fn about_secrets(
         return;
     }
     match &identity.tested {
-        Some(tested) if tested.outcome == TestOutcome::Alive => {
-            let detail = format!(
-                "version {} was ended, and its upstream still took it at {}",
-                tested.version, tested.at
-            );
-            say(
-                Rule::NotDead,
-                Severity::Critical,
-                detail,
-                String::from("end it at its upstream by hand, now"),
-            );
-        }
+        Some(tested) if tested.outcome == TestOutcome::Alive => {}
         Some(tested) if now.since(tested.at) <= TESTED_WITHIN => {}
         _ => {
             let detail = String::from("no ended secret of it was tried in the last 90 days");
@@ -346,6 +339,50 @@ fn about_secrets(
         let detail = String::from("its secret is in the query of a URL, which logs on the way may keep");
         say(Rule::SecretInQuery, Severity::Medium, detail, String::from("use a header, if its upstream can"));
     }
+}
+
+/// What was ended, here or by a hand, and is not proven dead at its upstream. It is told until it is.
+fn about_the_undead(identity: &Identity, say: &mut Say<'_>) {
+    if !matches!(identity.kind, IdentityKind::Credential | IdentityKind::Connection) {
+        return;
+    }
+    let mut undead = |what: String, outcome: Option<TestOutcome>, detail: &str| {
+        let (severity, seen) = match outcome {
+            Some(TestOutcome::Dead) => return,
+            Some(TestOutcome::Alive) => (Severity::Critical, "its upstream still takes it"),
+            Some(TestOutcome::Unverifiable) => {
+                (Severity::Medium, "nobody can say whether its upstream still takes it")
+            }
+            None => (Severity::Medium, "it was not tried at its upstream yet"),
+        };
+        let again = match identity.standing {
+            Standing::Revoked => format!("`portunus cred revoke {}` tries it again", called(identity)),
+            _ => String::from("it is tried again every hour"),
+        };
+        let remedy = format!("end it at its upstream by hand; {again}");
+        let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        say(Rule::NotDead, severity, format!("{what}, and {seen}{detail}"), remedy);
+    };
+    if identity.standing == Standing::Revoked {
+        let tested = identity.tested.as_ref();
+        let detail = tested.map_or("", |tested| &tested.detail);
+        return undead(String::from("it was revoked"), tested.map(|tested| tested.outcome), detail);
+    }
+    let owed: Vec<_> = identity.versions.iter().filter_map(|v| Some((v.number, v.owed.as_ref()?))).collect();
+    for (number, owed) in &owed {
+        undead(format!("version {number} was replaced by hand"), owed.outcome, &owed.detail);
+    }
+    if let Some(tested) = &identity.tested
+        && tested.outcome == TestOutcome::Alive
+        && !owed.iter().any(|(number, _)| *number == tested.version)
+    {
+        undead(format!("version {} was ended", tested.version), Some(tested.outcome), &tested.detail);
+    }
+}
+
+/// What a command calls it.
+fn called(identity: &Identity) -> &str {
+    identity.id.strip_prefix("credential:").unwrap_or(&identity.id)
 }
 
 /// Words in a scope that mean everything.

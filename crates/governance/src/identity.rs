@@ -1,6 +1,6 @@
 //! One identity, as people and auditors see it: everything but its secret.
 
-use portunus_core::document::{RotationPlan, Tested, VersionState};
+use portunus_core::document::{RotationPlan, TestOutcome, Tested, VersionState};
 use portunus_core::id::{ClientId, ServerName, UserName};
 use portunus_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -157,6 +157,18 @@ pub struct Version {
     pub fingerprint: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Set for one that somebody replaced by hand and that was not seen dead since: what was seen, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Owed>,
+}
+
+/// A secret that was replaced by hand and may live on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// What was seen when it was tried; `None`: it was not tried yet.
+    pub outcome: Option<TestOutcome>,
+    /// In words.
+    pub detail: String,
 }
 
 /// The last use of an identity.

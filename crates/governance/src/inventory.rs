@@ -1,13 +1,13 @@
 //! Documents of every kind → identities. What was used is counted under the identity's id.
 
-use crate::identity::{Identity, IdentityKind, LastUse, Standing, Version};
+use crate::identity::{Identity, IdentityKind, LastUse, Owed, Standing, Version};
 use portunus_core::document::{
     Client, Connector, Credential, JoinToken, Observed, ObservedKind, RotationPlan, Usage, VersionState,
 };
 use portunus_core::id::ServerName;
 use portunus_core::server::Actor;
 use portunus_core::time::Timestamp;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Everything that is known at one moment.
 #[derive(Clone, Copy, Default)]
@@ -205,11 +205,22 @@ fn blank(kind: IdentityKind, name: &str, created_at: Timestamp) -> Identity {
 }
 
 fn of_credential(credential: &Credential, now: Timestamp) -> Identity {
+    let owed: BTreeMap<u32, Owed> = credential
+        .owed()
+        .map(|version| {
+            let (outcome, detail) = match &version.seen {
+                Some(seen) => (Some(seen.outcome), seen.detail.clone()),
+                None => (None, String::from("it was not tried yet")),
+            };
+            (version.number, Owed { outcome, detail })
+        })
+        .collect();
     let version = |v: &portunus_core::document::SealedVersion| Version {
         number: v.number,
         state: v.state,
         fingerprint: v.fingerprint.clone(),
         created_at: v.created_at,
+        owed: owed.get(&v.number).cloned(),
     };
     Identity {
         form: credential.kind.word().to_owned(),
@@ -293,6 +304,7 @@ fn of_connector(connector: &Connector, server: Option<&PublishedServer>) -> Iden
         state: VersionState::Active,
         fingerprint: short(&connector.key_digest.hex()),
         created_at: connector.enrolled_at,
+        owed: None,
     }];
     found.expires_at = Some(connector.renewed_at.plus(portunus_core::limits::CONNECTOR_CERT_TTL));
     found.rotation = Some(plan("renewed by the connector"));
@@ -315,6 +327,7 @@ fn of_client(client: &Client) -> Identity {
             state: VersionState::Active,
             fingerprint: short(&digest.hex()),
             created_at: client.created_at,
+            owed: None,
         }];
     }
     if client.standing == portunus_core::document::Standing::Blocked {
@@ -370,6 +383,7 @@ fn of_own(own: &OwnKey, now: Timestamp) -> Identity {
             state: VersionState::Active,
             fingerprint: own.fingerprint.clone(),
             created_at: own.created_at,
+            owed: None,
         }];
     }
     if own.expires_at.is_some_and(|end| end.is_past(now)) {

@@ -5,6 +5,7 @@ use portunus_core::document::{Review, ReviewVerdict};
 use portunus_core::id::{self, UserName};
 use portunus_core::time::{Rng, Timestamp};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Shortest and longest time that reviewers are given.
@@ -62,9 +63,11 @@ pub fn open(
     if time < TIME_TO_SAY.0 || time > TIME_TO_SAY.1 {
         return Err(ReviewError::Time);
     }
-    let reviewed = identities.iter().filter(|identity| identity.standing.is_live() && is_reviewed(identity));
-    let mut turn = 0;
+    let reviewed: Vec<_> =
+        identities.iter().filter(|identity| identity.standing.is_live() && is_reviewed(identity)).collect();
+    let (mut turn, of) = (0, reviewed.len());
     reviewed
+        .into_iter()
         .map(|identity| {
             let owner = identity.owner.as_deref().unwrap_or_default();
             let others = reviewers.iter().filter(|reviewer| !is_same(reviewer, owner));
@@ -80,6 +83,7 @@ pub fn open(
                 identity: identity.id.clone(),
                 owner: identity.owner.clone(),
                 reviewer: (*reviewer).clone(),
+                of,
                 opened_at: now,
                 due_at: now.plus(time),
                 verdict: None,
@@ -87,6 +91,18 @@ pub fn open(
             })
         })
         .collect()
+}
+
+/// The reviews of campaigns that were opened to their end, and the others: of these not all were stored, and nobody sees them.
+#[must_use]
+pub fn whole(reviews: Vec<Review>) -> (Vec<Review>, Vec<Review>) {
+    let mut count: HashMap<String, usize> = HashMap::new();
+    for review in &reviews {
+        *count.entry(review.campaign.clone()).or_default() += 1;
+    }
+    reviews
+        .into_iter()
+        .partition(|review| count.get(&review.campaign).is_some_and(|count| *count >= review.of))
 }
 
 /// What somebody answers for, and can be ended.

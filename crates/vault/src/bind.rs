@@ -6,7 +6,9 @@ use crate::credential::{
 };
 use crate::ring::SealingKey;
 use crate::{rules, sealing};
-use portunus_core::document::{Credential, Disabled, RotationPlan, VersionState, Waiver};
+use portunus_core::document::{
+    Credential, Disabled, RotationPlan, TestOutcome, Tested, VersionState, Waiver,
+};
 use portunus_core::id::{CredentialName, ServerName};
 use portunus_core::limits::WAIVER_LIFE;
 use portunus_core::record::Ledger;
@@ -58,7 +60,7 @@ pub async fn bind(
     let mut event = event("credential.bound", &new, by, now);
     event.detail.insert(String::from("changed"), changed(&old, &new).join(" "));
     if (&old.server, &old.hosts) != (&new.server, &new.hosts) {
-        seal_anew(key, &old, &mut new, rng)?;
+        seal_anew(key, &old, &mut new, now, rng)?;
     }
     recorded(store, ledger, event, || Batch::new().update(&new, version)).await?;
     Ok(summarize(&new, now))
@@ -91,16 +93,27 @@ fn apply(old: &Credential, binding: Binding, now: Timestamp) -> Result<Credentia
     Ok(new)
 }
 
-/// Every version that may still be sent or tried; the others lose their secret for good.
+/// Every version that may still be sent or tried at the new place; the others lose their secret for good. Their numbers do not
+/// come again, and those that were not seen dead stay to be told of.
 fn seal_anew(
     key: &SealingKey,
     old: &Credential,
     new: &mut Credential,
+    now: Timestamp,
     rng: &dyn Rng,
 ) -> Result<(), CredentialError> {
+    new.numbered = old.next_number() - 1;
     let mut versions = std::mem::take(&mut new.versions);
-    versions.retain(|version| version.state != VersionState::Retired);
+    versions.retain(|version| version.state != VersionState::Retired || version.is_owed());
     for version in &mut versions {
+        if version.state == VersionState::Retired {
+            // A secret of the old place is never sent to the new one, not even to be tried.
+            let (outcome, number) = (TestOutcome::Unverifiable, version.number);
+            let detail = String::from("it was good at another place; end it there by hand");
+            version.sealed.clear();
+            version.seen = Some(Tested { at: now, version: number, outcome, detail });
+            continue;
+        }
         let secret = sealing::open(key, &context(old, version.number), &version.sealed)?;
         version.sealed = sealing::seal(key, &context(new, version.number), secret.expose(), rng)?;
     }

@@ -29,6 +29,13 @@ pub enum Belongs<'a> {
         /// The browser session that began it.
         session: &'a Digest,
     },
+    /// The code of the answer to a consent.
+    Code {
+        /// Digest of its `state`.
+        state: &'a Digest,
+        /// The browser session that began it.
+        session: &'a Digest,
+    },
     /// The secret of a dynamic registration.
     ClientSecret {
         /// The server.
@@ -52,6 +59,7 @@ impl Belongs<'_> {
             Self::Verifier { state, session } => {
                 Context::of(&["connection verifier", &state.hex(), &session.hex()])
             }
+            Self::Code { state, session } => Context::of(&["connection code", &state.hex(), &session.hex()]),
             Self::ClientSecret { server, issuer, client_id } => {
                 Context::of(&["connection client secret", server.as_str(), issuer, client_id])
             }

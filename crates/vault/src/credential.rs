@@ -122,6 +122,10 @@ pub struct VersionSummary {
     pub account: Option<String>,
     /// When it was added.
     pub created_at: Timestamp,
+    /// Whether somebody replaced it by hand and it was not seen dead since.
+    pub owed: bool,
+    /// What was seen of it when it was tried.
+    pub seen: Option<Tested>,
 }
 
 /// Whether the request path takes a credential, and why not.
@@ -341,6 +345,7 @@ fn seal_new(
         expires_at: Some(new.expires_at),
         rotation: new.rotation.clone(),
         versions: Vec::new(),
+        numbered: 0,
         tested: None,
         disabled: None,
         waiver: None,
@@ -368,11 +373,14 @@ fn seal_version(
     now: Timestamp,
     rng: &dyn Rng,
 ) -> Result<(), CredentialError> {
-    let number = credential.versions.last().map_or(0, |last| last.number).saturating_add(1);
+    let number = credential.next_number();
     let sealed = sealing::seal(key, &context(credential, number), secret.expose(), rng)?;
     for old in &mut credential.versions {
+        // What a rotation made or is ending, it ends itself.
+        old.by_hand |= old.state == VersionState::Active;
         old.state = VersionState::Retired;
     }
+    credential.numbered = number;
     credential.versions.push(SealedVersion {
         number,
         created_at: now,
@@ -380,10 +388,21 @@ fn seal_version(
         fingerprint: key.fingerprint(secret.expose()),
         state: VersionState::Active,
         account: None,
+        by_hand: false,
+        seen: None,
     });
-    let surplus = credential.versions.len().saturating_sub(CREDENTIAL_VERSIONS);
-    credential.versions.drain(..surplus);
+    prune(credential);
     Ok(())
+}
+
+/// Drops versions that are over until no more are kept than may be: the oldest first, but those that were not seen dead last.
+pub(crate) fn prune(credential: &mut Credential) {
+    while credential.versions.len() > CREDENTIAL_VERSIONS {
+        let over = |version: &SealedVersion| version.state == VersionState::Retired;
+        let dead = credential.versions.iter().position(|version| over(version) && !version.is_owed());
+        let Some(at) = dead.or_else(|| credential.versions.iter().position(over)) else { return };
+        credential.versions.remove(at);
+    }
 }
 
 pub(crate) async fn existing(
@@ -445,7 +464,7 @@ pub(crate) fn summarize(credential: &Credential, now: Timestamp) -> Summary {
         status: status(credential, now),
         version: version(credential),
         version_created_at: credential.in_use().map(|version| version.created_at),
-        versions: credential.versions.iter().map(summarize_version).collect(),
+        versions: credential.versions.iter().map(|version| summarize_version(credential, version)).collect(),
         rotation: credential.rotation.clone(),
         tested: credential.tested.clone(),
         disabled: credential.disabled.clone(),
@@ -456,8 +475,10 @@ pub(crate) fn summarize(credential: &Credential, now: Timestamp) -> Summary {
     }
 }
 
-fn summarize_version(version: &SealedVersion) -> VersionSummary {
+fn summarize_version(credential: &Credential, version: &SealedVersion) -> VersionSummary {
     VersionSummary {
+        owed: credential.owed().any(|owed| owed.number == version.number),
+        seen: version.seen.clone(),
         number: version.number,
         state: version.state,
         fingerprint: version.fingerprint.clone(),

@@ -104,6 +104,7 @@ mod tests {
             expires_at: None,
             rotation: None,
             versions: Vec::new(),
+            numbered: 0,
             tested: None,
             disabled: None,
             waiver: None,

@@ -9,12 +9,13 @@ use axum::extract::{Path, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
-use portunus_core::document::{Approval, ApprovalState, Client, Grant, Through, User};
+use portunus_connections::sweep::Ended;
+use portunus_core::document::{Approval, ApprovalState, Client, Connection, Grant, Through, User};
 use portunus_core::id::{ClientId, GroupName, Id, InvalidName, ServerName, UserName};
 use portunus_core::limits;
 use portunus_core::store::{Document, StoreError, load};
 use portunus_oauth::form::Form;
-use portunus_oauth::grants::{self, Selection};
+use portunus_oauth::grants;
 use portunus_oauth::issue::{self, IssueError, Order};
 use portunus_oauth::passkey;
 use portunus_oauth::ports::Trouble;
@@ -44,7 +45,6 @@ pub(crate) fn router(state: State) -> Router {
         .route("/clients", get(clients::list).post(clients::add))
         .route("/clients/decide", post(clients::decide))
         .route("/clients/remove", post(clients::remove))
-        .route("/kill", post(kill))
         .fallback(unknown)
         .with_state(state)
 }
@@ -158,8 +158,16 @@ async fn disable_user(Shared(state): Shared<State>, Path(name): Path<String>) ->
 }
 
 async fn disable(state: &State, name: &str) -> Told {
-    let changed = users::disable(&state.ports(), &UserName::parse(name)?, ADMIN).await?;
-    Ok(json!({ "name": name, "changed": changed }))
+    let name = UserName::parse(name)?;
+    let changed = users::disable(&state.ports(), &name, ADMIN).await?;
+    let theirs = |connection: &Connection| {
+        let own = connection.user.as_ref() == Some(&name) && !connection.state.is_ended();
+        own.then(|| format!("the account of {name} was disabled"))
+    };
+    let denied = state.connections().deny_all(ADMIN, theirs).await?;
+    let ended = state.connections().settle_all(denied).await;
+    let ended: Vec<_> = ended.iter().map(Ended::shown).collect();
+    Ok(json!({ "name": name, "changed": changed, "connections": ended }))
 }
 
 async fn list_grants(Shared(state): Shared<State>, request: Request) -> Response {
@@ -256,35 +264,6 @@ async fn decide(state: &State, id: &str, allow: bool, request: Request) -> Told 
         _ => Vec::new(),
     };
     Ok(json!({ "id": approval.id, "state": approval.state, "missing": missing }))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kill {
-    user: Option<UserName>,
-    client: Option<ClientId>,
-    server: Option<ServerName>,
-    #[serde(default)]
-    all: bool,
-}
-
-async fn kill(Shared(state): Shared<State>, request: Request) -> Response {
-    told(kill_selected(&state, request).await)
-}
-
-async fn kill_selected(state: &State, request: Request) -> Told {
-    let selection = match body(request).await? {
-        Kill { user: Some(user), client: None, server: None, all: false } => Selection::User(user),
-        Kill { user: None, client: Some(client), server: None, all: false } => Selection::Client(client),
-        Kill { user: None, client: None, server: Some(server), all: false } => Selection::Server(server),
-        Kill { user: None, client: None, server: None, all: true } => Selection::All,
-        _ => {
-            let words = "say what to revoke: exactly one of user, client, server, all";
-            return Err(Problem(StatusCode::BAD_REQUEST, words.to_owned()));
-        }
-    };
-    let revoked = grants::revoke_all(&state.ports(), &selection, ADMIN, "killed by an administrator").await?;
-    Ok(json!({ "revoked": revoked }))
 }
 
 pub(crate) async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {

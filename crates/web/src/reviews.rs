@@ -13,7 +13,7 @@ use portunus_core::document::Review;
 use portunus_core::id::Id;
 use portunus_core::record::{Event, Record};
 use portunus_core::store::{Batch, StoreError, Versioned, list_all, load};
-use portunus_governance::review::{ReviewError, say};
+use portunus_governance::review::{ReviewError, say, whole};
 use portunus_oauth::ports::Trouble;
 use portunus_oauth::text;
 use std::collections::BTreeMap;
@@ -113,6 +113,10 @@ async fn decide(
 ) -> Result<Review, Refused> {
     let found = load::<Review>(state.store(), id.as_str()).await?;
     let Versioned { value: review, version } = found.ok_or(Refused::Gone)?;
+    let campaign = list_all::<Review>(state.store(), Some(&review.campaign)).await?;
+    if campaign.len() < review.of {
+        return Err(Refused::Gone);
+    }
     let (by, now, issuer) = (&visitor.signed_in.user.name, state.now(), state.issuer());
     let said = say(&review, by, (keep, why), now, issuer.as_str(), |statement| state.sign(statement))
         .map_err(Refused::Review)?;
@@ -145,8 +149,8 @@ async fn show(state: &State, visitor: &Visitor, notice: Option<Notice>, status: 
     let issuer = state.issuer();
     let mine = &visitor.signed_in.user.name;
     let all = list_all::<Review>(state.store(), None).await.map_err(answer::store_trouble(state))?;
-    let own = all.iter().map(|review| &review.value).filter(|review| review.reviewer == *mine);
-    let own: Vec<_> = own.collect();
+    let (all, _cut_off) = whole(all.into_iter().map(|review| review.value).collect());
+    let own: Vec<_> = all.iter().filter(|review| review.reviewer == *mine).collect();
     let reviewed: Vec<&str> = own.iter().map(|review| review.identity.as_str()).collect();
     let emergencies =
         emergencies::of_identities(state, &reviewed).await.map_err(answer::store_trouble(state))?;

@@ -1,11 +1,13 @@
 //! Commands that speak to the running edge: users, grants, tokens, join tokens, kill.
 
+use super::cred::escaped;
 use super::{Failure, Outcome, printable, table};
 use crate::admin::AdminClient;
 use crate::args::{Admin, Grant, Join, Kill, Token, User};
 use crate::config::duration;
 use portunus_core::time::Timestamp;
 use serde_json::{Value, json};
+use std::io::{BufRead, IsTerminal, Read};
 
 pub(crate) async fn user(command: User) -> Outcome {
     match command {
@@ -33,7 +35,11 @@ pub(crate) async fn user(command: User) -> Outcome {
             ];
             listing(&admin, "/users", "users", &columns).await
         }
-        User::Disable { name, admin } => done(&admin, &format!("/users/{name}/disable"), &json!({})).await,
+        User::Disable { name, admin } => {
+            let answer = post(&admin, &format!("/users/{name}/disable"), &json!({})).await?;
+            show(&admin, &answer, || format!("done\n{}", ended(&answer)).trim_end().to_owned());
+            proven_dead(&answer)
+        }
     }
 }
 
@@ -80,11 +86,11 @@ pub(crate) async fn kill(kill: Kill) -> Outcome {
         )));
     }
     let admin = &kill.admin;
+    if kill.all && !kill.yes {
+        confirm("This ends every grant, every connection and every credential there is.")?;
+    }
     if let Some(credential) = &kill.credential {
         return revoke(credential, admin).await;
-    }
-    if let Some(vendor) = &kill.vendor {
-        return kill_vendor(vendor, admin).await;
     }
     if let Some(tool) = &kill.tool {
         let (server, name) = tool
@@ -93,18 +99,43 @@ pub(crate) async fn kill(kill: Kill) -> Outcome {
         let body = json!({ "server": server, "kind": "tool", "name": name });
         return done(admin, "/pins/reject", &body).await;
     }
-    let body = json!({ "user": kill.user, "client": kill.client, "server": kill.server, "all": kill.all });
+    let body = json!({
+        "user": kill.user, "client": kill.client, "server": kill.server, "vendor": kill.vendor,
+        "all": kill.all,
+    });
     let answer = post(admin, "/kill", &body).await?;
-    show(admin, &answer, || format!("{} grants revoked", answer["revoked"]));
-    Ok(())
+    show(admin, &answer, || {
+        let grants = match answer["grants_left"].as_str() {
+            None => format!("{} grants revoked", answer["revoked"]),
+            Some(why) => format!("NOT ALL GRANTS REVOKED: {}", printable(why)),
+        };
+        format!("{grants}\n{}", ended(&answer)).trim_end().to_owned()
+    });
+    proven_dead(&answer)
 }
 
-/// Revokes a credential and says what was seen of its secret; one that still works is a failure.
+/// Goes on only when a person at the terminal says so.
+fn confirm(what: &str) -> Outcome {
+    let refused = || Failure::Usage(format!("{what} Say --yes if that is what you want"));
+    if !std::io::stdin().is_terminal() {
+        return Err(refused());
+    }
+    eprint!("{what} Type `yes` to go on: ");
+    let mut said = String::new();
+    match std::io::stdin().lock().take(16).read_line(&mut said) {
+        Ok(_) if said.trim() == "yes" => Ok(()),
+        _ => Err(refused()),
+    }
+}
+
+/// Revokes a credential or a connection and says what was seen of its secret; one that still works is a failure.
 pub(super) async fn revoke(name: &str, admin: &Admin) -> Outcome {
     if let Some(connector) = name.strip_prefix("connector:") {
         return done(admin, &format!("/connectors/{connector}/revoke"), &json!({})).await;
     }
-    let answer = post(admin, &format!("/credentials/{name}/revoke"), &json!({})).await?;
+    let name = name.strip_prefix("credential:").unwrap_or(name);
+    let kind = if name.contains(':') { "identities" } else { "credentials" };
+    let answer = post(admin, &format!("/{kind}/{}/revoke", escaped(name)), &json!({})).await?;
     let (outcome, detail) = (text(&answer["tested"], "outcome"), text(&answer["tested"], "detail"));
     show(admin, &answer, || {
         format!("{name} is revoked here; its secret is {outcome} at its upstream: {detail}")
@@ -117,10 +148,10 @@ pub(super) async fn revoke(name: &str, admin: &Admin) -> Outcome {
     Ok(())
 }
 
-async fn kill_vendor(vendor: &str, admin: &Admin) -> Outcome {
-    let answer = post(admin, "/governance/kill", &json!({ "vendor": vendor })).await?;
-    show(admin, &answer, || {
-        let rows = answer["credentials"].as_array().into_iter().flatten().map(|row| {
+/// What became of connections and credentials, one row each; empty for none.
+fn ended(answer: &Value) -> String {
+    let rows: Vec<_> = ended_rows(answer)
+        .map(|row| {
             let revoked = if row["revoked"] == true { "revoked" } else { "NOT REVOKED" };
             let tested = &row["tested"];
             vec![
@@ -129,12 +160,21 @@ async fn kill_vendor(vendor: &str, admin: &Admin) -> Outcome {
                 text(tested, "outcome"),
                 format!("{}{}", text(tested, "detail"), text(row, "why")),
             ]
-        });
-        table(&["CREDENTIAL", "HERE", "SECRET", "SEEN"], rows.collect())
-    });
+        })
+        .collect();
+    if rows.is_empty() { String::new() } else { table(&["IDENTITY", "HERE", "SECRET", "SEEN"], rows) }
+}
+
+fn ended_rows(answer: &Value) -> impl Iterator<Item = &Value> {
+    let rows = [&answer["connections"], &answer["credentials"]];
+    rows.into_iter().filter_map(Value::as_array).flatten()
+}
+
+/// A failure when anything is left that works.
+fn proven_dead(answer: &Value) -> Outcome {
     let bad = |row: &Value| row["revoked"] != true || row["tested"]["outcome"] == "alive";
-    if answer["credentials"].as_array().into_iter().flatten().any(bad) {
-        return Err(Failure::Refused(String::from("not everything of this vendor is dead; see above")));
+    if answer["grants_left"].is_string() || ended_rows(answer).any(bad) {
+        return Err(Failure::Refused(String::from("not everything of this is dead; see above")));
     }
     Ok(())
 }

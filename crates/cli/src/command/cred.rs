@@ -70,7 +70,18 @@ async fn cred_add(add: CredAdd) -> Outcome {
         "secret": data_encoding::BASE64.encode(secret.expose()),
     });
     let answer = post(&add.admin, "/credentials", &body).await?;
-    show(&add.admin, &answer, || format!("{} is at version {}", text(&answer, "name"), answer["version"]));
+    show(&add.admin, &answer, || {
+        let old = &answer["replaced"];
+        let seen = match old["outcome"].as_str() {
+            None => String::new(),
+            Some(outcome) => format!(
+                "\nthe secret that it replaces is {outcome} at its upstream: {}{}",
+                text(old, "detail"),
+                if outcome == "dead" { "" } else { "; end it there" }
+            ),
+        };
+        format!("{} is at version {}{seen}", text(&answer, "name"), answer["version"])
+    });
     if answer["kind"]["query"].is_string() {
         eprintln!(
             "warning: it goes into the URL's query, where logs on its way may keep it; prefer a header"
@@ -198,7 +209,7 @@ async fn show_one(name: &str, admin: &Admin) -> Outcome {
 }
 
 /// A path segment.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |mut escaped, byte| {
         if byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte) {
             escaped.push(char::from(byte));

@@ -1,13 +1,14 @@
 //! The administrator's side of governance, over the admin socket.
 
 use super::{Picture, proposal};
+use crate::desk::{ADMIN, Answer, Refused, refused};
 use crate::node::Parts;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use portunus_core::document::{Credential, CredentialKind, Review};
+use portunus_core::document::Review;
 use portunus_core::id::{CredentialName, UserName};
 use portunus_core::limits;
 use portunus_core::store::{Batch, list_all};
@@ -17,18 +18,12 @@ use portunus_governance::reach::{self, Of};
 use portunus_governance::review;
 use portunus_governance::visibility::{missing, visibility};
 use portunus_vault::bind::{self, Binding, Step};
-use portunus_vault::credential;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Who acts through the socket.
-const ADMIN: &str = "admin";
-
 type Shared = State<Arc<Parts>>;
-pub(super) type Refused = (StatusCode, Json<Value>);
-type Answer = Result<Json<Value>, Refused>;
 
 /// The routes.
 pub(crate) fn router(parts: Arc<Parts>) -> Router {
@@ -40,16 +35,11 @@ pub(crate) fn router(parts: Arc<Parts>) -> Router {
         .route("/credentials/{name}/enable", post(enable))
         .route("/credentials/{name}/waive", post(waive))
         .route("/reviews", get(reviews).post(open_review))
-        .route("/governance/kill", post(kill))
         .route("/governance/report", get(report))
         .route("/governance/evidence/{format}", get(export))
         .route("/governance/reach", get(reaches))
         .route("/governance/proposal", get(proposal))
         .with_state(parts)
-}
-
-pub(super) fn refused(words: impl ToString) -> Refused {
-    (StatusCode::BAD_REQUEST, Json(json!({ "message": words.to_string() })))
 }
 
 async fn picture(parts: &Parts) -> Result<Picture, Refused> {
@@ -236,54 +226,10 @@ async fn waive(State(parts): Shared, Path(name): Path<CredentialName>, Json(waiv
     take(&parts, &name, Step::Waive(waived.until, waived.why)).await
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kill {
-    vendor: String,
-}
-
-/// Revokes every credential of a vendor, then proves each. It goes on when whoever asked has gone.
-async fn kill(State(parts): Shared, Json(Kill { vendor }): Json<Kill>) -> Answer {
-    let all = list_all::<Credential>(&*parts.store, None).await.map_err(refused)?;
-    let of = |credential: &Credential| credential.vendor.as_deref() == Some(vendor.as_str());
-    let found: Vec<_> = all.into_iter().map(|found| found.value).filter(of).collect();
-    if found.is_empty() {
-        return Err(refused(format!(
-            "there is no credential of vendor `{vendor}`; see `portunus cred list`"
-        )));
-    }
-    // Calls never carry what rotators work with, and the others are ended with it: it goes last.
-    let (tools, carried): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|credential| matches!(credential.kind, CredentialKind::Rotator(_)));
-    let killed = tokio::spawn(async move {
-        let mut told = kill_all(&parts, carried).await;
-        told.extend(kill_all(&parts, tools).await);
-        told
-    });
-    Ok(Json(json!({ "vendor": vendor, "credentials": killed.await.map_err(refused)? })))
-}
-
-/// First none of them is taken any more, then each is tried; one that cannot be revoked does not keep the others.
-async fn kill_all(parts: &Parts, credentials: Vec<Credential>) -> Vec<Value> {
-    let (mut told, mut revoked) = (Vec::new(), Vec::new());
-    for Credential { name, .. } in credentials {
-        let now = parts.clock.now();
-        match credential::revoke(&*parts.store, &*parts.ledger, &name, ADMIN, now).await {
-            Ok(summary) => revoked.push(summary),
-            Err(error) => told.push(json!({ "name": name, "revoked": false, "why": error.to_string() })),
-        }
-    }
-    for summary in revoked {
-        let tested = super::revoke::tested(parts, &summary, ADMIN).await;
-        told.push(json!({ "name": summary.name, "revoked": true, "tested": tested }));
-    }
-    told
-}
-
 async fn reviews(State(parts): Shared) -> Answer {
     let all = list_all::<Review>(&*parts.store, None).await.map_err(refused)?;
-    let all: Vec<_> = all.into_iter().map(|review| review.value).collect();
-    Ok(Json(json!({ "reviews": all })))
+    let all = all.into_iter().map(|review| review.value).collect();
+    Ok(Json(json!({ "reviews": review::whole(all).0 })))
 }
 
 #[derive(Deserialize)]
@@ -294,7 +240,8 @@ struct NewReview {
     seconds: u64,
 }
 
-/// Opens a campaign: recorded, then stored as a whole, in batches that a store takes.
+/// Opens a campaign: recorded, then stored in batches that a store takes. Until the last of them is stored nobody sees anything
+/// of it, and where one cannot be stored the others are taken out again: here, or by the next sweep.
 async fn open_review(State(parts): Shared, Json(new): Json<NewReview>) -> Answer {
     let picture = picture(&parts).await?;
     for reviewer in &new.reviewers {
@@ -318,7 +265,11 @@ async fn open_review(State(parts): Shared, Json(new): Json<NewReview>) -> Answer
     let count = opened.len().to_string();
     parts.note("review.opened", &new.campaign, &[("identities", &count)]).await.map_err(refused)?;
     for part in opened.chunks(limits::BATCH_STEPS) {
-        store.commit(part.iter().fold(Batch::new(), Batch::insert)).await.map_err(refused)?;
+        if let Err(error) = store.commit(part.iter().fold(Batch::new(), Batch::insert)).await {
+            // One that fails here too is found by the sweep.
+            let _ = super::sweep::forget(&parts.ports(), &new.campaign, &opened).await;
+            return Err(refused(error));
+        }
     }
     Ok(Json(json!({ "campaign": new.campaign, "reviews": opened })))
 }

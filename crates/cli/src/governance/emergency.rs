@@ -1,7 +1,7 @@
 //! Emergencies, wired: what ends by itself is ended, and what follows from an end is done: grants revoked, which cuts what still runs,
 //! and the credential marked, which has it rotated. And the administrator's routes.
 
-use super::desk::{Refused, refused};
+use crate::desk::{Refused, refused};
 use crate::control::{ADMIN, Answer};
 use crate::node::Parts;
 use axum::extract::{Path, State};

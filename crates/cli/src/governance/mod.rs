@@ -1,9 +1,10 @@
 //! Governance of identities that are no people, wired: what there is, gathered from the store, the configuration and the edge's
 //! own keys; and the administrator's routes.
 
-mod connections;
+pub(crate) mod connections;
 pub(crate) mod desk;
 pub(crate) mod emergency;
+pub(crate) mod kill;
 mod own;
 mod proposal;
 pub(crate) mod revoke;

@@ -1,6 +1,6 @@
 //! A proposed policy together with what it would have decided about the calls that are recorded: it is never shown without.
 
-use super::desk::{Refused, refused};
+use crate::desk::{Refused, refused};
 use crate::config::Config;
 use crate::node::Parts;
 use crate::policies;

@@ -2,10 +2,10 @@
 //! rejecting. Recorded first, then done, then written to the lockfile.
 
 use super::{Book, Known, Synced};
+use crate::desk::{ADMIN, Answer, Refused, refused};
 use axum::Json;
 use axum::Router;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::routing::{get, post};
 use portunus_core::id::ServerName;
 use portunus_edge::pin::Waiting;
@@ -14,13 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Who acts through the socket.
-const ADMIN: &str = "admin";
 /// Definitions accepted with one request.
 const ITEMS: usize = 10_000;
 
 type Shared = State<Arc<Book>>;
-type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
 
 /// The routes.
 pub(crate) fn router(book: Arc<Book>) -> Router {
@@ -30,10 +27,6 @@ pub(crate) fn router(book: Arc<Book>) -> Router {
         .route("/pins/accept", post(accept))
         .route("/pins/reject", post(reject))
         .with_state(book)
-}
-
-fn refused(words: impl ToString) -> (StatusCode, Json<Value>) {
-    (StatusCode::BAD_REQUEST, Json(json!({ "message": words.to_string() })))
 }
 
 #[derive(Deserialize)]
@@ -116,7 +109,7 @@ async fn diff(State(book): Shared, Query(asked): Query<Named>) -> Answer {
 }
 
 /// The kind that is meant: the one that is said, else the one that has something of this name, what waits first.
-fn kind(book: &Book, asked: &Named) -> Result<Kind, (StatusCode, Json<Value>)> {
+fn kind(book: &Book, asked: &Named) -> Result<Kind, Refused> {
     if let Some(kind) = asked.kind {
         return Ok(kind);
     }
@@ -208,14 +201,14 @@ async fn note(
     name: &str,
     detail: Vec<(&str, String)>,
     check: impl FnOnce() -> Result<(), portunus_edge::pin::Reason>,
-) -> Result<(), (StatusCode, Json<Value>)> {
+) -> Result<(), Refused> {
     check().map_err(refused)?;
     let subject = format!("{server}/{}", portunus_pins::text::shown(name, 200));
     book.note(ADMIN, action, subject, detail).await.map_err(refused)
 }
 
 /// Takes what people wrote into the lockfile first: nothing is decided on top of a file that cannot be read.
-async fn settle(book: &Book, known: &mut Known) -> Result<(), (StatusCode, Json<Value>)> {
+async fn settle(book: &Book, known: &mut Known) -> Result<(), Refused> {
     match book.sync(known).await {
         Ok(Synced::Taken | Synced::Written) => Ok(()),
         Ok(Synced::Refused) => Err(refused("the lockfile cannot be read, as the log says: mend it first")),
@@ -223,7 +216,7 @@ async fn settle(book: &Book, known: &mut Known) -> Result<(), (StatusCode, Json<
     }
 }
 
-async fn write(book: &Book, known: &mut Known) -> Result<(), (StatusCode, Json<Value>)> {
+async fn write(book: &Book, known: &mut Known) -> Result<(), Refused> {
     book.sync(known).await.map(drop).map_err(|error| {
         refused(format!(
             "it is in force, but the lockfile could not be written, which is tried again: {error}"

@@ -1,7 +1,7 @@
 //! The sealing key at the administrator's socket.
 
 use super::{State, finish};
-use crate::control::{ADMIN, Answer, refused};
+use crate::desk::{ADMIN, Answer, refused};
 use crate::node::Parts;
 use axum::extract::State as Given;
 use axum::routing::{get, post};
@@ -46,7 +46,7 @@ async fn rewrap(Given((parts, stopped)): Given<Shared>, Json(asked): Json<Rewrap
         }
         let file = asked.new_key_file.as_deref();
         let begun = sealing.desk(&parts).begin(&parts.key, file, ADMIN).await;
-        let epoch = begun.map_err(|error| refused(&error))?;
+        let epoch = begun.map_err(refused)?;
         sealing.set(State::Running);
         *sealing.current.lock().unwrap_or_else(PoisonError::into_inner) = epoch.clone();
         Some(json!({ "number": epoch.number, "key_id": epoch.key_id, "source": epoch.source.words() }))
@@ -79,7 +79,7 @@ fn shown(parts: &Parts) -> Value {
 /// What is sealed with which key, counted now.
 async fn status(Given((parts, _)): Given<Shared>) -> Answer {
     let status = parts.sealing.desk(&parts).status(&parts.key).await;
-    let (epochs, census) = status.map_err(|error| refused(&error))?;
+    let (epochs, census) = status.map_err(refused)?;
     let mut counts: BTreeMap<String, u64> =
         census.sealed.iter().map(|(id, count)| (id.to_string(), *count)).collect();
     let mut rows = Vec::new();

@@ -175,3 +175,74 @@ async fn a_server_that_knows_metadata_documents_is_given_the_address_of_ours() {
     );
     assert_eq!(document["token_endpoint_auth_method"], "none");
 }
+
+#[tokio::test]
+async fn a_browser_that_goes_away_while_its_code_is_redeemed_is_connected_all_the_same() {
+    let world = World::new();
+    let state = world.begin().await;
+    world.hold();
+    let connections = world.connections.clone();
+    let answer = form(&[("state", &state), ("iss", ISSUER), ("code", "c")]);
+    let ends =
+        tokio::spawn(
+            async move { connections.finish(&notes(), &answer, &visitor(&ana(), &session())).await },
+        );
+    world.until(|server| !server.sent_to("/token").is_empty()).await;
+    ends.abort();
+    assert!(ends.await.unwrap_err().is_cancelled());
+    world.server.gate.add_permits(1);
+    while world.connections.bound(&notes(), &ana()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.store.count(Kind::PendingConsent).await.unwrap(), 0);
+}
+
+/// The code of a process that died: sent or not, its authorization server is asked once more, and whatever it gave the first
+/// time ends with that (RFC 6749 section 4.1.2).
+#[tokio::test]
+async fn a_process_that_died_while_it_redeemed_a_code_leaves_no_tokens_that_nobody_knows() {
+    for was_sent in [true, false] {
+        let world = World::new();
+        let state = world.begin().await;
+        world.hold();
+        let mortal = world.mortal();
+        let answer = form(&[("state", &state), ("iss", ISSUER), ("code", "c")]);
+        let again = answer.clone();
+        let ends =
+            tokio::spawn(async move { mortal.finish(&notes(), &answer, &visitor(&ana(), &session())).await });
+        world.until(|server| !server.sent_to("/token").is_empty()).await;
+        ends.abort();
+        let _ = ends.await;
+        // Nobody can use the answer a second time meanwhile, nor is it taken up while its process may live.
+        let second = world.connections.finish(&notes(), &again, &visitor(&ana(), &session())).await;
+        assert_eq!(second.unwrap_err(), ConnectError::NotBegun);
+        world.server.gate.add_permits(2);
+        world.connections.sweep(|_| None).await.unwrap();
+        assert_eq!(world.server.sent_to("/token").len(), 1);
+        world.clock.advance(limits::REFRESH_TURN);
+        if was_sent {
+            world.server.then(crate::world::Next::Answer(400, crate::endings::INVALID.to_owned()));
+        }
+        world.connections.sweep(|_| None).await.unwrap();
+        let redeemed = world.server.sent_to("/token");
+        assert_eq!((redeemed.len(), redeemed[1].form["code"].as_str()), (2, "c"));
+        assert_eq!(world.connections.bound(&notes(), &ana()).await.is_ok(), !was_sent);
+        assert_eq!(world.store.count(Kind::PendingConsent).await.unwrap(), 0);
+        assert_eq!(world.ledger.count("connection.refused"), usize::from(was_sent));
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_was_cut_off_is_not_used_again_once_its_user_has_connected_anew() {
+    let world = World::new();
+    let state = world.begin().await;
+    world.server.then(crate::world::Next::Lost);
+    assert!(world.finish(&[("state", &state), ("iss", ISSUER), ("code", "c")]).await.is_err());
+    world.clock.advance(limits::REFRESH_TURN);
+    world.connect().await;
+    let asked = world.server.sent_to("/token").len();
+    world.connections.sweep(|_| None).await.unwrap();
+    assert_eq!(world.server.sent_to("/token").len(), asked);
+    assert!(world.connections.bound(&notes(), &ana()).await.is_ok());
+    assert_eq!(world.store.count(Kind::PendingConsent).await.unwrap(), 0);
+}

@@ -135,6 +135,37 @@ async fn a_process_that_died_between_answer_and_commit_leaves_needs_consent_and_
     call.abort();
 }
 
+/// Where the authorization server was seen to hand the same refresh token back, a process that died has used nothing up.
+#[tokio::test]
+async fn a_process_that_died_with_a_token_that_is_good_more_than_once_costs_its_user_nothing() {
+    for still_good in [true, false] {
+        let world = World::new();
+        world.connect().await;
+        world.expire();
+        world.server.then(Next::Answer(200, tokens(2).replace("refresh-2", "refresh-1")));
+        assert!(world.connections.bound(&notes(), &ana()).await.is_ok());
+        world.expire();
+        world.hold();
+        let mortal = world.mortal();
+        let call = tokio::spawn(async move { mortal.bound(&notes(), &ana()).await });
+        world.until(|server| server.refreshes() == 2).await;
+        call.abort();
+        let _ = call.await;
+        let ConnectionState::Refreshing { until, .. } = world.stored().await.state else {
+            panic!("no claim")
+        };
+        world.server.gate.add_permits(2);
+        if !still_good {
+            world.server.then(Next::Answer(400, crate::endings::INVALID.to_owned()));
+        }
+        let bound = world.second().bound(&notes(), &ana()).await;
+        assert!(until.is_past(world.now()), "its turn was waited for");
+        assert_eq!(bound.is_ok(), still_good, "{bound:?}");
+        assert_eq!(world.needs_consent().await, !still_good);
+        assert_eq!(world.server.refreshes(), 3, "it was tried once");
+    }
+}
+
 #[tokio::test]
 async fn tokens_that_come_after_the_turn_is_over_are_still_taken() {
     let world = World::new();

@@ -21,6 +21,7 @@ use portunus_vault::SealingKey;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -59,6 +60,8 @@ pub(crate) struct Server {
     pub(crate) gate: Semaphore,
     tokens: Mutex<u64>,
     pub(crate) challenge: Mutex<Option<String>>,
+    /// Nothing can be revoked while it is.
+    pub(crate) unreachable: AtomicBool,
 }
 
 impl Server {
@@ -78,6 +81,7 @@ impl Server {
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             tokens: Mutex::default(),
             challenge: Mutex::default(),
+            unreachable: AtomicBool::default(),
         }
     }
 
@@ -133,7 +137,10 @@ impl Carrier for Server {
                 let body = json!({ "client_id": "registered", "token_endpoint_auth_method": "none" });
                 Ok(Answered { status: 201, challenge: None, body: body.to_string().into_bytes() })
             }
-            "/revoke" => ok(String::new()),
+            "/revoke" => match self.unreachable.load(Ordering::Relaxed) {
+                true => Err(NoAnswer::Unsent { host: "login".into(), why: "no route".into() }),
+                false => ok(String::new()),
+            },
             "/token" => {
                 self.gate.acquire().await.unwrap().forget();
                 let mut next = self.next.lock().unwrap();
@@ -186,6 +193,19 @@ impl Runtime for Runs {
     }
 }
 
+/// The runtime of a process that dies: nothing goes on when its caller stops.
+struct Dies(Runs);
+
+#[async_trait]
+impl Runtime for Dies {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        drop(task);
+    }
+    async fn pause(&self, time: Duration) {
+        self.0.pause(time).await;
+    }
+}
+
 pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) ledger: Arc<MemoryLedger>,
@@ -217,16 +237,38 @@ impl World {
             carrier: server.clone(),
         };
         change(&mut settings);
-        let connections = another(&store, &ledger, &clock);
+        let runtime = Arc::new(Runs(clock.clone()));
+        let connections = another(&store, &ledger, &clock, &server, runtime);
         connections.replace(vec![settings]);
         Self { store, ledger, clock, server, connections }
     }
 
     /// A second process: it shares the store and nothing else.
     pub(crate) fn second(&self) -> Connections {
-        let second = another(&self.store, &self.ledger, &self.clock);
-        second.replace(self.connections.servers().iter().map(|one| (**one).clone()).collect());
-        second
+        self.process(Arc::new(Runs(self.clock.clone())))
+    }
+
+    /// A process that is gone with the task that calls it.
+    pub(crate) fn mortal(&self) -> Connections {
+        self.process(Arc::new(Dies(Runs(self.clock.clone()))))
+    }
+
+    fn process(&self, runtime: Arc<dyn Runtime>) -> Connections {
+        let process = another(&self.store, &self.ledger, &self.clock, &self.server, runtime);
+        process.replace(self.connections.servers().iter().map(|one| (**one).clone()).collect());
+        process
+    }
+
+    /// The token endpoint gives no answer until it is let.
+    pub(crate) fn hold(&self) {
+        self.server.gate.forget_permits(usize::MAX >> 3);
+    }
+
+    /// Waits until this is so.
+    pub(crate) async fn until(&self, holds: impl Fn(&Server) -> bool) {
+        while !holds(&self.server) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Ana connects.
@@ -267,14 +309,21 @@ impl World {
     }
 }
 
-fn another(store: &Arc<MemoryStore>, ledger: &Arc<MemoryLedger>, clock: &Arc<ManualClock>) -> Connections {
+fn another(
+    store: &Arc<MemoryStore>,
+    ledger: &Arc<MemoryLedger>,
+    clock: &Arc<ManualClock>,
+    server: &Arc<Server>,
+    runtime: Arc<dyn Runtime>,
+) -> Connections {
     Connections::new(Parts {
         store: store.clone(),
         ledger: ledger.clone(),
         clock: clock.clone(),
         rng: Arc::new(CountingRng::default()),
         key: SealingKey::new(Secret::new([7; 32])),
-        runtime: Arc::new(Runs(clock.clone())),
+        runtime,
+        carrier: server.clone(),
         public_url: "https://tools.example.com".to_owned(),
     })
 }

@@ -1,5 +1,7 @@
 //! What is kept of Portunus as the OAuth client of upstream servers: connections, consents under way, registrations.
 
+use super::Tested;
+use super::credential::TestOutcome;
 use crate::digest::{Digest, sha256};
 use crate::id::{Id, ServerName, UserName};
 use crate::limits;
@@ -44,6 +46,12 @@ pub struct Connection {
     pub connected_at: Timestamp,
     /// When the tokens came.
     pub refreshed_at: Timestamp,
+    /// Whether the configuration named the authorization server, which may be at a private address then, when it was made.
+    #[serde(default)]
+    pub issuer_named: bool,
+    /// What was seen of its tokens when they were tried after they had been revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<Tested>,
 }
 
 /// Where a connection stands.
@@ -64,10 +72,18 @@ pub enum ConnectionState {
         /// Why, for people.
         why: String,
     },
-    /// Its tokens are being revoked at the authorization server; nothing uses them here any more.
-    Disconnecting,
+    /// Its tokens are being revoked at the authorization server; nothing uses them here any more. Whoever finds it so goes on.
+    Disconnecting {
+        /// Who wants it so.
+        #[serde(default)]
+        by: String,
+        /// Since when.
+        #[serde(default)]
+        since: Timestamp,
+    },
     /// It is over. Kept for a while, so that its generations go on where they ended when it is connected again: a process
-    /// that was late must never take new tokens for those that it knew.
+    /// that was late must never take new tokens for those that it knew. It has tokens still only where these were not seen
+    /// dead: so that they can be revoked once more.
     Disconnected {
         /// Since when.
         at: Timestamp,
@@ -82,9 +98,15 @@ impl ConnectionState {
             Self::Connected => "connected",
             Self::Refreshing { .. } => "refreshing",
             Self::NeedsConsent { .. } => "needs consent",
-            Self::Disconnecting => "disconnecting",
+            Self::Disconnecting { .. } => "disconnecting",
             Self::Disconnected { .. } => "disconnected",
         }
+    }
+
+    /// Whether somebody ended it: nothing may use it here.
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        matches!(self, Self::Disconnecting { .. } | Self::Disconnected { .. })
     }
 }
 
@@ -126,7 +148,13 @@ impl Connection {
         Self::identity_of(&self.server, self.user.as_ref())
     }
 
-    /// The same for a connection that may not be there.
+    /// Whether its tokens were seen dead after they had been revoked.
+    #[must_use]
+    pub fn is_proven_dead(&self) -> bool {
+        self.tested.as_ref().is_some_and(|tested| tested.outcome == TestOutcome::Dead)
+    }
+
+    /// [`Connection::identity`] of a connection that may not be there.
     #[must_use]
     pub fn identity_of(server: &ServerName, user: Option<&UserName>) -> String {
         format!("connection:{server}/{}", user.map_or("shared", UserName::as_str))
@@ -143,7 +171,10 @@ impl Document for Connection {
     }
     fn expires_at(&self) -> Option<Timestamp> {
         match self.state {
-            ConnectionState::Disconnected { at } => Some(at.plus(limits::DISCONNECTED_KEPT)),
+            ConnectionState::Disconnected { at } if self.is_proven_dead() || self.sealed.is_none() => {
+                Some(at.plus(limits::DISCONNECTED_KEPT))
+            }
+            ConnectionState::Disconnected { at } => Some(at.plus(limits::UNDEAD_KEPT)),
             _ => None,
         }
     }
@@ -178,10 +209,25 @@ pub struct PendingConsent {
     pub redirect_uri: String,
     /// What was asked for.
     pub scopes: Vec<String>,
+    /// Whether the configuration names the authorization server.
+    #[serde(default)]
+    pub issuer_named: bool,
     /// The sealed PKCE verifier.
     pub sealed_verifier: String,
     /// End of its life.
     pub expires_at: Timestamp,
+    /// The answer, from the moment that it is used: no other one counts then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<AnsweredConsent>,
+}
+
+/// An answer to a consent, while its code is redeemed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredConsent {
+    /// The sealed code.
+    pub sealed_code: String,
+    /// Since when it is redeemed. Long after that whoever did so is gone.
+    pub at: Timestamp,
 }
 
 impl Document for PendingConsent {
@@ -193,7 +239,8 @@ impl Document for PendingConsent {
         Some(self.by.to_string())
     }
     fn expires_at(&self) -> Option<Timestamp> {
-        Some(self.expires_at)
+        let kept = self.answered.as_ref().map(|_| self.expires_at.plus(limits::ANSWER_KEPT));
+        Some(kept.unwrap_or(self.expires_at))
     }
 }
 

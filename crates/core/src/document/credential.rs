@@ -41,6 +41,9 @@ pub struct Credential {
     pub rotation: Option<RotationPlan>,
     /// Sealed versions, oldest first; the last active one is in use.
     pub versions: Vec<SealedVersion>,
+    /// The highest number that any version ever had, also of those that are no longer kept: none comes twice.
+    #[serde(default)]
+    pub numbered: u32,
     /// What was found the last time that an ended secret was tried at its upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<Tested>,
@@ -71,6 +74,23 @@ impl Credential {
     #[must_use]
     pub fn in_use(&self) -> Option<&SealedVersion> {
         self.versions.iter().rfind(|version| version.state == VersionState::Active)
+    }
+
+    /// The number of the next version.
+    #[must_use]
+    pub fn next_number(&self) -> u32 {
+        let kept = self.versions.iter().map(|version| version.number).max().unwrap_or(0);
+        kept.max(self.numbered).saturating_add(1)
+    }
+
+    /// The versions that somebody replaced by hand and that were not seen dead since. A secret that is in use again is not
+    /// one of them.
+    pub fn owed(&self) -> impl Iterator<Item = &SealedVersion> {
+        let in_use = self.in_use().map(|version| version.fingerprint.as_str());
+        let owed = self.versions.iter().filter(|version| version.is_owed());
+        owed.filter(move |version| {
+            version.fingerprint.is_empty() || Some(version.fingerprint.as_str()) != in_use
+        })
     }
 }
 
@@ -172,6 +192,20 @@ pub struct SealedVersion {
     /// Whom the secret belongs to at the upstream, where versions differ in that: a role, a key's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Whether somebody replaced it by hand, so that nothing has ended it at its upstream.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
+    /// What was seen of it when it was tried, after it was replaced by hand or the credential was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Tested>,
+}
+
+impl SealedVersion {
+    /// Whether it was replaced by hand and not seen dead since.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.by_hand && self.seen.as_ref().is_none_or(|seen| seen.outcome != TestOutcome::Dead)
+    }
 }
 
 /// Where a version is in its life.

@@ -18,6 +18,9 @@ pub struct Review {
     pub owner: Option<String>,
     /// Who is to say; never the owner.
     pub reviewer: UserName,
+    /// How many reviews the campaign has: it is there when all of them are. 0 in documents of older versions.
+    #[serde(default)]
+    pub of: usize,
     /// When the campaign began.
     pub opened_at: Timestamp,
     /// Silence until then disables it.

@@ -80,6 +80,19 @@ impl portunus_connections::Runtime for Runs {
     }
 }
 
+#[async_trait]
+impl portunus_connections::Carrier for Runs {
+    async fn send(
+        &self,
+        _request: portunus_connections::Outgoing,
+    ) -> Result<portunus_connections::Answered, portunus_connections::NoAnswer> {
+        Err(portunus_connections::NoAnswer::Unsent {
+            host: String::new(),
+            why: String::from("nobody is there"),
+        })
+    }
+}
+
 pub(crate) struct World {
     pub edge: Arc<Edge>,
     pub store: Arc<MemoryStore>,
@@ -316,6 +329,7 @@ impl World {
             rng: rng.clone(),
             key: SealingKey::new(Secret::new([9; 32])),
             runtime: Arc::new(Runs),
+            carrier: Arc::new(Runs),
             public_url: "https://edge.test".to_owned(),
         };
         let edge = Arc::new(Edge {

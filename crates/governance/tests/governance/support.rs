@@ -42,6 +42,7 @@ pub(crate) fn credential(name: &str) -> Credential {
             settings: serde_json::Map::new(),
         }),
         versions: vec![version(1, VersionState::Active, &format!("print-of-{name}"), ago(10))],
+        numbered: 0,
         tested: None,
         disabled: None,
         waiver: None,
@@ -59,6 +60,8 @@ pub(crate) fn version(number: u32, state: VersionState, fingerprint: &str, at: T
         fingerprint: fingerprint.to_owned(),
         state,
         account: None,
+        by_hand: false,
+        seen: None,
     }
 }
 

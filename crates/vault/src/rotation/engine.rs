@@ -152,15 +152,10 @@ impl Engine {
             None => Batch::new().insert(&rotation),
             Some(last) => Batch::new().update(&rotation, last.version),
         };
-        let batch = match sealed {
-            None => begun.check::<Credential>(name.as_str(), version),
-            Some(sealed) => {
-                credential.versions.push(sealed);
-                begun.update(&credential, version)
-            }
-        };
+        credential.versions.extend(sealed);
+        credential.numbered = rotation.to;
         self.record(event).await?;
-        self.store.commit(batch).await?;
+        self.store.commit(begun.update(&credential, version)).await?;
         Ok(rotation)
     }
 
@@ -180,7 +175,7 @@ impl Engine {
             _ => {}
         }
         let from = credential.in_use().ok_or_else(|| unusable("without a secret"))?.number;
-        let to = credential.versions.last().map_or(0, |last| last.number).saturating_add(1);
+        let to = credential.next_number();
         let mut rotation = Rotation {
             credential: name.clone(),
             step: RotationStep::Create,
@@ -408,7 +403,17 @@ pub(super) fn seal(
     let context = credential::context(credential, number);
     let sealed = sealing::seal(&engine.key, &context, secret.expose(), &*engine.rng)?;
     let fingerprint = engine.key.fingerprint(secret.expose());
-    Ok(SealedVersion { number, created_at: now, sealed, fingerprint, state: VersionState::Pending, account })
+    let state = VersionState::Pending;
+    Ok(SealedVersion {
+        number,
+        created_at: now,
+        sealed,
+        fingerprint,
+        state,
+        account,
+        by_hand: false,
+        seen: None,
+    })
 }
 
 /// What the upstream should know of this credential: every version that is neither over nor being made.

@@ -6,7 +6,7 @@
 //! | [`rotator`] | what an upstream must be able to do: the port that drivers implement |
 //! | [`engine`] | a rotation begun, and taken one step further |
 //! | `steps` | each step |
-//! | `end` | a revoked credential's secrets ended at the upstream, and tried |
+//! | `end` | a revoked credential's secrets ended at the upstream, and tried; those replaced by hand tried |
 //! | `door` | the second way to a secret besides a permit: only to a rotator |
 //! | [`due`] | when a rotation's time has come, and how long to pause after a failure (pure) |
 //!
@@ -22,7 +22,7 @@ pub mod engine;
 pub mod rotator;
 mod steps;
 
-pub use end::Trial;
+pub use end::{ENDED, Trial};
 pub use engine::Engine;
 pub use rotator::{
     Administrator, Case, Created, Known, Origin, Plan, Rotator, RotatorError, Verdict, Version,

@@ -3,11 +3,11 @@
 use super::engine::{self, BY_ITSELF, Engine};
 use super::rotator::{Administrator, Case, Created, Known, Origin, Rotator, RotatorError, Verdict, Version};
 use super::{Next, RotationError, door, due};
-use crate::rules;
+use crate::{credential, rules};
 use portunus_core::document::{
     Credential, Rotation, RotationStep, SealedVersion, TestOutcome, Tested, VersionState,
 };
-use portunus_core::limits::{CREDENTIAL_VERSIONS, ROTATION_ACCOUNT_BYTES, ROTATION_DRAIN};
+use portunus_core::limits::{ROTATION_ACCOUNT_BYTES, ROTATION_DRAIN};
 use portunus_core::record::LedgerError;
 use portunus_core::secret::Secret;
 use portunus_core::store::{Batch, StoreError, Versioned};
@@ -259,19 +259,9 @@ async fn finish(engine: &Engine, turn: &mut Turn, how: RotationStep) -> Step {
     if let Some(version) = version_mut(&mut turn.credential.value, over).filter(|_| known) {
         version.state = VersionState::Retired;
     }
-    prune(&mut turn.credential.value);
+    credential::prune(&mut turn.credential.value);
     turn.commit(engine, true).await?;
     Ok(Next::Ended(Box::new(turn.rotation.value.clone())))
-}
-
-/// Drops the oldest versions that are over, until no more are kept than may be.
-fn prune(credential: &mut Credential) {
-    let mut surplus = credential.versions.len().saturating_sub(CREDENTIAL_VERSIONS);
-    credential.versions.retain(|version| {
-        let drop = surplus > 0 && version.state == VersionState::Retired;
-        surplus -= usize::from(drop);
-        !drop
-    });
 }
 
 fn version_mut(credential: &mut Credential, number: u32) -> Option<&mut SealedVersion> {

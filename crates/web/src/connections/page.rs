@@ -9,9 +9,8 @@ use askama::Template;
 use axum::extract::{Path, Request, State as Shared};
 use http::{StatusCode, header};
 use portunus_connections::consent::Visitor;
-use portunus_connections::ending::Revoked;
 use portunus_connections::{ConnectError, Settings, Whose};
-use portunus_core::document::{Connection, ConnectionState};
+use portunus_core::document::{Connection, ConnectionState, TestOutcome, Tested};
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::store::{StoreError, load};
 use portunus_oauth::form::Form;
@@ -115,20 +114,23 @@ pub(crate) async fn act(
     let browser = sign_in::admit(&state, &head.headers, &address(&name), Some(PURPOSE)).await?;
     browser.check(&state, &form, &purpose(&name))?;
     let settings = state.connections().of(&name).ok_or_else(|| nothing(&state))?;
-    // Each makes us ask elsewhere: one person cannot make us ask without end.
-    let attempted = state.registrations().attempt(Key::user(browser.name()), state.now());
-    if let Err(too_many) = attempted {
-        let text = format!("There were {too_many}.");
-        return Err(answer::message(&state, StatusCode::TOO_MANY_REQUESTS, NOT_DONE, &text, None));
-    }
     match form.get("do") {
-        Some("connect") => match state.connections().begin(&name, &visitor(&browser)).await {
-            Ok(location) => Ok(see_other(location.as_str())),
-            Err(error) => failed(&state, &browser, &settings, &error).await,
-        },
+        Some("connect") => {
+            // It makes us ask elsewhere: one person cannot make us ask without end.
+            let attempted = state.registrations().attempt(Key::user(browser.name()), state.now());
+            if let Err(too_many) = attempted {
+                let text = format!("There were {too_many}.");
+                return Err(answer::message(&state, StatusCode::TOO_MANY_REQUESTS, NOT_DONE, &text, None));
+            }
+            match state.connections().begin(&name, &visitor(&browser)).await {
+                Ok(location) => Ok(see_other(location.as_str())),
+                Err(error) => failed(&state, &browser, &settings, &error).await,
+            }
+        }
+        // Always: there is one end to each connection that was made.
         Some("disconnect") => match state.connections().disconnect(&name, &visitor(&browser)).await {
-            Ok(revoked) => {
-                let notice = Notice { bad: alarming(revoked.as_ref()), text: said(revoked.as_ref()) };
+            Ok(seen) => {
+                let notice = Notice { bad: alarming(seen.as_ref()), text: said(seen.as_ref()) };
                 show_one(&state, &browser, &settings, Some(notice), StatusCode::OK).await
             }
             Err(error) => failed(&state, &browser, &settings, &error).await,
@@ -222,8 +224,8 @@ fn row(settings: &Settings, found: Option<&Connection>) -> Row {
         None | Some(ConnectionState::Disconnected { .. }) => ("not connected", false, None),
         Some(ConnectionState::Connected | ConnectionState::Refreshing { .. }) => ("connected", true, None),
         Some(ConnectionState::NeedsConsent { why }) => ("must be connected again", false, Some(why.clone())),
-        Some(ConnectionState::Disconnecting) => {
-            let why = "disconnecting it was interrupted; do it once more";
+        Some(ConnectionState::Disconnecting { .. }) => {
+            let why = "its tokens are being ended at its authorization server";
             ("not connected", false, Some(why.to_owned()))
         }
     };
@@ -279,26 +281,24 @@ async fn failed(state: &State, browser: &Browser, settings: &Settings, error: &C
     show_one(state, browser, settings, Some(Notice { text, bad: true }), status).await
 }
 
-fn said(revoked: Option<&Revoked>) -> String {
-    match revoked {
-        None => "It was not connected.".to_owned(),
-        Some(Revoked::Dead) => {
+fn said(seen: Option<&Tested>) -> String {
+    let Some(Tested { outcome, detail, .. }) = seen else { return "It was not connected.".to_owned() };
+    match outcome {
+        TestOutcome::Dead => {
             "Disconnected. The access was revoked at the authorization server, tried, and is dead.".to_owned()
         }
-        Some(Revoked::Alive) => {
+        TestOutcome::Alive => {
             "Disconnected here; but the authorization server still accepts the access. End it there too."
                 .to_owned()
         }
-        Some(Revoked::Unverifiable(why)) => {
-            format!(
-                "Disconnected here. Whether the access has ended at the authorization server too is not known: {why}."
-            )
-        }
+        TestOutcome::Unverifiable => format!(
+            "Disconnected here. Whether the access has ended at the authorization server too is not known: {detail}."
+        ),
     }
 }
 
-const fn alarming(revoked: Option<&Revoked>) -> bool {
-    matches!(revoked, Some(Revoked::Alive | Revoked::Unverifiable(_)))
+fn alarming(seen: Option<&Tested>) -> bool {
+    seen.is_some_and(|seen| seen.outcome != TestOutcome::Dead)
 }
 
 /// A form made for one server is good for no other one.

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use portunus_connections::Connections;
+use portunus_connections::{Answered, Carrier, Connections, NoAnswer, Outgoing};
 use portunus_core::document::{Client, User};
 use portunus_core::id::{ServerName, UserName};
 use portunus_core::limits::ServerLimits;
@@ -44,6 +44,13 @@ struct Nowhere;
 impl DocumentFetcher for Nowhere {
     async fn fetch(&self, _url: &Url, _longest: usize) -> Result<Fetched, FetchError> {
         Err(FetchError::Unreachable)
+    }
+}
+
+#[async_trait]
+impl Carrier for Nowhere {
+    async fn send(&self, _request: Outgoing) -> Result<Answered, NoAnswer> {
+        Err(NoAnswer::Unsent { host: String::new(), why: "nobody is there".to_owned() })
     }
 }
 
@@ -157,6 +164,7 @@ impl App {
                 rng: Arc::new(CountingRng::default()),
                 key: SealingKey::new(Secret::new([9; 32])),
                 runtime: Arc::new(TokioRuntime),
+                carrier: Arc::new(Nowhere),
                 public_url: ISSUER.to_owned(),
             }),
             login: Login::local(),

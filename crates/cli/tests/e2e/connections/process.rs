@@ -113,6 +113,7 @@ fn connections(state: &Path, edge: &str, upstream: &str, holds: bool) -> Connect
         rng: Arc::new(System),
         key: SealingKey::load_or_create(&state.join("sealing.key"), &System).unwrap(),
         runtime: Arc::new(TokioRuntime),
+        carrier: carrier.clone(),
         public_url: edge.to_owned(),
     });
     connections.replace(vec![Settings {
