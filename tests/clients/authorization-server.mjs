@@ -1,7 +1,7 @@
 // An MCP server at /mcp with a real authorization server (npm oidc-provider) on the same origin, for the tests of Portunus as
 // an OAuth client: rotating refresh tokens, resource indicators, client metadata documents or dynamic registration.
 //
-//   SERVER='{"port":…,"documents":true,"clients":[…]}' node authorization-server.mjs
+//   SERVER='{"port":…,"documents":true,"rotate":false,"clients":[…]}' node authorization-server.mjs
 //
 // prints one line when it listens. POST /control takes JSON and changes how it behaves from then on:
 //   ttl        seconds of an access token
@@ -20,7 +20,7 @@
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
-const { port, documents = false, registration = true, clients = [] } = JSON.parse(process.env.SERVER);
+const { port, documents = false, registration = true, rotate = true, clients = [] } = JSON.parse(process.env.SERVER);
 const origin = `http://127.0.0.1:${port}`;
 const mcp = `${origin}/mcp`;
 let behaviour = { ttl: 600, person: 'ana-at-notes' };
@@ -33,7 +33,7 @@ const provider = new Provider(origin, {
   cookies: { keys: ['a secret of the tests'] },
   pkce: { required: () => true },
   clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
-  rotateRefreshToken: true,
+  rotateRefreshToken: rotate,
   issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
   features: {
     devInteractions: { enabled: false },

@@ -19,11 +19,15 @@ async fn stage() -> (App, Upstream) {
 }
 
 fn add(app: &App, words: &[&str]) -> Output {
+    add_secret(app, words, CANARY)
+}
+
+fn add_secret(app: &App, words: &[&str], secret: &str) -> Output {
     let mut command = Command::new(BINARY);
     command.args(["cred", "add"]).args(words).env("PORTUNUS_STATE", app.state());
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(CANARY.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(secret.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
 }
 
@@ -171,6 +175,50 @@ async fn a_revoked_secret_is_tried_and_what_was_seen_is_said() {
         app.records().iter().filter_map(|record| record["action"].as_str().map(str::to_owned)).collect();
     assert!(actions.iter().any(|action| action == "credential.ended"), "{actions:?}");
     assert_eq!(app.command(&["kill", "--vendor", "nobody"]).status.code(), Some(1));
+}
+
+// The upstream must answer while a command waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_replaced_by_hand_is_told_of_until_it_is_dead() {
+    let (app, upstream) = stage().await;
+    add_good(&app, &upstream, "wiki-token");
+    upstream.demand(&format!("Bearer {CANARY}"));
+    let host = upstream.host();
+    let words =
+        ["wiki-token", "--server", "wiki", "--host", &host, "--owner", "ana", "--purpose", "reads the wiki"];
+    let replace = [&words[..], &["--expires", "30d", "--replace"]].concat();
+    let replaced = add_secret(&app, &replace, "another-secret");
+    let told = String::from_utf8(replaced.stdout).unwrap();
+    assert!(told.contains("version 2") && told.contains("is alive at its upstream"), "{told}");
+    let undead = || {
+        let report = app.admin(&["cred", "report", "--json"]);
+        let rules = report["findings"].as_array().unwrap().clone();
+        rules.into_iter().find(|finding| finding["rule"] == "not_dead")
+    };
+    let finding = undead().expect("a finding");
+    assert_eq!(
+        (&finding["identity"], &finding["severity"]),
+        (&json!("credential:wiki-token"), &json!("critical"))
+    );
+    // A second replacement tries what is not proven dead as well; the first has died by now.
+    upstream.demand("Bearer another-secret");
+    let replaced = add_secret(&app, &[&replace[..], &["--json"]].concat(), "a-third-secret");
+    let answer: Value = serde_json::from_slice(&replaced.stdout).unwrap();
+    assert_eq!(
+        (&answer["replaced"]["outcome"], &answer["replaced"]["version"]),
+        (&json!("alive"), &json!(2))
+    );
+    let versions = answer["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 3);
+    // Revoked while its upstream takes none of them.
+    upstream.demand("Bearer nothing");
+    let revoked = app.admin(&["cred", "revoke", "wiki-token", "--json"]);
+    assert_eq!(revoked["tested"]["outcome"], "dead", "{revoked}");
+    assert_eq!(undead(), None);
+    let shown = app.admin(&["cred", "show", "wiki-token", "--json"]);
+    for version in shown["versions"].as_array().unwrap() {
+        assert_eq!(version["seen"]["outcome"], "dead", "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 use crate::support::{NOW, ago, credential, days, identities, published, usage, user, version};
 use portunus_core::document::{
-    Credential, CredentialKind, Disabled, Observed, ObservedKind, TestOutcome, Tested, Usage, User,
-    VersionState, Waiver,
+    ClientAuth, ClientIdentity, Connection, ConnectionState, Credential, CredentialKind, Disabled,
+    Observed, ObservedKind, SealedVersion, TestOutcome, Tested, Usage, User, VersionState, Waiver,
 };
 use portunus_governance::findings::{Around, Rule, Severity, Thresholds, findings};
-use portunus_governance::leavers::orphans;
+use portunus_governance::leavers::{must_end, orphans};
 use portunus_governance::{Sources, inventory};
 use std::collections::BTreeSet;
 
@@ -209,4 +209,67 @@ fn what_was_open_in_an_emergency_is_a_finding_until_the_secret_is_another_one() 
         let exposed = Credential { exposed_at: Some(at), ..good("a") };
         assert_eq!(rules(vec![exposed], vec![usage("a", "bo", "query", ago(1))], &[]), wanted);
     }
+}
+
+#[test]
+fn what_was_replaced_by_hand_is_a_finding_until_it_is_seen_dead() {
+    let with = |by_hand, outcome: Option<TestOutcome>, prints: [&str; 2]| {
+        let old = version(1, VersionState::Retired, prints[0], ago(20));
+        let seen = outcome.map(|outcome| Tested { at: ago(1), version: 1, outcome, detail: String::new() });
+        let old = SealedVersion { by_hand, seen, ..old };
+        let versions = vec![old, version(2, VersionState::Active, prints[1], ago(10))];
+        rules(vec![Credential { versions, ..good("a") }], vec![], &[])
+    };
+    let apart = ["p", "q"];
+    assert_eq!(with(false, None, apart), [], "a rotation ended it");
+    assert_eq!(with(true, Some(TestOutcome::Dead), apart), []);
+    assert_eq!(with(true, None, apart), [(Rule::NotDead, Severity::Medium)]);
+    assert_eq!(with(true, Some(TestOutcome::Unverifiable), apart), [(Rule::NotDead, Severity::Medium)]);
+    assert_eq!(with(true, Some(TestOutcome::Alive), apart), [(Rule::NotDead, Severity::Critical)]);
+    assert_eq!(with(true, Some(TestOutcome::Alive), ["p", "p"]), [], "it is in use again");
+}
+
+#[test]
+fn what_was_revoked_is_a_finding_until_it_is_seen_dead() {
+    let revoked = |outcome: Option<TestOutcome>| {
+        let revoked =
+            Credential { revoked_at: Some(ago(2)), tested: outcome.and_then(tested), ..credential("a") };
+        rules(vec![revoked], vec![], &[])
+    };
+    assert_eq!(revoked(Some(TestOutcome::Dead)), []);
+    assert_eq!(revoked(Some(TestOutcome::Unverifiable)), [(Rule::NotDead, Severity::Medium)]);
+    assert_eq!(revoked(Some(TestOutcome::Alive)), [(Rule::NotDead, Severity::Critical)]);
+    assert_eq!(revoked(None), [(Rule::NotDead, Severity::Medium)]);
+}
+
+#[test]
+fn connections_that_nobody_may_have_any_more_are_named() {
+    let of = |user: Option<&str>| Connection {
+        server: crate::support::server_name("notes"),
+        user: user.map(|user| user.parse().unwrap()),
+        connected_by: "gone".parse().unwrap(),
+        issuer: "https://login.example".to_owned(),
+        token_endpoint: String::new(),
+        revocation_endpoint: None,
+        resource: String::new(),
+        client: ClientIdentity { id: "c".to_owned(), auth: ClientAuth::None, sealed_secret: None },
+        scopes: Vec::new(),
+        wanted: Vec::new(),
+        generation: 1,
+        sealed: None,
+        access_expires_at: None,
+        one_time: true,
+        state: ConnectionState::Connected,
+        connected_at: ago(90),
+        refreshed_at: ago(90),
+        issuer_named: false,
+        tested: None,
+    };
+    let users = |left| [user("gone", Some(ago(left))), user("here", None)];
+    let ends = |user, configured, left| must_end(&of(user), configured, &users(left), NOW).is_some();
+    assert!(!ends(Some("here"), true, 0));
+    assert!(ends(Some("here"), false, 0), "its server is gone");
+    assert!(ends(Some("gone"), true, 0), "a user's own goes with the account");
+    assert!(!ends(None, true, 6), "there is a week to take over what everybody shares");
+    assert!(ends(None, true, 7));
 }

@@ -2,7 +2,7 @@ use crate::support::{NOW, ago, credential, days, identities};
 use portunus_core::document::{Credential, Review};
 use portunus_core::id::UserName;
 use portunus_core::time::Rng;
-use portunus_governance::review::{Due, ReviewError, due, open, say};
+use portunus_governance::review::{Due, ReviewError, due, open, say, whole};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 struct Count(AtomicU8);
@@ -69,4 +69,14 @@ fn silence_and_a_no_disable_and_a_yes_closes() {
     assert!(matches!(due(&say(false), NOW), Due::Disable(why) if why.contains("because")));
     let closed = Review { closed_at: Some(NOW), ..say(false) };
     assert_eq!(due(&closed, review.due_at), Due::Nothing);
+}
+
+#[test]
+fn a_campaign_is_there_as_a_whole_or_not_at_all() {
+    let all = campaign(&[user("ana"), user("bo"), user("cy")]).unwrap();
+    let older = Review { campaign: "2026-q1".to_owned(), of: 0, ..all[0].clone() };
+    let (there, cut_off) = whole([&all[..], &[older.clone()]].concat());
+    assert_eq!((there.len(), cut_off.len()), (4, 0));
+    let (there, cut_off) = whole([&all[..2], &[older.clone()]].concat());
+    assert_eq!((there, cut_off.len()), (vec![older], 2));
 }

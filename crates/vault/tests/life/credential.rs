@@ -1,11 +1,12 @@
 //! The life of a credential, as its owner sees it.
 
 use crate::support::{Book, CANARY, Fixture, LATER, NOW, Os, name, new, secret};
-use portunus_core::document::{Credential, CredentialKind};
+use portunus_core::document::{Credential, CredentialKind, VersionState};
 use portunus_core::limits::CREDENTIAL_VERSIONS;
 use portunus_core::store::{Batch, Versioned, load};
 use portunus_core::time::Timestamp;
 use portunus_vault::CredentialError;
+use portunus_vault::bind::{self, Binding};
 use portunus_vault::credential::{self, New, Replacement, Status};
 
 fn replacement(text: &str) -> Replacement {
@@ -177,4 +178,33 @@ async fn the_status_says_why_a_credential_is_not_taken() {
             .unwrap();
         assert_eq!(shown(NOW).await, wanted);
     }
+}
+
+#[tokio::test]
+async fn numbers_of_versions_never_come_twice_and_an_old_secret_never_goes_to_a_new_place() {
+    let fixture = Fixture::new();
+    fixture.add(new("sales-db")).await.unwrap();
+    let (store, ledger, key) = (fixture.store(), &fixture.ledger, &fixture.key);
+    let add = |secret: &str| credential::add_version(store, ledger, key, replacement(secret), NOW, &Os);
+    add("second").await.unwrap();
+    // A third version that never worked, as a rotation leaves it behind.
+    let found = stored(&fixture).await;
+    let mut third = found.value.clone();
+    third.versions.push(portunus_core::document::SealedVersion {
+        number: 3,
+        state: VersionState::Retired,
+        by_hand: false,
+        seen: None,
+        ..found.value.versions[1].clone()
+    });
+    store.commit(Batch::new().update(&third, found.version)).await.unwrap();
+    let elsewhere = Binding { hosts: Some(vec!["new.example.com".to_owned()]), ..Binding::default() };
+    let named = name("sales-db");
+    bind::bind(store, ledger, key, (&named, elsewhere, "bo"), NOW, &Os).await.unwrap();
+    let bound = stored(&fixture).await.value;
+    let numbers: Vec<u32> = bound.versions.iter().map(|version| version.number).collect();
+    assert_eq!(numbers, [1, 2], "what was replaced by hand is still told of, the other is over");
+    assert!(bound.versions[0].sealed.is_empty(), "its secret is gone with the place");
+    assert_eq!(bound.owed().map(|version| version.number).collect::<Vec<_>>(), [1]);
+    assert_eq!(add("another").await.unwrap().version, 4);
 }

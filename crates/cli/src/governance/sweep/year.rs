@@ -2,12 +2,12 @@
 
 use super::sweep;
 use portunus_core::document::{Credential, CredentialKind, Review, User};
-use portunus_core::id::{CredentialName, ServerName, UserName};
+use portunus_core::id::{CredentialName, ServerName, UserName, mint};
 use portunus_core::limits::ServerLimits;
 use portunus_core::record::{Ledger, LedgerError, Receipt, Record};
 use portunus_core::secret::Secret;
 use portunus_core::server::{Server, Upstream};
-use portunus_core::store::{Batch, Store, list_all, load};
+use portunus_core::store::{Batch, Expect, Store, list_all, load};
 use portunus_core::time::{Rng, Timestamp};
 use portunus_governance::review::{open, say};
 use portunus_governance::{Sources, inventory};
@@ -163,6 +163,10 @@ impl World {
         }
     }
 
+    fn recorded(&self, action: &str) -> bool {
+        self.book.0.lock().unwrap().iter().any(|(_, recorded, _)| recorded == action)
+    }
+
     /// What happens on some days besides.
     async fn events(&self, today: u32) {
         let (store, now) = (&*self.store, day(today));
@@ -260,4 +264,34 @@ async fn a_year_of_expiry_ages_waivers_leavers_and_reviews() {
         .map(|(day, _, name)| (*day, name.as_str()))
         .collect();
     assert_eq!(ended, [(37, "orphan"), (305, "refused"), (314, "silent")], "each once, and recorded");
+}
+
+/// A campaign whose opening was cut off, and reviews of what is gone: nobody waits for either for ever.
+#[tokio::test]
+async fn half_a_campaign_is_taken_out_and_what_is_gone_is_closed_with_a_record() {
+    let world = World::new().await;
+    world.review(day(1)).await;
+    let mut all = list_all::<Review>(&*world.store, None).await.unwrap();
+    // The last batch did not come.
+    let lost = all.pop().unwrap().value;
+    world.store.commit(Batch::new().delete::<Review>(lost.id.as_str(), Expect::Any)).await.unwrap();
+    sweep(&world.ports(day(1))).await.unwrap();
+    assert_eq!(list_all::<Review>(&*world.store, None).await.unwrap().len(), all.len(), "it may still come");
+    sweep(&world.ports(day(2))).await.unwrap();
+    assert!(list_all::<Review>(&*world.store, None).await.unwrap().is_empty());
+    assert!(world.recorded("review.not_opened"));
+
+    let gone = ["connector:con_01ARZ3NDEKTSV4RRFFQ69G5FAV", "client:nobody", "credential:nothing"];
+    let reviews = gone.iter().enumerate().map(|(number, identity)| Review {
+        id: mint("rvw", day(number as u32), &Os),
+        identity: (*identity).to_owned(),
+        of: gone.len(),
+        ..lost.clone()
+    });
+    world.store.commit(reviews.fold(Batch::new(), |batch, review| batch.insert(&review))).await.unwrap();
+    sweep(&world.ports(day(40))).await.unwrap();
+    for found in list_all::<Review>(&*world.store, None).await.unwrap() {
+        assert_eq!(found.value.closed_at, Some(day(40)), "{:?}", found.value);
+    }
+    assert!(world.recorded("review.identity_gone"));
 }

@@ -374,3 +374,154 @@ async fn a_process_killed_between_the_answer_and_its_commit_leaves_needs_consent
     };
     until("it is recorded", Duration::from_secs(5), wants).await;
 }
+
+fn outcome(answer: &Value) -> &str {
+    answer["tested"]["outcome"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_administrator_ends_connections_one_by_one_of_a_user_a_server_a_vendor_and_all() {
+    if clients::skipped() {
+        return;
+    }
+    let world = World::start(json!({})).await;
+    let mut browser = world.anas().await;
+    world.connect(&mut browser).await;
+    is_done(&world.call("look").await, "look");
+    let show = || world.app.admin(&["cred", "show", "connection:notes/ana", "--json"]);
+    assert_eq!((&show()["kind"], &show()["standing"]), (&json!("connection"), &json!("active")));
+    let ended = world.app.admin(&["cred", "revoke", "connection:notes/ana", "--json"]);
+    assert_eq!(outcome(&ended), "dead", "{ended}");
+    assert_eq!(world.call("look").await.error_code(), Some(CONNECT_NEEDED));
+    assert_eq!((&show()["standing"], outcome(&show())), (&json!("revoked"), "dead"));
+    let again = world.app.command(&["cred", "revoke", "connection:notes/ana"]);
+    assert_eq!(again.status.code(), Some(1), "there is nothing to end any more");
+    // Everything is a slip of the hand away, so it is asked for twice.
+    world.connect(&mut browser).await;
+    assert!(!world.app.command(&["kill", "--all"]).status.success());
+    assert_eq!(show()["standing"], "active");
+    for words in [
+        &["kill", "--vendor", "127.0.0.1", "--json"][..],
+        &["kill", "--server", "notes", "--json"],
+        &["kill", "--user", "ana", "--json"],
+        &["kill", "--all", "--yes", "--json"],
+    ] {
+        world.connect(&mut browser).await;
+        assert_eq!(show()["standing"], "active", "{words:?}");
+        let killed = world.app.admin(words);
+        let [row] = &killed["connections"].as_array().unwrap()[..] else { panic!("{words:?}: {killed}") };
+        assert_eq!((&row["name"], outcome(row)), (&json!("connection:notes/ana"), "dead"), "{killed}");
+        assert_eq!(show()["standing"], "revoked");
+    }
+    nothing_leaks(&world).await;
+}
+
+#[tokio::test]
+async fn who_is_disabled_and_what_is_taken_out_takes_its_connections_along() {
+    if clients::skipped() {
+        return;
+    }
+    let mut world = World::start(json!({})).await;
+    world.connect(&mut world.anas().await).await;
+    let bea = world.app.admin(&["user", "add", "bea", "--json"])["password"].as_str().unwrap().to_owned();
+    world.connect(&mut world.browser("bea", &bea).await).await;
+    let disabled = world.app.admin(&["user", "disable", "ana", "--json"]);
+    let [row] = &disabled["connections"].as_array().unwrap()[..] else { panic!("{disabled}") };
+    assert_eq!((&row["name"], outcome(row)), (&json!("connection:notes/ana"), "dead"));
+    // The server goes; what is known of its authorization server is what the connection says.
+    world.app.kill();
+    let config = std::fs::read_to_string(world.app.config_file()).unwrap();
+    let without = config.split("servers:").next().unwrap().to_owned() + "servers: []\n";
+    std::fs::write(world.app.config_file(), without).unwrap();
+    world.app.restart().await;
+    let dead = || async {
+        let shown = world.app.admin(&["cred", "show", "connection:notes/bea", "--json"]);
+        (outcome(&shown) == "dead").then_some(shown)
+    };
+    let shown = until("what it was connected with is dead", Duration::from_secs(20), dead).await;
+    assert_eq!(shown["standing"], "revoked");
+}
+
+#[tokio::test]
+async fn a_tab_that_closes_and_an_edge_that_is_killed_leave_no_token_alive() {
+    if clients::skipped() {
+        return;
+    }
+    let mut world = World::start(json!({})).await;
+    let mut browser = world.anas().await;
+    for killed in [false, true] {
+        world.connect(&mut browser).await;
+        let before = world.notes.control(json!({ "slow": 3000 })).await["revoked"].as_u64().unwrap();
+        let page = browser.get(&world.page()).await;
+        let press = crate::browser::submission(&page, "/connections/notes", &[("do", "disconnect")]);
+        let mut tab = world_browser(&world, &mut browser).await;
+        let closes = tokio::spawn(async move { tab.send(press).await });
+        // It is revoked there, and not yet tried: the edge says nothing of it so far.
+        let revoked = || async {
+            let seen = world.notes.control(json!({})).await;
+            (seen["revoked"].as_u64() > Some(before)).then_some(())
+        };
+        until("it is revoked", Duration::from_secs(10), revoked).await;
+        closes.abort();
+        if killed {
+            world.app.kill();
+            world.notes.control(json!({ "slow": 0 })).await;
+            world.app.restart().await;
+        }
+        let dead = || async {
+            let shown = world.app.admin(&["cred", "show", "connection:notes/ana", "--json"]);
+            (shown["standing"] == "revoked" && outcome(&shown) == "dead").then_some(())
+        };
+        until("it is dead", Duration::from_secs(20), dead).await;
+        world.notes.control(json!({ "slow": 0 })).await;
+    }
+    let ended = world.app.records();
+    let ended = ended.iter().filter(|record| record["action"] == "connection.disconnected").count();
+    assert_eq!(ended, 2);
+}
+
+/// Whoever used up the attempts to connect can still end what there is.
+#[tokio::test]
+async fn whoever_may_not_connect_any_more_can_still_disconnect() {
+    if clients::skipped() {
+        return;
+    }
+    let world = World::start(json!({})).await;
+    let mut browser = world.anas().await;
+    world.connect(&mut browser).await;
+    let page = browser.get(&world.page()).await;
+    let connect = || crate::browser::submission(&page, "/connections/notes", &[("do", "connect")]);
+    let mut attempts = 0;
+    while browser.send(connect()).await.status != 429 {
+        attempts += 1;
+        assert!(attempts < 200, "connecting is not bounded");
+    }
+    let page = browser.submit(&page, "/connections/notes", &[("do", "disconnect")]).await;
+    assert!(page.text().contains("tried, and is dead"), "{}", page.text());
+}
+
+/// An authorization server that does not rotate: the token that a killed process may have sent is still good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_killed_with_a_refresh_token_that_is_good_more_than_once_costs_nothing() {
+    if clients::skipped() {
+        return;
+    }
+    let mut world = World::start(json!({ "rotate": false })).await;
+    world.notes.control(json!({ "ttl": 2 })).await;
+    world.connect(&mut world.anas().await).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    // The first renewal shows that the same token comes back.
+    is_done(&world.call("look").await, "look");
+    world.app.kill();
+    let upstream = format!("{}/mcp", world.notes.url);
+    let mut process = Process::start(&world.app.state(), &world.app.url, &upstream, true);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.notes.control(json!({ "ttl": 600 })).await;
+    process.go();
+    assert_eq!(process.hear("answered"), "200");
+    process.kill();
+    world.app.restart().await;
+    is_done(&world.call("look").await, "look");
+    let seen = world.notes.control(json!({})).await;
+    assert_eq!((seen["refreshed"].as_u64(), &seen["errors"]), (Some(3), &json!({})), "{seen}");
+}
