@@ -128,40 +128,55 @@ impl Connections {
         ending.await
     }
 
+    /// Once more when other tokens came meanwhile, from a renewal that was under way.
     async fn attempt(&self, id: &str) -> Result<Option<Tested>, ConnectError> {
-        let Some(found) = load::<Connection>(self.store(), id).await? else { return Ok(None) };
-        let ConnectionState::Disconnecting { by, since } = &found.value.state else {
-            return Ok(found.value.tested);
-        };
-        let attempt = match self.as_made(&found.value) {
-            Some(settings) => self.revoke(&settings, &found.value).await,
-            None => unknown("what it was for is no URL"),
-        };
-        let (outcome, detail, over) = match attempt {
-            Attempt::Over(outcome, detail) => (outcome, detail, true),
-            Attempt::Later(why) => {
-                let over = self.now().since(*since) >= limits::ENDING_TRIED;
-                let rest = if over { "it was tried for a day" } else { "it is tried again every minute" };
-                (TestOutcome::Unverifiable, format!("{why}; {rest}"), over)
+        for _ in 0..limits::REFRESH_COMMITS {
+            let Some(found) = load::<Connection>(self.store(), id).await? else { return Ok(None) };
+            let ConnectionState::Disconnecting { by, since } = &found.value.state else {
+                return Ok(found.value.tested);
+            };
+            let attempt = match self.as_made(&found.value) {
+                Some(settings) => self.revoke(&settings, &found.value).await,
+                None => unknown("what it was for is no URL"),
+            };
+            let (outcome, detail, over) = match attempt {
+                Attempt::Over(outcome, detail) => (outcome, detail, true),
+                Attempt::Later(why) => {
+                    let over = self.now().since(*since) >= limits::ENDING_TRIED;
+                    let rest = if over { "it was tried for a day" } else { "it is tried again every minute" };
+                    (TestOutcome::Unverifiable, format!("{why}; {rest}"), over)
+                }
+            };
+            let version = u32::try_from(found.value.generation).unwrap_or(u32::MAX);
+            let tested = Tested { at: self.now(), version, outcome, detail };
+            if over {
+                let detail = [("tokens", outcome.word()), ("why", &tested.detail)];
+                self.record(by, "connection.disconnected", &found.value.identity(), &detail).await?;
             }
-        };
-        let version = u32::try_from(found.value.generation).unwrap_or(u32::MAX);
-        let tested = Tested { at: self.now(), version, outcome, detail };
-        if over {
-            let detail = [("tokens", outcome.word()), ("why", &tested.detail)];
-            self.record(by, "connection.disconnected", &found.value.identity(), &detail).await?;
+            if self.note(id, found.value.generation, &tested, over).await? {
+                return Ok(Some(tested));
+            }
         }
-        self.note(id, &tested, over).await?;
-        Ok(Some(tested))
+        Err(ConnectError::Busy)
     }
 
-    async fn note(&self, id: &str, tested: &Tested, over: bool) -> Result<(), ConnectError> {
+    /// False: there are other tokens by now, which are to be ended too.
+    async fn note(
+        &self,
+        id: &str,
+        generation: u64,
+        tested: &Tested,
+        over: bool,
+    ) -> Result<bool, ConnectError> {
         for _ in 0..limits::REFRESH_COMMITS {
             let Some(Versioned { value, version }) = load::<Connection>(self.store(), id).await? else {
-                return Ok(());
+                return Ok(true);
             };
             if !matches!(value.state, ConnectionState::Disconnecting { .. }) {
-                return Ok(());
+                return Ok(true);
+            }
+            if value.generation != generation {
+                return Ok(false);
             }
             let mut next = Connection { tested: Some(tested.clone()), ..value };
             if over {
@@ -172,7 +187,7 @@ impl Connections {
                 next.sealed = None;
             }
             match self.store().commit(Batch::new().update(&next, version)).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(true),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -222,23 +222,30 @@ impl Connections {
                 // A newer consent. Its tokens stand; ours are dropped and not revoked, which could end that one too.
                 return self.winner(settings, &base).await;
             };
-            if current.state.is_ended() {
-                self.revoke_quietly(settings, &current, &tokens).await;
-                return Err(settings.need(current.user.clone(), NOT_CONNECTED));
-            }
             base = current;
+            // To be none by now: these are the next that are to be ended, and nothing uses them.
+            let state = match base.state.is_ended() {
+                true => ConnectionState::Disconnecting { by: "portunus".to_owned(), since: self.now() },
+                false => ConnectionState::Connected,
+            };
             let mut next = Connection {
                 generation: base.generation + 1,
                 scopes: scopes.clone().unwrap_or_else(|| base.scopes.clone()),
                 access_expires_at: ends,
                 one_time,
-                state: ConnectionState::Connected,
+                state,
                 refreshed_at: self.now(),
+                tested: None,
                 ..base.clone()
             };
             let failed = |why| ConnectionError::Sealed { server: settings.server.clone(), why };
             next.sealed = Some(self.seal(&next, &tokens).map_err(failed)?);
             match self.store().commit(Batch::new().update(&next, version)).await {
+                Ok(_) if next.state.is_ended() => {
+                    let (own, id) = (self.clone(), base.identity_id());
+                    self.0.parts.runtime.spawn(async move { drop(own.settle(&id).await) }.boxed());
+                    return Err(settings.need(base.user.clone(), NOT_CONNECTED));
+                }
                 Ok(_) => {
                     let generation = next.generation.to_string();
                     let detail = [("generation", generation.as_str())];
@@ -259,7 +266,7 @@ impl Connections {
     /// What somebody else stored while we had our turn.
     async fn winner(&self, settings: &Settings, ours: &Connection) -> Result<Arc<Held>, ConnectionError> {
         let found = load::<Connection>(self.store(), &ours.identity_id()).await?;
-        match found.filter(|found| found.value.sealed.is_some()) {
+        match found.filter(|found| found.value.sealed.is_some() && !found.value.state.is_ended()) {
             Some(found) => Ok(held(found.value, self.now())),
             None => Err(settings.need(ours.user.clone(), NOT_CONNECTED)),
         }

@@ -661,7 +661,7 @@ pub const KEY_SERVICE_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Time for ending a revoked credential's secrets at its upstream and trying them.
 pub const REVOCATION_PROOF: Duration = Duration::from_secs(45);
-/// Pause before a secret that is over and was not seen dead is tried again.
+/// Shortest pause before a secret that is over and was not seen dead is tried again.
 pub const UNDEAD_TRIED: Duration = Duration::from_secs(3600);
 /// One step of a rotation, what it asks of an upstream included.
 pub const ROTATION_STEP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -725,7 +725,7 @@ pub const ENDING_TRIED: Duration = Duration::from_secs(24 * 3600);
 pub const UNDEAD_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long the answer to a consent is kept that nobody has redeemed to its end.
 pub const ANSWER_KEPT: Duration = Duration::from_secs(3600);
-/// Connections that are ended at once.
+/// Connections, or credentials, that are ended at once.
 pub const ENDINGS_AT_ONCE: usize = 8;
 /// Attempts to store tokens that were just received, when the connection changes meanwhile or the store is busy.
 pub const REFRESH_COMMITS: usize = 16;

@@ -357,7 +357,7 @@ fn about_the_undead(identity: &Identity, say: &mut Say<'_>) {
         };
         let again = match identity.standing {
             Standing::Revoked => format!("`portunus cred revoke {}` tries it again", called(identity)),
-            _ => String::from("it is tried again every hour"),
+            _ => String::from("it is tried again by itself, within the hour at first"),
         };
         let remedy = format!("end it at its upstream by hand; {again}");
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };

@@ -6,9 +6,11 @@ use crate::node::Parts;
 use axum::extract::{Path, State};
 use axum::routing::post;
 use axum::{Json, Router};
+use futures_util::{StreamExt, stream};
 use portunus_connections::sweep::{Denied, Ended};
 use portunus_core::document::{Connection, Credential, CredentialKind};
 use portunus_core::id::{ClientId, ServerName, UserName};
+use portunus_core::limits::ENDINGS_AT_ONCE;
 use portunus_core::store::list_all;
 use portunus_oauth::grants::{self, Selection};
 use portunus_vault::credential;
@@ -155,17 +157,15 @@ async fn deny_credentials(
 }
 
 async fn prove(parts: &Parts, revoked: Vec<Result<credential::Summary, Value>>) -> Vec<Value> {
-    let mut told = Vec::new();
-    for summary in revoked {
-        told.push(match summary {
-            Err(row) => row,
-            Ok(summary) => {
-                let tested = super::revoke::tested(parts, &summary, ADMIN).await;
-                json!({ "name": summary.name, "revoked": true, "tested": tested })
-            }
-        });
-    }
-    told
+    let each = revoked.into_iter().map(|revoked| async move {
+        let summary = match revoked {
+            Ok(summary) => summary,
+            Err(row) => return row,
+        };
+        let tested = super::revoke::tested(parts, &summary, ADMIN).await;
+        json!({ "name": summary.name, "revoked": true, "tested": tested })
+    });
+    stream::iter(each).buffered(ENDINGS_AT_ONCE).collect().await
 }
 
 /// Ends one identity that is no credential.

@@ -96,9 +96,12 @@ async fn sweep(parts: &Parts) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether a secret of the credential is to be tried now: one that is over and was not seen dead, at most once an hour.
+/// Whether a secret of the credential is to be tried now: one that is over and was not seen dead. Hourly at first, then ever more
+/// seldom: what lives on for a year is not asked about, and recorded, thousands of times.
 fn is_due(credential: &Credential, now: Timestamp) -> bool {
-    let long_ago = |at: Timestamp| now.since(at) >= UNDEAD_TRIED;
+    let over = credential.revoked_at.or(credential.in_use().map(|version| version.created_at));
+    let pause = over.map_or(UNDEAD_TRIED, |over| UNDEAD_TRIED.max(now.since(over) / 10));
+    let long_ago = |at: Timestamp| now.since(at) >= pause;
     match credential.revoked_at {
         Some(at) => match &credential.tested {
             Some(tested) => tested.outcome != TestOutcome::Dead && long_ago(tested.at),

@@ -178,9 +178,13 @@ async fn tokens_that_arrive_after_disconnecting_are_revoked_and_not_kept() {
     }
     world.server.gate.add_permits(1);
     assert!(matches!(call.await.unwrap(), Err(ConnectionError::Needed(_))));
+    assert_eq!(world.stored().await.generation, 2, "they are kept sealed until they are ended");
+    // The attempts with what was known first, and with what came.
     world.server.then(Next::Answer(400, INVALID.to_owned()));
-    world.server.gate.add_permits(1);
-    assert_eq!(ends.await.unwrap().unwrap().unwrap().outcome, TestOutcome::Dead);
+    world.server.then(Next::Answer(400, INVALID.to_owned()));
+    world.server.gate.add_permits(2);
+    let seen = ends.await.unwrap().unwrap().unwrap();
+    assert_eq!((seen.outcome, seen.version), (TestOutcome::Dead, 2));
     assert!(world.server.sent_to("/revoke").iter().any(|seen| seen.form["token"] == "refresh-2"));
     assert!(world.stored().await.sealed.is_none());
 }
