@@ -32,7 +32,7 @@ const provider = new Provider(origin, {
   clients,
   cookies: { keys: ['a secret of the tests'] },
   pkce: { required: () => true },
-  clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post'],
+  clientAuthMethods: ['none', 'client_secret_basic', 'client_secret_post', 'private_key_jwt'],
   rotateRefreshToken: rotate,
   issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
   features: {

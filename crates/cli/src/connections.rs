@@ -34,6 +34,7 @@ pub(crate) fn settings(
             scopes: oauth.scopes.clone(),
             more_scopes: oauth.more_scopes.clone(),
             client: oauth.client.clone(),
+            signs: oauth.signs,
             carrier,
         });
     }

@@ -255,6 +255,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         key: key.clone(),
         runtime: Arc::new(TokioRuntime),
         carrier: connections::carrier(&upstream_tls, &clock, &issuer),
+        sign: sealer("client-authentication+jwt", seed.expose(), issuer_text)?,
         public_url: issuer_text.to_owned(),
     });
     connections.replace(connections::settings(config, &upstream_tls, &clock, &issuer)?);
@@ -271,7 +272,7 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
         challenges: ChallengeKey::new(seed.expose()),
         connections: connections.clone(),
         login: login::login(config, &upstream_tls)?,
-        seal: sealer(seed.expose(), issuer_text)?,
+        seal: sealer("portunus-review+jwt", seed.expose(), issuer_text)?,
         jwks: portunus_web::jwks(&signer.public_key()),
     });
     web.replace_webhook(config.approvals.webhook());
@@ -347,10 +348,10 @@ async fn open(config: &Config) -> Result<Arc<Parts>, StartError> {
     }))
 }
 
-/// Signs what reviewers say.
-fn sealer(seed: &[u8], issuer: &str) -> Result<portunus_web::Sealer, StartError> {
+/// Signs statements of one type: what reviewers say, or which client this is.
+fn sealer(kind: &'static str, seed: &[u8], issuer: &str) -> Result<portunus_web::Sealer, StartError> {
     let signer = assertion::Signer::new(seed, issuer).map_err(|e| StartError(e.to_string()))?;
-    Ok(Arc::new(move |payload| signer.statement("portunus-review+jwt", payload)))
+    Ok(Arc::new(move |payload| signer.statement(kind, payload)))
 }
 
 /// The lockfile beside the configuration.

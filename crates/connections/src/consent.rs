@@ -335,7 +335,7 @@ fn location(found: &Found, pending: &PendingConsent, state: &str, verifier: &str
 
 const OFFLINE: &str = "offline_access";
 
-fn random(rng: &dyn Rng) -> String {
+pub(crate) fn random(rng: &dyn Rng) -> String {
     let mut bytes = [0_u8; 32];
     rng.fill(&mut bytes);
     BASE64URL_NOPAD.encode(&bytes)

@@ -28,6 +28,8 @@ pub struct Found {
     pub knows_documents: bool,
     /// How clients may prove themselves; `None`: it does not say.
     pub auth_methods: Option<Vec<String>>,
+    /// With which algorithms clients may sign what proves them; `None`: it does not say.
+    pub auth_algorithms: Option<Vec<String>>,
     /// Whether it knows the scope `offline_access`.
     pub knows_offline: bool,
     /// What tokens are asked for, byte for byte as the server's metadata has it.
@@ -102,6 +104,7 @@ struct Server {
     #[serde(default)]
     client_id_metadata_document_supported: bool,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
     response_types_supported: Option<Vec<String>>,
     code_challenge_methods_supported: Option<Vec<String>>,
     #[serde(default)]
@@ -230,6 +233,7 @@ fn read(
         names_issuer: document.authorization_response_iss_parameter_supported,
         knows_documents: document.client_id_metadata_document_supported,
         auth_methods: document.token_endpoint_auth_methods_supported,
+        auth_algorithms: document.token_endpoint_auth_signing_alg_values_supported,
         knows_offline: document.scopes_supported.iter().any(|scope| scope == "offline_access"),
         issuer: document.issuer,
         resource,

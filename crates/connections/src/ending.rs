@@ -236,12 +236,12 @@ impl Connections {
         }
     }
 
-    /// Revokes what came too late: the connection is to be none.
+    /// Revokes what nobody will know of.
     pub(crate) async fn revoke_quietly(&self, settings: &Settings, connection: &Connection, tokens: &Tokens) {
         if let Err(Attempt::Over(_, why) | Attempt::Later(why)) =
             self.revoke_tokens(settings, connection, tokens).await
         {
-            tracing::warn!(server = %settings.server, why, "tokens that came too late could not be revoked");
+            tracing::warn!(server = %settings.server, why, "tokens that could not be stored could not be revoked either");
         }
     }
 
@@ -257,10 +257,10 @@ impl Connections {
         let endpoint = settings
             .usable(endpoint)
             .ok_or_else(|| unknown("its revocation endpoint may not be used any more"))?;
-        let asker = self.asker(settings, &connection.issuer, &connection.client).map_err(unknown)?;
         // The refresh token first: with it the whole grant ends (RFC 7009 section 2.1).
         let each = tokens.refresh.iter().map(|token| (token.as_str(), "refresh_token"));
         for (token, hint) in each.chain([(tokens.access.as_str(), "access_token")]) {
+            let asker = self.asker(settings, &connection.issuer, &connection.client).map_err(unknown)?;
             let request = tokens::revocation(settings, endpoint.clone(), &asker, token, hint);
             let answered = settings.carrier.send(request).await;
             let answered = answered.map_err(|error: NoAnswer| Attempt::Later(error.to_string()))?;

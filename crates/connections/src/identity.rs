@@ -29,6 +29,11 @@ pub enum IdentityError {
     /// It does not let us prove a secret in a way that we know.
     #[error("the authorization server supports neither client_secret_basic nor client_secret_post")]
     NoProof,
+    /// It does not take what the configuration says.
+    #[error(
+        "the authorization server does not say that it takes `private_key_jwt` with EdDSA (Ed25519), which `client_auth` wants"
+    )]
+    NoKeys,
     /// It did not register us; its words, cleaned.
     #[error("the authorization server did not register this client ({status}): {why}")]
     Refused {
@@ -54,9 +59,14 @@ impl Connections {
     #[must_use]
     pub fn client_document(&self, server: &ServerName) -> Option<String> {
         let settings = self.of(server)?;
-        let mut document = self.metadata(&settings, "none");
+        let mut document = self.metadata(&settings, if settings.signs { "private_key_jwt" } else { "none" });
         if let Some(members) = document.as_object_mut() {
             members.insert("client_id".to_owned(), json!(self.document_url(server)));
+            if settings.signs {
+                let keys = format!("{}/oauth/jwks", self.0.parts.public_url);
+                members.insert("jwks_uri".to_owned(), json!(keys));
+                members.insert("token_endpoint_auth_signing_alg".to_owned(), json!("EdDSA"));
+            }
         }
         Some(document.to_string())
     }
@@ -84,15 +94,22 @@ impl Connections {
         settings: &Settings,
         found: &Found,
     ) -> Result<ClientIdentity, ConnectError> {
+        if settings.signs && !takes_keys(found) {
+            return Err(IdentityError::NoKeys.into());
+        }
         if let Some(configured) = &settings.client {
-            let auth = auth(configured.secret.is_some(), found)?;
+            let auth = match settings.signs {
+                true => ClientAuth::PrivateKeyJwt,
+                false => auth(configured.secret.is_some(), found)?,
+            };
             return Ok(ClientIdentity { id: configured.id.clone(), auth, sealed_secret: None });
         }
         if found.knows_documents && self.is_seen_by(&found.issuer) {
             let id = self.document_url(&settings.server);
-            return Ok(ClientIdentity { id, auth: ClientAuth::None, sealed_secret: None });
+            let auth = if settings.signs { ClientAuth::PrivateKeyJwt } else { ClientAuth::None };
+            return Ok(ClientIdentity { id, auth, sealed_secret: None });
         }
-        let Some(endpoint) = &found.registration else {
+        let Some(endpoint) = found.registration.as_ref().filter(|_| !settings.signs) else {
             let redirect_uri = self.redirect_uri(&settings.server);
             return Err(IdentityError::NoWay { redirect_uri }.into());
         };
@@ -164,6 +181,16 @@ impl Connections {
         self.record("portunus", "connection.registered", subject, &detail).await?;
         Ok(registered.client)
     }
+}
+
+/// Whether the edge's key proves a client there. An authorization server that takes `private_key_jwt` must say with which
+/// algorithms (RFC 8414 section 2); one that does not is asked all the same.
+fn takes_keys(found: &Found) -> bool {
+    let lists = |list: &Option<Vec<String>>, wanted: &[&str]| {
+        list.as_ref().map(|list| list.iter().any(|one| wanted.contains(&one.as_str())))
+    };
+    lists(&found.auth_methods, &["private_key_jwt"]) == Some(true)
+        && lists(&found.auth_algorithms, &["EdDSA"]) != Some(false)
 }
 
 /// How a secret is proven, if there is one (RFC 8414 section 2).

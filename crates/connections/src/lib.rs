@@ -40,7 +40,7 @@ mod warm;
 
 pub use calls::{Bound, Opened};
 pub use error::{ConnectError, ConnectionError, Need};
-pub use ports::{Answered, Carrier, NoAnswer, Outgoing, Runtime, Sends};
+pub use ports::{Answered, Carrier, NoAnswer, Outgoing, Runtime, Sends, Sign};
 pub use settings::{Configured, Settings, Whose};
 
 use arc_swap::ArcSwap;
@@ -72,6 +72,8 @@ pub struct Parts {
     pub runtime: Arc<dyn Runtime>,
     /// Reaches the authorization servers of servers that the configuration does not have any more.
     pub carrier: Arc<dyn Carrier>,
+    /// Proves which client this is, to authorization servers that want that.
+    pub sign: Sign,
     /// The public URL, without a slash at the end.
     pub public_url: String,
 }

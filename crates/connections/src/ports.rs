@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use portunus_core::secret::Secret;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 
@@ -73,6 +74,10 @@ pub trait Carrier: Send + Sync {
     /// See [`NoAnswer`]. When it is not known whether anything was sent, it was.
     async fn send(&self, request: Outgoing) -> Result<Answered, NoAnswer>;
 }
+
+/// Makes a JWS of claims, of the type `client-authentication+jwt`, with the edge's Ed25519 key: its public part is at
+/// `PUBLIC_URL/oauth/jwks`.
+pub type Sign = Arc<dyn Fn(&[u8]) -> String + Send + Sync>;
 
 /// What runs things.
 #[async_trait]

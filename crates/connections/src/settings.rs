@@ -29,6 +29,8 @@ pub struct Settings {
     pub more_scopes: Vec<String>,
     /// The client that was made for us there; `None`: by metadata document or registration.
     pub client: Option<Configured>,
+    /// Whether a client without a secret proves itself with the edge's key (`private_key_jwt`).
+    pub signs: bool,
     /// Reaches the server and its authorization server.
     pub carrier: Arc<dyn Carrier>,
 }
@@ -64,6 +66,7 @@ impl Settings {
             scopes: Vec::new(),
             more_scopes: Vec::new(),
             client: None,
+            signs: false,
             carrier,
         }
     }

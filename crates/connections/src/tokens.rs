@@ -1,5 +1,6 @@
 //! Token requests and their answers (RFC 6749 sections 4.1.3, 5 and 6; RFC 7009), and sets of tokens as they are sealed.
 
+use crate::consent::random;
 use crate::discovery::shown;
 use crate::ports::{Answered, Outgoing, Sends};
 use crate::settings::Settings;
@@ -12,6 +13,7 @@ use portunus_core::secret::Secret;
 use portunus_core::time::Timestamp;
 use portunus_vault::{Belongs, SealingError};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -63,10 +65,12 @@ pub enum TokenError {
 pub(crate) struct Asker<'a> {
     pub(crate) client: &'a ClientIdentity,
     pub(crate) secret: Option<Secret<String>>,
+    /// Good for one request.
+    pub(crate) statement: Option<Secret<String>>,
 }
 
 impl Connections {
-    /// The client with its secret, from the configuration or as it was registered.
+    /// The client with its secret, from the configuration or as it was registered, or with a statement for one request.
     pub(crate) fn asker<'a>(
         &self,
         settings: &Settings,
@@ -86,7 +90,23 @@ impl Connections {
                 configured.and_then(|configured| configured.secret.clone())
             }
         };
-        Ok(Asker { client, secret })
+        let signs = client.auth == ClientAuth::PrivateKeyJwt;
+        let statement = signs.then(|| Secret::new(self.statement(issuer, &client.id)));
+        Ok(Asker { client, secret, statement })
+    }
+
+    /// What proves which client this is to this authorization server alone, once (RFC 7523 section 3).
+    fn statement(&self, issuer: &str, client: &str) -> String {
+        let now = self.now();
+        let claims = json!({
+            "iss": client,
+            "sub": client,
+            "aud": issuer,
+            "jti": random(&*self.0.parts.rng),
+            "iat": now.as_secs(),
+            "exp": now.plus(limits::CLIENT_PROOF_TTL).as_secs(),
+        });
+        (self.0.parts.sign)(claims.to_string().as_bytes())
     }
 
     pub(crate) fn seal(&self, connection: &Connection, tokens: &Tokens) -> Result<String, SealingError> {
@@ -162,6 +182,15 @@ fn request(settings: &Settings, url: Url, asker: &Asker<'_>, fields: &[(&str, &s
         }
         ClientAuth::Post => {
             form.append_pair("client_id", &asker.client.id).append_pair("client_secret", secret);
+        }
+        ClientAuth::PrivateKeyJwt => {
+            let statement = asker.statement.as_ref().map_or("", |statement| statement.expose());
+            form.append_pair("client_id", &asker.client.id)
+                .append_pair(
+                    "client_assertion_type",
+                    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                )
+                .append_pair("client_assertion", statement);
         }
         ClientAuth::Basic => {
             // Both are form-encoded first (RFC 6749 section 2.3.1). A space as `%20`, not `+`: every decoder reads that.

@@ -725,6 +725,8 @@ pub const ENDING_TRIED: Duration = Duration::from_secs(24 * 3600);
 pub const UNDEAD_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long the answer to a consent is kept that nobody has redeemed to its end.
 pub const ANSWER_KEPT: Duration = Duration::from_secs(3600);
+/// Life of a statement with which Portunus proves to an authorization server which client it is.
+pub const CLIENT_PROOF_TTL: Duration = Duration::from_secs(60);
 /// Connections, or credentials, that are ended at once.
 pub const ENDINGS_AT_ONCE: usize = 8;
 /// Attempts to store tokens that were just received, when the connection changes meanwhile or the store is busy.

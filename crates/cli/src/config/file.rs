@@ -453,6 +453,10 @@ pub(crate) struct Oauth {
     /// A file with its secret; none: a public client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_file: Option<PathBuf>,
+    /// `private_key_jwt`: the client, of `client_id` or of the metadata document, is proven with the edge's own key, whose public
+    /// part is at `/oauth/jwks`. Default: by its secret, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_auth: Option<String>,
 }
 
 fn user() -> String {

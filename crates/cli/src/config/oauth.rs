@@ -17,6 +17,7 @@ pub(crate) struct Oauth {
     pub scopes: Vec<String>,
     pub more_scopes: Vec<String>,
     pub client: Option<Configured>,
+    pub signs: bool,
     /// The file that the client's secret was read from.
     pub file: Option<PathBuf>,
 }
@@ -51,6 +52,16 @@ pub(super) fn read(oauth: &file::Oauth, upstream: &Upstream, base: &Path) -> Res
         }
     }
     let client = client(oauth, base)?;
+    let signs = match oauth.client_auth.as_deref() {
+        None => false,
+        Some("private_key_jwt") if oauth.client_secret_file.is_none() => true,
+        Some("private_key_jwt") => {
+            return Err(String::from(
+                "credential: `client_auth: private_key_jwt` has no `client_secret_file`",
+            ));
+        }
+        Some(other) => return Err(format!("credential: `client_auth: {other}` must be `private_key_jwt`")),
+    };
     let file = oauth.client_secret_file.as_ref().map(|file| base.join(file));
     let (scopes, more_scopes) = (scopes(&oauth.scopes)?, scopes(&oauth.more_scopes)?);
     Ok(Oauth {
@@ -60,6 +71,7 @@ pub(super) fn read(oauth: &file::Oauth, upstream: &Upstream, base: &Path) -> Res
         scopes,
         more_scopes,
         client,
+        signs,
         file,
     })
 }

@@ -246,3 +246,41 @@ async fn a_code_that_was_cut_off_is_not_used_again_once_its_user_has_connected_a
     assert!(world.connections.bound(&notes(), &ana()).await.is_ok());
     assert_eq!(world.store.count(Kind::PendingConsent).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn a_client_with_a_key_proves_itself_with_a_statement_for_that_server_once() {
+    let world = World::with(|settings| {
+        settings.client = Some(Configured { id: "portunus".to_owned(), secret: None });
+        settings.signs = true;
+    });
+    let user = ana();
+    let session = session();
+    let place = format!("{ISSUER}/.well-known/oauth-authorization-server");
+    let refused = world.connections.begin(&notes(), &visitor(&user, &session)).await.unwrap_err();
+    assert!(refused.to_string().contains("private_key_jwt"), "{refused}");
+    let mut metadata = crate::world::metadata();
+    metadata["token_endpoint_auth_methods_supported"] = serde_json::json!(["private_key_jwt"]);
+    metadata["token_endpoint_auth_signing_alg_values_supported"] = serde_json::json!(["RS256"]);
+    world.server.publish(&place, &metadata);
+    assert!(world.connections.begin(&notes(), &visitor(&user, &session)).await.is_err());
+    metadata["token_endpoint_auth_signing_alg_values_supported"] = serde_json::json!(["RS256", "EdDSA"]);
+    world.server.publish(&place, &metadata);
+    world.connect().await;
+    world.server.then(crate::world::Next::Answer(400, crate::endings::INVALID.to_owned()));
+    world.connections.disconnect(&notes(), &visitor(&user, &session)).await.unwrap();
+    let sent = [world.server.sent_to("/token"), world.server.sent_to("/revoke")].concat();
+    assert_eq!(sent.len(), 4);
+    let mut used = std::collections::BTreeSet::new();
+    for seen in sent {
+        assert_eq!(seen.form["client_id"], "portunus");
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        assert_eq!((seen.form["client_assertion_type"].as_str(), seen.authorization), (kind, None));
+        let claims = data_encoding::BASE64URL_NOPAD.decode(seen.form["client_assertion"].as_bytes()).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+        assert!(claims["iss"] == "portunus" && claims["sub"] == "portunus");
+        assert_eq!(claims["aud"], ISSUER);
+        let life = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
+        assert_eq!(life, limits::CLIENT_PROOF_TTL.as_secs());
+        assert!(used.insert(claims["jti"].as_str().unwrap().to_owned()), "each is for one request");
+    }
+}

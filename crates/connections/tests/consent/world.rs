@@ -234,6 +234,7 @@ impl World {
             scopes: vec!["read".to_owned()],
             more_scopes: vec!["write".to_owned()],
             client: None,
+            signs: false,
             carrier: server.clone(),
         };
         change(&mut settings);
@@ -324,6 +325,7 @@ fn another(
         key: SealingKey::new(Secret::new([7; 32])),
         runtime,
         carrier: server.clone(),
+        sign: Arc::new(|claims| data_encoding::BASE64URL_NOPAD.encode(claims)),
         public_url: "https://tools.example.com".to_owned(),
     })
 }

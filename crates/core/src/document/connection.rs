@@ -132,6 +132,8 @@ pub enum ClientAuth {
     Basic,
     /// `client_secret_post`
     Post,
+    /// `private_key_jwt` (RFC 7523 section 2.2): with a statement that the edge signs.
+    PrivateKeyJwt,
 }
 
 impl Connection {

@@ -165,6 +165,7 @@ impl App {
                 key: SealingKey::new(Secret::new([9; 32])),
                 runtime: Arc::new(TokioRuntime),
                 carrier: Arc::new(Nowhere),
+                sign: Arc::new(|_claims| String::new()),
                 public_url: ISSUER.to_owned(),
             }),
             login: Login::local(),

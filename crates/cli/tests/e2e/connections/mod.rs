@@ -36,13 +36,19 @@ struct Notes {
 impl World {
     /// `server` is what the authorization server is made of, besides its port.
     async fn start(server: Value) -> Self {
+        Self::with("", |_app| server).await
+    }
+
+    /// The same with more about the client, and an authorization server that knows the edge.
+    async fn with(client: &str, server: impl FnOnce(&App) -> Value) -> Self {
         let port = free_port();
-        let oauth = "{ oauth: { scopes: ['notes:read'], more_scopes: ['notes:write'] } }";
+        let oauth =
+            &format!("{{ oauth: {{ scopes: ['notes:read'], more_scopes: ['notes:write']{client} }} }}");
         let place = format!("url: \"http://127.0.0.1:{port}/mcp\"");
         let entry = server_with("notes", &place, oauth) + "    title: Notes\n";
         let app = App::serve(&entry, PERMIT_ALL).await;
         let token = app.token("notes");
-        let notes = Notes::start(&app, port, server);
+        let notes = Notes::start(&app, port, server(&app));
         Self { app, notes, token }
     }
 
@@ -524,4 +530,45 @@ async fn a_process_killed_with_a_refresh_token_that_is_good_more_than_once_costs
     is_done(&world.call("look").await, "look");
     let seen = world.notes.control(json!({})).await;
     assert_eq!((seen["refreshed"].as_u64(), &seen["errors"]), (Some(3), &json!({})), "{seen}");
+}
+
+/// RFC 7523, once for a client that was made there and once for one that is known by its metadata document.
+#[tokio::test]
+async fn a_client_proves_itself_with_the_edges_key() {
+    if clients::skipped() {
+        return;
+    }
+    for documents in [false, true] {
+        let client = if documents { "" } else { ", client_id: portunus" };
+        let client = format!("{client}, client_auth: private_key_jwt");
+        let world = World::with(&client, |app| {
+            let made = json!([{
+                "client_id": "portunus",
+                "token_endpoint_auth_method": "private_key_jwt",
+                "token_endpoint_auth_signing_alg": "EdDSA",
+                "jwks_uri": format!("{}/oauth/jwks", app.url),
+                "redirect_uris": [format!("{}/oauth/callback/notes", app.url)],
+                "grant_types": ["authorization_code", "refresh_token"],
+            }]);
+            let clients = if documents { json!([]) } else { made };
+            json!({ "documents": documents, "registration": false, "clients": clients })
+        })
+        .await;
+        let mut browser = world.anas().await;
+        let page = world.connect(&mut browser).await;
+        assert_eq!(page.url.as_str(), world.page(), "{}", page.text());
+        is_done(&world.call("look").await, "look");
+        until_renewable().await;
+        world.notes.control(json!({ "forget": true })).await;
+        is_done(&world.call("look").await, "look");
+        let page = browser.get(&world.page()).await;
+        let page = browser.submit(&page, "/connections/notes", &[("do", "disconnect")]).await;
+        assert!(page.text().contains("tried, and is dead"), "{}", page.text());
+        let seen = world.notes.control(json!({})).await;
+        assert_eq!(
+            (seen["refreshed"].as_u64(), &seen["errors"]),
+            (Some(1), &json!({ "invalid_grant": 1 })),
+            "{seen}"
+        );
+    }
 }

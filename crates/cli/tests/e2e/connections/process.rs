@@ -114,6 +114,7 @@ fn connections(state: &Path, edge: &str, upstream: &str, holds: bool) -> Connect
         key: SealingKey::load_or_create(&state.join("sealing.key"), &System).unwrap(),
         runtime: Arc::new(TokioRuntime),
         carrier: carrier.clone(),
+        sign: Arc::new(|_claims| String::new()),
         public_url: edge.to_owned(),
     });
     connections.replace(vec![Settings {
@@ -126,6 +127,7 @@ fn connections(state: &Path, edge: &str, upstream: &str, holds: bool) -> Connect
         scopes: Vec::new(),
         more_scopes: Vec::new(),
         client: None,
+        signs: false,
         carrier,
     }]);
     connections
