@@ -162,7 +162,10 @@ async fn add_credential(State(parts): State<Arc<Parts>>, Json(new): Json<NewCred
         let added = credential::add_version(store, ledger, &parts.key, replacement, now, rng).await;
         let mut answer = json!(added.map_err(refused)?);
         // Nothing ended the old secret: whether it lives is said at once.
-        answer["replaced"] = json!(governance::revoke::replaced(&parts, &name, ADMIN).await);
+        let old = governance::revoke::replaced(&parts, &name, ADMIN).await;
+        if let Some(members) = answer.as_object_mut() {
+            members.insert(String::from("replaced"), json!(old));
+        }
         return Ok(Json(answer));
     } else {
         let NewCredential { name, kind, server, hosts, owner, purpose, .. } = new;

@@ -169,7 +169,7 @@ async fn show(State(parts): State<Arc<Parts>>, UrlPath(name): UrlPath<Credential
     let (store, now) = (&*parts.store, parts.clock.now());
     let found = load::<Credential>(store, name.as_str()).await;
     let found = found.map_err(refused)?;
-    let unknown = || refused(&format!("there is no credential `{name}`; `portunus cred list` names them"));
+    let unknown = || refused(format!("there is no credential `{name}`; `portunus cred list` names them"));
     let credential = found.ok_or_else(unknown)?.value;
     let latest = parts.rotations.latest(&name).await.map_err(refused)?;
     let problem = match &credential.rotation {

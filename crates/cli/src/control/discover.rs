@@ -42,9 +42,9 @@ impl<'de> Deserialize<'de> for Secret64 {
 /// The fingerprints of these secrets, as the registry has them, and the credentials that hold them.
 async fn fingerprints(State(parts): State<Arc<Parts>>, Json(asked): Json<Asked>) -> Answer {
     if asked.secrets.len() > FINGERPRINTS {
-        return Err(refused(&format!("more than {FINGERPRINTS} secrets at once")));
+        return Err(refused(format!("more than {FINGERPRINTS} secrets at once")));
     }
-    let all = credential::list(&*parts.store, parts.clock.now()).await.map_err(|e| refused(&e))?;
+    let all = credential::list(&*parts.store, parts.clock.now()).await.map_err(refused)?;
     let mut known: HashMap<&str, Vec<&str>> = HashMap::new();
     for credential in &all {
         for version in credential.versions.iter().filter(|version| !version.fingerprint.is_empty()) {

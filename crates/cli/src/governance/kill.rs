@@ -126,12 +126,8 @@ async fn end(parts: &Parts, of: &Of) -> Answer {
     );
     let tools = deny_credentials(parts, tools).await;
     told.extend(prove(parts, tools).await);
-    let mut answer = json!({ "connections": ended, "credentials": told });
-    match grants {
-        Ok(revoked) => answer["revoked"] = revoked.into(),
-        Err(why) => answer["grants_left"] = why.into(),
-    }
-    Ok(Json(answer))
+    let (revoked, left) = (grants.as_ref().ok(), grants.as_ref().err());
+    Ok(Json(json!({ "revoked": revoked, "grants_left": left, "connections": ended, "credentials": told })))
 }
 
 /// How many grants ended; or why not all of them did.

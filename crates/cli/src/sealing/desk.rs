@@ -41,7 +41,7 @@ async fn rewrap(Given((parts, stopped)): Given<Shared>, Json(asked): Json<Rewrap
     } else {
         if sealing.state() == State::Running {
             return Err(refused(
-                &"the sealing key is being changed already; `portunus cred rewrap --status` shows how far it is",
+                "the sealing key is being changed already; `portunus cred rewrap --status` shows how far it is",
             ));
         }
         let file = asked.new_key_file.as_deref();

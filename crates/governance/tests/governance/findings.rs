@@ -1,7 +1,7 @@
 use crate::support::{NOW, ago, credential, days, identities, published, usage, user, version};
 use portunus_core::document::{
-    ClientAuth, ClientIdentity, Connection, ConnectionState, Credential, CredentialKind, Disabled,
-    Observed, ObservedKind, SealedVersion, TestOutcome, Tested, Usage, User, VersionState, Waiver,
+    ClientAuth, ClientIdentity, Connection, ConnectionState, Credential, CredentialKind, Disabled, Observed,
+    ObservedKind, SealedVersion, TestOutcome, Tested, Usage, User, VersionState, Waiver,
 };
 use portunus_governance::findings::{Around, Rule, Severity, Thresholds, findings};
 use portunus_governance::leavers::{must_end, orphans};
