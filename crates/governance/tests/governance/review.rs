@@ -75,8 +75,8 @@ fn silence_and_a_no_disable_and_a_yes_closes() {
 fn a_campaign_is_there_as_a_whole_or_not_at_all() {
     let all = campaign(&[user("ana"), user("bo"), user("cy")]).unwrap();
     let older = Review { campaign: "2026-q1".to_owned(), of: 0, ..all[0].clone() };
-    let (there, cut_off) = whole([&all[..], &[older.clone()]].concat());
+    let (there, cut_off) = whole([&all[..], std::slice::from_ref(&older)].concat());
     assert_eq!((there.len(), cut_off.len()), (4, 0));
-    let (there, cut_off) = whole([&all[..2], &[older.clone()]].concat());
+    let (there, cut_off) = whole([&all[..2], std::slice::from_ref(&older)].concat());
     assert_eq!((there, cut_off.len()), (vec![older], 2));
 }
