@@ -19,7 +19,7 @@ pub fn secret_in_arguments(edge: &Edge, case: &Case<'_>) -> Option<String> {
         [case.asked.arguments().map(|raw| String::from_utf8_lossy(raw)), case.asked.besides().map(Cow::from)];
     let refused = !case.asked.tool().is_some_and(|tool| case.published.takes_secrets.contains(tool));
     let mut seen = 0;
-    for text in texts.iter().flatten().map(unescaped) {
+    for text in texts.iter().flatten().map(|text| unescaped(text)) {
         for range in portunus_disclose::tokens(&text).into_iter().take(limits::OBSERVED_IN_CALL) {
             let secret = text.get(range).unwrap_or_default();
             note(edge, case, ObservedKind::Credential, edge.vault.fingerprint(secret.as_bytes()), refused);
@@ -72,7 +72,7 @@ fn note(edge: &Edge, case: &Case<'_>, kind: ObservedKind, name: String, refused:
 }
 
 /// The text with its JSON escapes resolved, where there are some that could hide a secret.
-fn unescaped<'t>(text: &'t Cow<'_, str>) -> Cow<'t, str> {
+fn unescaped(text: &str) -> Cow<'_, str> {
     fn gather(value: &Value, into: &mut String) {
         match value {
             Value::String(text) => {
@@ -167,9 +167,8 @@ mod tests {
 
     #[test]
     fn escapes_hide_no_secret_and_ordinary_arguments_stay_as_they_are() {
-        let plain = Cow::from(r#"{"q":"a"}"#);
-        assert!(matches!(unescaped(&plain), Cow::Borrowed(_)));
-        let hidden = Cow::from(r#"{"q":{"\u0067hp_":["\u0067hp_0123456789abcdefghij0123456789abcdef"]}}"#);
-        assert_eq!(portunus_disclose::tokens(&unescaped(&hidden)).len(), 1);
+        assert!(matches!(unescaped(r#"{"q":"a"}"#), Cow::Borrowed(_)));
+        let hidden = r#"{"q":{"\u0067hp_":["\u0067hp_0123456789abcdefghij0123456789abcdef"]}}"#;
+        assert_eq!(portunus_disclose::tokens(&unescaped(hidden)).len(), 1);
     }
 }

@@ -47,6 +47,8 @@ fn person(index: usize) -> UserName {
 
 fn credential(index: usize) -> Credential {
     let version = |number: u32, state| SealedVersion {
+        by_hand: false,
+        seen: None,
         number,
         created_at: ago(u64::try_from(index % 200).expect("small")),
         sealed: "c2VhbGVk".repeat(20),
@@ -55,6 +57,7 @@ fn credential(index: usize) -> Credential {
         account: None,
     };
     Credential {
+        numbered: 2,
         name: CredentialName::parse(&format!("credential-{index}")).expect("a name"),
         kind: CredentialKind::Bearer,
         owner: (!index.is_multiple_of(7)).then(|| person(index).to_string()),

@@ -2,7 +2,7 @@
 
 use super::{EVENTS, HASHES, RECORDS, beside};
 use super::{EXPORTED, Exported, FORMAT, FileDigest, Hasher, KEYS, Manifest, Pack, Period, Proof, REVIEWS};
-use crate::control::{ADMIN, Answer, refused};
+use crate::desk::{ADMIN, Answer, refused};
 use crate::governance::Picture;
 use crate::governance::desk::uuid;
 use crate::node::Parts;

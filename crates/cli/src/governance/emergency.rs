@@ -1,8 +1,8 @@
 //! Emergencies, wired: what ends by itself is ended, and what follows from an end is done: grants revoked, which cuts what still runs,
 //! and the credential marked, which has it rotated. And the administrator's routes.
 
-use crate::desk::{Refused, refused};
-use crate::control::{ADMIN, Answer};
+use crate::desk::{ADMIN, Answer, Refused, refused};
+
 use crate::node::Parts;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};

@@ -1,7 +1,7 @@
 //! A proposed policy together with what it would have decided about the calls that are recorded: it is never shown without.
 
-use crate::desk::{Refused, refused};
 use crate::config::Config;
+use crate::desk::{Refused, refused};
 use crate::node::Parts;
 use crate::policies;
 use crate::replay::replayed;

@@ -26,7 +26,7 @@ pub(crate) async fn run(parts: Arc<Parts>, mut stopped: watch::Receiver<bool>) {
             Err(error) => tracing::warn!(%error, "governance could not look at credentials"),
         }
         parts.mirror.rest().await;
-        if let Err(error) = bound_uses(&**store, USES_STORED).await {
+        if let Err(error) = bound_uses(&*parts.store, USES_STORED).await {
             tracing::warn!(%error, "counters of uses could not be bounded");
         }
         tokio::select! {

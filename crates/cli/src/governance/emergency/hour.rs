@@ -55,6 +55,7 @@ fn grant(id: char, server: &str) -> Grant {
 
 fn credential() -> Credential {
     Credential {
+        numbered: 1,
         name: CredentialName::parse("sales-db").unwrap(),
         kind: CredentialKind::Bearer,
         owner: Some("bo".to_owned()),
@@ -71,6 +72,8 @@ fn credential() -> Credential {
             settings: serde_json::Map::new(),
         }),
         versions: vec![SealedVersion {
+            by_hand: false,
+            seen: None,
             number: 1,
             created_at: NOW,
             sealed: String::new(),
