@@ -359,10 +359,17 @@ impl Writer {
                     } else {
                         let (a, b) = (self.pick(&one.columns), self.pick(&two.columns));
                         text = format!("{text} {join} {other} ON {}.{a} = {}.{b}", one.name, two.name);
+                        // A name that may be of what is around.
+                        if self.chance(20) {
+                            text = format!("{text} AND {} > 1", self.column());
+                        }
                     }
                 }
             }
             frame.push(source);
+            if self.chance(12) {
+                text = format!("({text})");
+            }
         }
         (format!(" FROM {text}"), frame)
     }

@@ -127,7 +127,7 @@ impl<'a> Walk<'a> {
         let of = Of::Table(table, self.relation(table));
         self.sources.push(Source { alias, group: None, columns: &[], of });
         let sources = self.sources.len() - 1..self.sources.len();
-        self.frames.push(Frame { parent: scope.frame, sources, merges: false, changes: true });
+        self.frames.push(Frame { parent: scope.frame, part: false, sources, merges: false, changes: true });
         Scope { frame: Some(self.frames.len() - 1), ..scope }
     }
 
@@ -145,8 +145,9 @@ impl<'a> Walk<'a> {
             frame.sources.end = end;
         }
         let own = Scope { frame: Some(frame), ..scope };
-        self.from(changed, own, scope);
-        self.from(beside, own, scope);
+        let start = self.frames.get(frame).map_or(0, |frame| frame.sources.start);
+        let end = self.from(changed, own, scope, start);
+        self.from(beside, own, scope, end);
         self.facts.joins += usize::from(!changed.is_empty() && !beside.is_empty());
         own
     }

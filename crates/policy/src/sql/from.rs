@@ -9,6 +9,7 @@ use sqlparser::ast::{
     FunctionArg, Ident, Join, JoinConstraint, JoinOperator, ObjectName, SetExpr, TableAlias, TableFactor,
     TableWithJoins,
 };
+use std::ops::Range;
 
 /// Table-valued functions that read nothing but their arguments.
 const READS_ARGUMENTS: [&str; 8] = [
@@ -27,12 +28,9 @@ impl<'a> Walk<'a> {
     pub(super) fn frame(&mut self, from: &'a [TableWithJoins], scope: Scope) -> usize {
         let start = self.sources.len();
         from.iter().for_each(|table| self.gather(table, scope));
-        let merges = from
-            .iter()
-            .flat_map(|table| &table.joins)
-            .any(|join| matches!(constraint(join), Some(JoinConstraint::Using(_) | JoinConstraint::Natural)));
+        let merges = from.iter().any(merges);
         let sources = start..self.sources.len();
-        self.frames.push(Frame { parent: scope.frame, sources, merges, changes: false });
+        self.frames.push(Frame { parent: scope.frame, part: false, sources, merges, changes: false });
         self.frames.len() - 1
     }
 
@@ -49,7 +47,7 @@ impl<'a> Walk<'a> {
             }
         }
         let sources = start..self.sources.len();
-        self.frames.push(Frame { parent: scope.frame, sources, merges: true, changes: false });
+        self.frames.push(Frame { parent: scope.frame, part: false, sources, merges: true, changes: false });
         self.frames.len() - 1
     }
 
@@ -66,7 +64,7 @@ impl<'a> Walk<'a> {
         }
         let sources = start..self.sources.len();
         // A name may belong to a changed table and to one of the same name beside it.
-        self.frames.push(Frame { parent: scope.frame, sources, merges: true, changes: true });
+        self.frames.push(Frame { parent: scope.frame, part: false, sources, merges: true, changes: true });
         self.frames.len() - 1
     }
 
@@ -121,22 +119,27 @@ impl<'a> Walk<'a> {
         self.sources.push(Source { alias, group: None, columns: &given.columns, of });
     }
 
-    /// Looks at a `FROM`: `own` is what it brings into scope, `outer` what was there before.
-    pub(super) fn from(&mut self, from: &'a [TableWithJoins], own: Scope, outer: Scope) {
+    /// Looks at a `FROM`: `own` is what it brings into scope, with its sources from `at` on, `outer` what was there before.
+    /// Returns where the sources of what follows begin.
+    pub(super) fn from(&mut self, from: &'a [TableWithJoins], own: Scope, outer: Scope, at: usize) -> usize {
         self.facts.joins += from.len().saturating_sub(1);
-        from.iter().for_each(|table| self.joined(table, own, outer));
+        from.iter().fold(at, |at, table| self.joined(table, own, outer, at))
     }
 
-    fn joined(&mut self, table: &'a TableWithJoins, own: Scope, outer: Scope) {
-        self.factor(&table.relation, own, outer);
+    fn joined(&mut self, table: &'a TableWithJoins, own: Scope, outer: Scope, start: usize) -> usize {
+        let mut at = self.factor(&table.relation, own, outer, start);
         self.facts.joins += table.joins.len();
         for join in &table.joins {
-            self.factor(&join.relation, own, outer);
+            at = self.factor(&join.relation, own, outer, at);
             match constraint(join) {
-                Some(JoinConstraint::On(condition)) => self.expression(condition, own),
+                Some(JoinConstraint::On(condition)) => {
+                    let sides = self.part(own, start..at);
+                    self.expression(condition, sides);
+                }
                 Some(JoinConstraint::Using(columns)) => {
+                    let sides = self.part(own, start..at);
                     for column in columns.iter().filter_map(names::last) {
-                        self.unqualified(column.into(), own, Use::Read);
+                        self.unqualified(column.into(), sides, Use::Read);
                     }
                 }
                 Some(JoinConstraint::Natural) => self.all(own, Use::Read),
@@ -146,9 +149,26 @@ impl<'a> Walk<'a> {
                 self.facts.complete = false;
             }
         }
+        at
     }
 
-    fn factor(&mut self, factor: &'a TableFactor, own: Scope, outer: Scope) {
+    /// What certainly is in scope at a place within a `FROM`: some of its sources. SQLite sees the others too, PostgreSQL
+    /// does not.
+    fn part(&mut self, own: Scope, sources: Range<usize>) -> Scope {
+        self.frames.push(Frame { parent: own.frame, part: true, sources, merges: true, changes: false });
+        Scope { frame: Some(self.frames.len() - 1), ..own }
+    }
+
+    /// What stands to the left of a place within a `FROM`.
+    fn left(&mut self, own: Scope, at: usize) -> Scope {
+        let start =
+            own.frame.and_then(|frame| self.frames.get(frame)).map_or(at, |frame| frame.sources.start);
+        self.part(own, start.min(at)..at)
+    }
+
+    /// Returns where the sources of what follows begin.
+    fn factor(&mut self, factor: &'a TableFactor, own: Scope, outer: Scope, at: usize) -> usize {
+        let end = at + width(factor);
         match factor {
             TableFactor::Table {
                 name,
@@ -171,23 +191,33 @@ impl<'a> Walk<'a> {
             }
             TableFactor::Table { name, args: Some(called), .. } => {
                 self.facts.complete &= called.settings.is_none();
-                self.table_function(name, &called.args, own);
+                let left = self.left(own, at);
+                self.table_function(name, &called.args, left);
             }
-            TableFactor::Function { name, args, .. } => self.table_function(name, args, own),
+            TableFactor::Function { name, args, .. } => {
+                let left = self.left(own, at);
+                self.table_function(name, args, left);
+            }
             TableFactor::Derived { lateral, subquery, sample, .. } => {
                 self.facts.complete &= sample.is_none();
                 // Some databases let all see what stands beside them.
                 let sees_all = *lateral || !self.dialect.is_known();
-                self.query(subquery, if sees_all { own } else { outer });
+                let scope = if sees_all { self.left(own, at) } else { outer };
+                self.query(subquery, scope);
             }
             TableFactor::UNNEST { array_exprs, .. } => {
                 self.builtin("unnest");
-                self.expressions(array_exprs, own);
+                let left = self.left(own, at);
+                self.expressions(array_exprs, left);
             }
-            TableFactor::NestedJoin { table_with_joins, .. } => self.joined(table_with_joins, own, outer),
+            TableFactor::NestedJoin { table_with_joins, .. } => {
+                let inside = self.part(own, at..end);
+                self.joined(table_with_joins, inside, outer, at);
+            }
             TableFactor::JsonTable { json_expr, .. } => {
                 self.builtin("json_table");
-                self.expression(json_expr, own);
+                let left = self.left(own, at);
+                self.expression(json_expr, left);
             }
             TableFactor::TableFunction { expr, .. } => {
                 self.facts.complete = false;
@@ -195,6 +225,7 @@ impl<'a> Walk<'a> {
             }
             _ => self.facts.complete = false,
         }
+        end
     }
 
     fn table_function(&mut self, name: &'a ObjectName, arguments: &'a [FunctionArg], own: Scope) {
@@ -216,6 +247,47 @@ impl<'a> Walk<'a> {
 
 pub(super) fn factors(table: &TableWithJoins) -> impl Iterator<Item = &TableFactor> {
     std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation))
+}
+
+/// The same with those within parentheses, of which few may be open.
+pub(super) fn flat(table: &TableWithJoins) -> Vec<&TableFactor> {
+    let mut all = Vec::new();
+    for factor in factors(table) {
+        match factor {
+            TableFactor::NestedJoin { table_with_joins, .. } => all.extend(flat(table_with_joins)),
+            factor => all.push(factor),
+        }
+    }
+    all
+}
+
+/// How many sources [`Walk::gather`] makes of it.
+fn width(factor: &TableFactor) -> usize {
+    let known = |factor: &&TableFactor| {
+        matches!(
+            factor,
+            TableFactor::Table { .. }
+                | TableFactor::Function { .. }
+                | TableFactor::Derived { .. }
+                | TableFactor::UNNEST { .. }
+                | TableFactor::JsonTable { .. }
+                | TableFactor::TableFunction { .. }
+        )
+    };
+    match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => {
+            flat(table_with_joins).iter().filter(|f| known(f)).count()
+        }
+        factor => usize::from(known(&factor)),
+    }
+}
+
+/// Whether one name can belong to several tables in it.
+fn merges(table: &TableWithJoins) -> bool {
+    let by =
+        |join: &Join| matches!(constraint(join), Some(JoinConstraint::Using(_) | JoinConstraint::Natural));
+    let inside = |factor: &TableFactor| matches!(factor, TableFactor::NestedJoin { table_with_joins, .. } if merges(table_with_joins));
+    table.joins.iter().any(by) || factors(table).any(inside)
 }
 
 pub(super) fn constraint(join: &Join) -> Option<&JoinConstraint> {

@@ -18,7 +18,7 @@ pub(super) struct Inlined<'a> {
 }
 
 /// Where a common table expression is used.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Place {
     cte: usize,
     /// The frame around the `FROM` that names it.
@@ -27,26 +27,56 @@ struct Place {
     within: Vec<usize>,
 }
 
+/// A common table expression whose body is being walked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    pub(super) cte: usize,
+    /// The frame around its definition.
+    pub(super) around: Option<usize>,
+}
+
 impl<'a> Walk<'a> {
-    /// Remembers a name that may not be of the bodies that it is in.
-    pub(super) fn is_free(&mut self, qualifier: Option<&'a str>, name: &'a str) {
+    /// Remembers a name that was not found until `frame` is looked at: those bodies that this frame is around do not have it.
+    pub(super) fn leaves(&mut self, frame: Option<usize>, qualifier: Option<&'a str>, name: &'a str) {
         if self.dialect == Dialect::Sqlite {
-            for cte in &self.open {
-                if self.inlined.free.len() <= *cte {
-                    self.inlined.free.resize_with(cte + 1, BTreeSet::new);
-                }
-                if let Some(free) = self.inlined.free.get_mut(*cte) {
-                    free.insert((qualifier, name));
+            for at in 0..self.open.len() {
+                if let Some(open) = self.open.get(at).filter(|open| open.around == frame).copied() {
+                    self.free(open, qualifier, name);
                 }
             }
+        }
+    }
+
+    /// Remembers a name that no open body may have.
+    pub(super) fn leaves_all(&mut self, qualifier: Option<&'a str>, name: &'a str) {
+        if self.dialect == Dialect::Sqlite {
+            for at in 0..self.open.len() {
+                if let Some(open) = self.open.get(at).copied() {
+                    self.free(open, qualifier, name);
+                }
+            }
+        }
+    }
+
+    fn free(&mut self, open: Open, qualifier: Option<&'a str>, name: &'a str) {
+        let free = &mut self.inlined.free;
+        if free.len() <= open.cte {
+            free.resize_with(open.cte + 1, BTreeSet::new);
+        }
+        if let Some(free) = free.get_mut(open.cte) {
+            free.insert((qualifier, name));
         }
     }
 
     /// Remembers that a common table expression is used.
     pub(super) fn is_used(&mut self, cte: usize, around: Scope) {
         if self.dialect == Dialect::Sqlite && (around.frame.is_some() || !self.open.is_empty()) {
-            let within = self.open.clone();
-            self.inlined.places.push(Place { cte, frame: around.frame, within });
+            let within = self.open.iter().map(|open| open.cte).collect();
+            let place = Place { cte, frame: around.frame, within };
+            // Many in one `FROM` are one.
+            if self.inlined.places.last() != Some(&place) {
+                self.inlined.places.push(place);
+            }
         }
     }
 
@@ -77,6 +107,9 @@ impl<'a> Walk<'a> {
         for Place { cte, frame, .. } in places.iter().filter(|place| place.frame.is_some()) {
             let scope = Scope { frame: *frame, cte: None };
             for (qualifier, name) in free.get(*cte).into_iter().flatten() {
+                if !self.may_step(1) {
+                    return;
+                }
                 match qualifier {
                     None => self.unqualified(quoted(name), scope, Use::Read),
                     Some(qualifier) => {

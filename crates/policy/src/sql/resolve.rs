@@ -18,10 +18,11 @@ impl<'a> Walk<'a> {
     pub(super) fn unqualified(&mut self, name: Name<'a>, scope: Scope, to: Use) {
         self.identifiers += 1;
         self.facts.complete &= !reserved::is_reserved(name, self.dialect);
-        let (mut next, mut found) = (scope.frame, false);
+        let (mut next, mut found, mut hides) = (scope.frame, false, true);
         while let Some(frame) = next {
+            self.leaves(next, None, name.value);
             let Some(known) = self.frames.get(frame) else { return };
-            let (sources, merges) = (known.sources.clone(), known.merges);
+            let (sources, merges, part) = (known.sources.clone(), known.merges, known.part);
             next = known.parent;
             if !self.may_step(sources.len() + 1) {
                 return;
@@ -41,18 +42,19 @@ impl<'a> Walk<'a> {
                     self.whole(index, to);
                     found = true;
                 }
-                if has == Match::Sure || (has == Match::Maybe && (!sure || merges)) {
+                if has == Match::Sure || (has == Match::Maybe && (!sure || merges || !hides)) {
                     self.column_of(index, name.value, to);
                     found = true;
                 }
             }
             // What the name may be an alias of ends nothing: an item that is selected does not see its own alias, nor
             // those beside it.
-            if sure {
+            if sure && hides {
                 return;
             }
+            hides = !part;
         }
-        self.is_free(None, name.value);
+        self.leaves(None, None, name.value);
         if !found {
             self.anywhere(name, scope, to);
         }
@@ -80,7 +82,7 @@ impl<'a> Walk<'a> {
         let Some(mut qualifier) = parts.next() else { return };
         for column in parts {
             found = found.max(self.column_of_qualifier(qualifier.into(), column.into(), scope, to));
-            self.is_free(Some(&qualifier.value), &column.value);
+            self.leaves_all(Some(&qualifier.value), &column.value);
             qualifier = column;
         }
         self.facts.complete &= found > Match::No;
@@ -124,9 +126,9 @@ impl<'a> Walk<'a> {
         scope: Scope,
         mut each: impl FnMut(&mut Self, usize),
     ) -> Match {
-        let (mut next, mut best) = (scope.frame, Match::No);
+        let (mut next, mut best, mut hides) = (scope.frame, Match::No, true);
         while let Some(known) = next.and_then(|frame| self.frames.get(frame)) {
-            let (sources, changes) = (known.sources.clone(), known.changes);
+            let (sources, changes, part) = (known.sources.clone(), known.changes, known.part);
             next = known.parent;
             if !self.may_step(sources.len() + 1) {
                 return Match::No;
@@ -149,9 +151,10 @@ impl<'a> Walk<'a> {
                     each(self, index);
                 }
             }
-            if ends {
+            if ends && hides {
                 break;
             }
+            hides = !part;
         }
         best
     }

@@ -19,6 +19,9 @@ pub(super) struct Scope {
 pub(super) struct Frame {
     /// The frame around it, whose names are seen as well.
     pub(super) parent: Option<usize>,
+    /// It is a part of the one around it: whether the rest of that is seen from here depends on the database, so nothing
+    /// there hides what is further out.
+    pub(super) part: bool,
     /// Which of all sources are its own.
     pub(super) sources: Range<usize>,
     /// `USING` and `NATURAL` let one name belong to several tables.
@@ -64,7 +67,7 @@ const COLUMNS_OF_FUNCTIONS: [(&str, &[&str]); 10] = [
     ("json_array_elements_text", &["value"]),
 ];
 
-/// Functions that return rows of one plain value, so that the alias of the call is the name of its column.
+/// Functions that return rows of one plain value, so that in PostgreSQL the alias of the call is the name of its column.
 const PLAIN_VALUES: [&str; 7] = [
     "generate_series",
     "generate_subscripts",
@@ -90,7 +93,12 @@ impl Source<'_> {
             Of::Query(_, cte) if self.alias.is_none() => cte,
             _ => self.alias,
         };
-        same(own).max(same(self.group))
+        // In PostgreSQL the alias of parentheses hides those within.
+        let own = match same(own) {
+            Match::Sure if self.group.is_some() && dialect != Dialect::Sqlite => Match::Maybe,
+            own => own,
+        };
+        own.max(same(self.group))
     }
 
     /// Whether a name alone means all of it: its alias, or the column that a full-text table has by its own name.
@@ -125,7 +133,7 @@ impl Source<'_> {
     fn function_has(&self, function: &ObjectName, name: Name<'_>, dialect: Dialect) -> Match {
         let Some(function) = names::last(function) else { return Match::No };
         let is = |known: &str| function.value.eq_ignore_ascii_case(known);
-        if PLAIN_VALUES.iter().any(|known| is(known)) {
+        if dialect == Dialect::Postgres && PLAIN_VALUES.iter().any(|known| is(known)) {
             return self.alias.map_or(Match::No, |alias| dialect.same(name, alias.into()));
         }
         let columns =

@@ -1,8 +1,8 @@
 //! Collects facts from parsed statements: queries and what they select.
 
 use super::dialect::{Dialect, Match};
-use super::from::{constraint, factors};
-use super::inline::Inlined;
+use super::from::{constraint, flat};
+use super::inline::{Inlined, Open};
 use super::resolve::Use;
 use super::scope::{Frame, Scope, Source, is_alias, outputs};
 use super::tables::Tables;
@@ -73,7 +73,7 @@ pub(super) struct Walk<'a> {
     of_any: bool,
     pub(super) ctes: Vec<Cte<'a>>,
     /// Those whose bodies are being walked.
-    pub(super) open: Vec<usize>,
+    pub(super) open: Vec<Open>,
     pub(super) inlined: Inlined<'a>,
     pub(super) frames: Vec<Frame>,
     pub(super) sources: Vec<Source<'a>>,
@@ -155,7 +155,7 @@ impl<'a> Walk<'a> {
         let all = with.recursive || self.dialect == Dialect::Sqlite;
         for (index, cte) in (first..).zip(&with.cte_tables) {
             let before = self.ctes.get(index).and_then(|cte| cte.outer);
-            self.open.push(index);
+            self.open.push(Open { cte: index, around: around.frame });
             self.query(&cte.query, Scope { cte: if all { inner.cte } else { before }, ..around });
             self.open.pop();
         }
@@ -222,7 +222,8 @@ impl<'a> Walk<'a> {
         let frame = self.frame(&select.from, scope);
         let own = Scope { frame: Some(frame), ..scope };
         self.facts.complete &= is_common(select);
-        self.from(&select.from, own, scope);
+        let start = self.frames.get(frame).map_or(0, |frame| frame.sources.start);
+        self.from(&select.from, own, scope, start);
         if let Some(Distinct::On(all)) = &select.distinct {
             self.expressions(all, own);
         }
@@ -267,12 +268,12 @@ impl<'a> Walk<'a> {
         if joins || self.open.is_empty() {
             return false;
         }
-        let own = select.from.iter().flat_map(factors).any(|factor| {
+        let own = select.from.iter().flat_map(flat).any(|factor| {
             let TableFactor::Table { name, .. } = factor else { return false };
-            self.cte(name, scope).is_some_and(|(index, _)| self.open.contains(&index))
+            self.cte(name, scope).is_some_and(|(index, _)| self.open.iter().any(|open| open.cte == index))
         });
         let limited =
-            |index: &usize| self.ctes.get(*index).is_some_and(|cte| cte.body.limit_clause.is_some());
+            |open: &Open| self.ctes.get(open.cte).is_some_and(|cte| cte.body.limit_clause.is_some());
         own && !self.open.last().is_some_and(limited)
     }
 

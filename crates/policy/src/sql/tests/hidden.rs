@@ -77,6 +77,79 @@ fn a_common_table_expression_sees_what_is_around_its_use_in_sqlite() {
     }
 }
 
+/// Names that a column of the same name beside them does not hide, without a schema: read in the databases named.
+#[test]
+fn what_stands_beside_a_name_hides_nothing_that_the_database_looks_for_further_out() {
+    const SQLITE: &[Dialect] = &[Dialect::Sqlite, Dialect::Generic];
+    const POSTGRES: &[Dialect] = &[Dialect::Postgres, Dialect::Generic];
+    const BOTH: &[Dialect] = &[Dialect::Sqlite, Dialect::Postgres, Dialect::MySql, Dialect::Generic];
+    for (text, dialects) in [
+        (
+            "SELECT (WITH c AS (SELECT salary FROM t) SELECT (SELECT salary FROM c) FROM staff) FROM (SELECT 1 AS salary) q",
+            SQLITE,
+        ),
+        (
+            "SELECT (WITH c AS (SELECT salary FROM t) SELECT z FROM (SELECT (SELECT salary FROM c) AS z FROM staff) w) FROM (SELECT 1 AS salary) q",
+            SQLITE,
+        ),
+        ("SELECT (SELECT count(*) FROM (SELECT 1 AS salary) q, (t JOIN u ON salary > 3)) FROM staff", BOTH),
+        (
+            "SELECT (SELECT count(*) FROM (SELECT 1 AS salary) staff, (t JOIN u ON staff.salary > 3)) FROM staff",
+            BOTH,
+        ),
+        (
+            "SELECT (SELECT value FROM (SELECT 1 AS salary) q, (t JOIN json_each(json_array(salary)))) FROM staff",
+            SQLITE,
+        ),
+        (
+            "SELECT (SELECT count(*) FROM t JOIN u ON salary > 3 JOIN (SELECT 1 AS salary) q ON 1 = 1) FROM staff",
+            BOTH,
+        ),
+        (
+            "SELECT (SELECT z FROM LATERAL (SELECT salary AS z) l, (SELECT 1 AS salary) q) FROM staff",
+            POSTGRES,
+        ),
+        (
+            "SELECT (SELECT t.salary FROM ((SELECT 1 AS salary) t JOIN u ON true) AS g) FROM staff AS t",
+            POSTGRES,
+        ),
+        ("SELECT count(*) FROM ((SELECT 1000 AS salary) AS q JOIN staff USING (salary))", BOTH),
+        ("SELECT count(*) FROM (t AS q JOIN (staff NATURAL JOIN u) ON q.a = salary)", BOTH),
+        ("SELECT (SELECT salary FROM generate_series(1, 1) AS salary) FROM staff", SQLITE),
+    ] {
+        for dialect in dialects {
+            let facts = facts(text, *dialect);
+            let seen = ["staff.salary", "staff.*"].iter().any(|column| facts.columns_read.contains(*column));
+            assert!(seen || !facts.complete, "{dialect}: {text}: {facts:?}");
+        }
+    }
+}
+
+/// Names and places that multiply end with incomplete facts, not with a call that is never decided.
+#[test]
+fn a_body_with_many_names_that_is_used_many_times_takes_no_long_time() {
+    let names: Vec<String> = (0..6000).map(|n| format!("n{n}")).collect();
+    for place in ["c", "(SELECT (SELECT 1 FROM c))"] {
+        let places = vec![place; 12_000 / place.len()].join(",");
+        let text = format!(
+            "WITH c AS (SELECT {} FROM t) SELECT (SELECT 1 FROM {places}) FROM staff",
+            names.join(",")
+        );
+        assert!(text.len() < portunus_core::limits::SQL_BYTES);
+        let start = std::time::Instant::now();
+        let found = facts(&text, Dialect::Sqlite);
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{place}");
+        assert!(!found.complete || found.columns_read.contains("staff.n5999"), "{place}");
+    }
+}
+
+#[test]
+fn a_recursion_within_parentheses_is_seen() {
+    let text =
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM (c CROSS JOIN t)) SELECT x FROM c";
+    assert!(!facts(text, Dialect::Sqlite).read_only);
+}
+
 #[test]
 fn names_of_the_key_of_what_is_no_table_are_not_understood() {
     for text in [
