@@ -594,6 +594,8 @@ pub const OBSERVED_PER_USER: usize = 50;
 pub const OBSERVED_HELD: usize = 256;
 /// Time after it was last seen that an unregistered thing is forgotten.
 pub const OBSERVED_KEPT: Duration = Duration::from_secs(30 * 86_400);
+/// Hosts that one server points at and that are listed.
+pub const OBSERVED_HOSTS: usize = 10;
 /// Characters of an unregistered thing's name.
 pub const OBSERVED_NAME_CHARS: usize = 128;
 /// Secrets in one call that are looked at; it is refused for the first.

@@ -205,6 +205,8 @@ async fn wait(
         }
         match find(edge, bound).await? {
             Some(Standing::Waiting(_)) => {}
+            // A no is a no, whatever the decision would be by now.
+            Some(denied @ Standing::Refused(_)) => return Ok(denied),
             Some(_) => return Ok(Standing::Settled),
             None => return Ok(Standing::Waiting(approval)),
         }
@@ -232,8 +234,8 @@ async fn ask(
     let estimate = trial::estimate(edge, case, sql).await;
     let _turn = edge.approvals.asking.lock().await;
     match find(edge, bound).await? {
-        Some(waiting @ Standing::Waiting(_)) => return Ok(waiting),
-        Some(_) => return Ok(Standing::Settled),
+        Some(Standing::Allowed(_)) => return Ok(Standing::Settled),
+        Some(standing) => return Ok(standing),
         None => {}
     }
     let now = edge.clock.now();

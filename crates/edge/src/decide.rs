@@ -93,8 +93,7 @@ pub async fn decide(edge: &Edge, case: &Case<'_>) -> Result<Decided, Refusal> {
         context: context(case),
     };
     let why = unpinned(edge, case).inspect(|_| observed::tool(edge, case));
-    if let Some(why) =
-        why.or_else(|| unfit(case, &request)).or_else(|| observed::secret_in_arguments(edge, case))
+    if let Some(why) = why.or_else(|| unfit(case, &request)).or_else(|| observed::secret_carried(edge, case))
     {
         let refused =
             Refused { decision: request.decision, reasons: vec![why], policies: Vec::new(), step_up: None };

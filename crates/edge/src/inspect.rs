@@ -56,7 +56,8 @@ pub async fn inspect(
         || head.status == StatusCode::FORBIDDEN
         || head.status.is_redirection()
     {
-        if let Some(Ok(location)) = head.headers.get(header::LOCATION).map(|value| value.to_str()) {
+        let location = head.headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+        if let Some(location) = location.filter(|_| head.status.is_redirection()) {
             observed::host(edge, case, location);
         }
         return Err(withheld(Withheld::Status(head.status)).into());

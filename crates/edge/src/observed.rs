@@ -3,34 +3,59 @@
 
 use crate::Edge;
 use crate::decide::Case;
-use portunus_core::document::{Observed, ObservedKind};
+use portunus_core::document::{Credential, Observed, ObservedKind};
+use portunus_core::id::{ServerName, UserName};
 use portunus_core::limits;
-use portunus_core::store::{Batch, Document, Store, StoreError, list_all};
+use portunus_core::server::Upstream;
+use portunus_core::store::{Batch, Document, Store, StoreError, Versioned, list_all};
 use portunus_pins::Kind;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Why a call is refused that carries a secret of a known maker. What the registry holds is injected behind the edge: a secret
-/// in arguments is one that nobody governs, or that leaked. It is noted, and goes on only to a tool that takes secrets.
-pub fn secret_in_arguments(edge: &Edge, case: &Case<'_>) -> Option<String> {
-    let texts =
-        [case.asked.arguments().map(|raw| String::from_utf8_lossy(raw)), case.asked.besides().map(Cow::from)];
-    let refused = !case.asked.tool().is_some_and(|tool| case.published.takes_secrets.contains(tool));
-    let mut seen = 0;
-    for text in texts.iter().flatten().map(|text| unescaped(text)) {
-        for range in portunus_disclose::tokens(&text).into_iter().take(limits::OBSERVED_IN_CALL) {
-            let secret = text.get(range).unwrap_or_default();
-            note(edge, case, ObservedKind::Credential, edge.vault.fingerprint(secret.as_bytes()), refused);
-            seen += 1;
-        }
+/// Why a message is refused that carries a secret of a known maker. What the registry holds is injected behind the edge: a
+/// secret from the client is one that nobody governs, or that leaked. It is noted, and goes on only to a tool that takes
+/// secrets.
+pub fn secret_carried(edge: &Edge, case: &Case<'_>) -> Option<String> {
+    let asked = case.asked;
+    let arguments = asked.arguments().map(|raw| String::from_utf8_lossy(raw));
+    let besides = asked.besides().map(Cow::from);
+    let all = String::from_utf8_lossy(&asked.body);
+    let refused = !asked.tool().is_some_and(|tool| case.published.takes_secrets.contains(tool));
+    // What surrounds them has handles of the server's own, which may be signed tokens.
+    let whole = unescaped(&all);
+    let opaque = |secret: &str| secret.starts_with("eyJ");
+    let mut found: BTreeSet<String> = secrets(&whole).filter(|secret| !opaque(secret)).collect();
+    for text in [&arguments, &besides].into_iter().flatten() {
+        found.extend(secrets(&unescaped(text)));
     }
-    (seen > 0 && refused).then(|| {
+    for secret in found.iter().take(limits::OBSERVED_IN_CALL) {
+        note(edge, case, ObservedKind::Credential, edge.vault.fingerprint(secret.as_bytes()), refused);
+    }
+    (!found.is_empty() && refused).then(|| {
         String::from(
-            "The arguments hold what looks like a secret key or token. Secrets do not belong in calls: register it with \
-             `portunus cred add`, and the edge presents it; or have an administrator mark the tool with `secrets: true`.",
+            "The message holds what looks like a secret key or token. Secrets do not belong in calls: register it with \
+             `portunus cred add`, and the edge presents it; or have an administrator list the tool under the server's `secrets`.",
         )
+    })
+}
+
+/// The secrets in a text, without what is written behind them in addresses and sentences.
+fn secrets(text: &str) -> impl Iterator<Item = String> + use<'_> {
+    let found = portunus_disclose::tokens(text).into_iter();
+    found.filter_map(|range| {
+        let before = text.get(..range.start).unwrap_or_default();
+        let secret = text.get(range)?;
+        // Keys that are meant to be seen, and the name of a key in a signed address.
+        let public = ["AIza", "pk_live_"].iter().any(|start| secret.starts_with(start))
+            || before.ends_with("Credential=");
+        let dotted = ["eyJ", "SG.", "ya29.", "hvs.", "hvb.", "xoxe.", "-----"]
+            .iter()
+            .any(|start| secret.starts_with(start));
+        let is_end = |byte: char| !(byte.is_ascii_alphanumeric() || matches!(byte, '_' | '-'));
+        let end = if dotted { secret.len() } else { secret.find(is_end).unwrap_or(secret.len()) };
+        (!public).then(|| secret.get(..end).unwrap_or_default().to_owned())
     })
 }
 
@@ -45,13 +70,22 @@ pub fn tool(edge: &Edge, case: &Case<'_>) {
     }
 }
 
-/// Notes where a server wanted to send its caller.
+/// Notes where a server wanted to send its caller, other than elsewhere on its own host.
 pub fn host(edge: &Edge, case: &Case<'_>, location: &str) {
     let Ok(url) = url::Url::parse(location) else { return };
-    let Some(host) = url.host_str() else { return };
-    let host: String = host.chars().take(limits::OBSERVED_NAME_CHARS).collect();
-    let port = url.port_or_known_default().map_or_else(String::new, |port| format!(":{port}"));
-    note(edge, case, ObservedKind::Host, format!("{host}{port}"), true);
+    let Some(host) = authority(&url) else { return };
+    let own = match &case.published.server.upstream {
+        Upstream::Http(url) => authority(url),
+        Upstream::Tunnel | Upstream::Program(_) => None,
+    };
+    if own.as_ref() != Some(&host) {
+        note(edge, case, ObservedKind::Host, host, true);
+    }
+}
+
+fn authority(url: &url::Url) -> Option<String> {
+    let host: String = url.host_str()?.chars().take(limits::OBSERVED_NAME_CHARS).collect();
+    Some(url.port_or_known_default().map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
 }
 
 fn note(edge: &Edge, case: &Case<'_>, kind: ObservedKind, name: String, refused: bool) {
@@ -106,7 +140,10 @@ impl Sightings {
         let mut held = self.lock();
         if let Some(known) = held.get_mut(&id) {
             known.add(seen);
-        } else if held.len() < limits::OBSERVED_HELD {
+            return;
+        }
+        let of_user = held.values().filter(|known| known.user == seen.user).count();
+        if held.len() < limits::OBSERVED_HELD && of_user < limits::OBSERVED_PER_USER {
             held.insert(id, seen);
         }
         // Else more new things are seen in a second than people will ever look at.
@@ -139,26 +176,64 @@ impl Sightings {
 
 async fn write(store: &dyn Store, pending: &[Observed]) -> Result<(), StoreError> {
     let known = list_all::<Observed>(store, None).await?;
-    let mut of_user: HashMap<_, usize> = HashMap::new();
-    for entry in &known {
-        *of_user.entry(entry.value.user.clone()).or_default() += 1;
-    }
+    let by_id: HashMap<String, &Versioned<Observed>> =
+        known.iter().map(|entry| (entry.value.id(), entry)).collect();
+    let mut taken: HashMap<Share, usize> = HashMap::new();
+    known.iter().for_each(|entry| *taken.entry(Share::of(&entry.value)).or_default() += 1);
     let (mut batch, mut room) = (Batch::new(), limits::OBSERVED.saturating_sub(known.len()));
+    let mut registered = None;
     for seen in pending {
-        let id = seen.id();
-        if let Some(entry) = known.iter().find(|entry| entry.value.id() == id) {
+        if let Some(entry) = by_id.get(&seen.id()) {
             let mut value = entry.value.clone();
             value.add(seen.clone());
             batch = batch.update(&value, entry.version);
             continue;
         }
-        let of_user = of_user.entry(seen.user.clone()).or_default();
-        if room > 0 && *of_user < limits::OBSERVED_PER_USER {
-            (room, *of_user) = (room - 1, *of_user + 1);
+        let share = Share::of(seen);
+        let most = if matches!(share, Share::Server(_)) {
+            limits::OBSERVED_HOSTS
+        } else {
+            limits::OBSERVED_PER_USER
+        };
+        let taken = taken.entry(share).or_default();
+        if room > 0 && *taken < most {
+            (room, *taken) = (room - 1, *taken + 1);
             batch = batch.insert(seen);
+        } else if seen.kind == ObservedKind::Credential {
+            // Nobody keeps the word of a secret of ours from being passed on by sending many others before.
+            if registered.is_none() {
+                registered = Some(fingerprints(store).await?);
+            }
+            if registered.as_ref().is_some_and(|all| all.contains(&seen.name)) {
+                batch = batch.insert(seen);
+            }
         }
     }
     store.commit(batch).await.map(drop)
+}
+
+/// Whose share of the list a thing takes. What was let through is not crowded out by what was refused.
+#[derive(PartialEq, Eq, Hash)]
+enum Share {
+    Server(ServerName),
+    Refused(UserName),
+    LetThrough(UserName),
+}
+
+impl Share {
+    fn of(seen: &Observed) -> Self {
+        match (seen.kind, seen.refused) {
+            (ObservedKind::Host, _) => Self::Server(seen.server.clone()),
+            (_, true) => Self::Refused(seen.user.clone()),
+            (_, false) => Self::LetThrough(seen.user.clone()),
+        }
+    }
+}
+
+/// Those of all versions that are registered.
+async fn fingerprints(store: &dyn Store) -> Result<HashSet<String>, StoreError> {
+    let all = list_all::<Credential>(store, None).await?.into_iter();
+    Ok(all.flat_map(|found| found.value.versions).map(|version| version.fingerprint).collect())
 }
 
 #[cfg(test)]

@@ -94,9 +94,9 @@ impl SealingKey {
         }
     }
 
-    /// Opens what the current key sealed, and nothing else: the others are gone from memory when their last use ends.
-    pub(crate) fn forget_former(&self) {
-        self.write().former.clear();
+    /// Opens nothing more with these former keys: they are gone from memory when their last use ends.
+    pub(crate) fn forget(&self, ids: &[String]) {
+        self.write().former.retain(|kek| !ids.contains(&kek.id().to_string()));
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Ring> {

@@ -337,19 +337,19 @@ impl Vault {
 impl Depot {
     /// Whether a credential may still be used as it was bound. Asks the store only about one that is no longer the cached
     /// one.
-    async fn still_stands(&self, held: &Held) -> Result<(), VaultError> {
+    async fn still_stands(&self, held: &Held) -> Result<Option<String>, VaultError> {
         if held.current.load(Ordering::Acquire) {
-            return Ok(());
+            return Ok(None);
         }
         let name = &held.used.name;
         let found = load::<Credential>(&*self.store, name.as_str()).await?;
         let stored = found.ok_or_else(|| VaultError::Unknown(name.clone()))?.value;
         ending::in_force(&stored)?;
         let bound = &held.credential;
-        let same = ending::is_bound_alike(&stored, bound)
-            && stored.owner == bound.owner
-            && stored.versions.iter().any(|version| sealing::same(&version.sealed, &held.version.sealed));
-        if same { Ok(()) } else { Err(VaultError::Changed(name.clone())) }
+        let alike = ending::is_bound_alike(&stored, bound) && stored.owner == bound.owner;
+        let mut versions = stored.versions.into_iter();
+        let same = versions.find(|version| alike && sealing::same(&version.sealed, &held.version.sealed));
+        same.map(|version| Some(version.sealed)).ok_or_else(|| VaultError::Changed(name.clone()))
     }
 }
 
@@ -408,8 +408,8 @@ impl Opened {
     /// The secret as the upstream gets it.
     async fn plain(&self) -> Result<Plain, VaultError> {
         // It may have been on its way for long: a session with an upstream lasts.
-        self.depot.still_stands(&self.held).await?;
-        self.held.plain(&self.depot.key)
+        let sealed = self.depot.still_stands(&self.held).await?;
+        self.held.plain(&self.depot.key, sealed.as_deref().unwrap_or(&self.held.version.sealed))
     }
 }
 
@@ -482,10 +482,10 @@ impl Held {
         Ok(Self { credential, version, used, manner, read_at, current: AtomicBool::new(false), ended })
     }
 
-    fn plain(&self, key: &SealingKey) -> Result<Plain, VaultError> {
+    fn plain(&self, key: &SealingKey, sealed: &str) -> Result<Plain, VaultError> {
         let unusable = || VaultError::Unusable(self.used.name.clone());
         let context = credential::context(&self.credential, self.version.number);
-        let secret = sealing::open(key, &context, &self.version.sealed)
+        let secret = sealing::open(key, &context, sealed)
             .map_err(|why| VaultError::Sealed { name: self.used.name.clone(), why })?;
         // What is stored may be older than the rules.
         let secret = rules::secret(&self.credential.kind, &secret).map_err(|_| unusable())?;

@@ -9,7 +9,7 @@ use portunus_edge::shown::class_names;
 use portunus_policy::sql::Dialect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// A label's life.
@@ -55,9 +55,6 @@ pub(crate) struct MoreFile {
     /// Labels that a call of it puts on the session.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
-    /// Whether it may be given secrets in its arguments; default: no.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub secrets: bool,
 }
 
 /// Where a tool takes SQL.
@@ -190,13 +187,6 @@ pub(crate) fn sql(tools: Option<&file::Tools>) -> Result<HashMap<String, Declare
         None => {}
     }
     Ok(declared)
-}
-
-/// Tools that may be given secrets in their arguments.
-pub(crate) fn takes_secrets(tools: Option<&file::Tools>) -> HashSet<String> {
-    let Some(file::Tools::Confirmed(tools)) = tools else { return HashSet::new() };
-    let takes = |file: &ToolFile| file.more().is_some_and(|more| more.secrets);
-    tools.iter().filter(|(_, file)| takes(file)).map(|(tool, _)| tool.clone()).collect()
 }
 
 fn dialect(tool: &str, word: &str) -> Result<Dialect, String> {

@@ -351,8 +351,7 @@ pub(crate) struct Server {
     #[serde(default = "auto")]
     pub protocol: String,
     /// What its tools do, as you confirm it: `sql` for the built-in SQL server, or `{ TOOL: [read | write | destructive
-    /// | open_world, …] }`, or `{ TOOL: { groups: […], sql: { argument: sql, dialect: postgres }, labels: […],
-    /// secrets: true } }`: a tool without `secrets: true` gets no call whose arguments hold a key or token. Tools
+    /// | open_world, …] }`, or `{ TOOL: { groups: […], sql: { argument: sql, dialect: postgres }, labels: […] } }`. Tools
     /// that are not confirmed count as all but `read`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Tools>,
@@ -363,6 +362,10 @@ pub(crate) struct Server {
     /// Labels that every call, resource and prompt of it puts on the caller's session, such as `private`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// Tools that may be given secrets in their arguments, such as `[login]`. No other gets a call that holds a key or token
+    /// of a known maker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// What is injected on the way up: the name of a credential; `none` for a server that needs none; or `{ oauth: { per:
     /// user, scopes: […] } }` for an account at the server's authorization server. It must be stated for servers with a
     /// `url` or `command`; one behind a tunnel has its connector's own.

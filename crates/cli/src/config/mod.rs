@@ -314,7 +314,7 @@ fn servers<'a>(
         let tools = tools(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
         let protocol = protocol(&file.protocol).map_err(|message| at(&file.name).error(&message))?;
         let sql = data::sql(file.tools.as_ref()).map_err(|message| at(&file.name).error(&message))?;
-        let takes_secrets = data::takes_secrets(file.tools.as_ref());
+        let takes_secrets = file.secrets.iter().cloned().collect();
         let labels = lives.of_server(file).map_err(|message| at(&file.name).error(&message))?;
         let pinned = file.pinned;
         servers.push(ServerConfig {

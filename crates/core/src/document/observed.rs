@@ -17,7 +17,7 @@ pub struct Observed {
     pub server: ServerName,
     /// In calls of which tool; empty where there is none.
     pub tool: String,
-    /// Whose request it was, the last time.
+    /// Whose request it was, the first time.
     pub user: UserName,
     /// Through which client.
     pub client: ClientId,
@@ -54,13 +54,15 @@ impl fmt::Display for ObservedKind {
 }
 
 impl Observed {
-    /// Adds what was seen of the same.
+    /// Adds what was seen of the same. Whose it was and where stays as it was the first time, or the first time that it was
+    /// let through: who sends a thing again cannot talk it away, nor take it over.
     pub fn add(&mut self, more: Self) {
         let (count, first_at) = (self.count.saturating_add(more.count), self.first_at.min(more.first_at));
-        if more.last_at >= self.last_at {
+        let last_at = self.last_at.max(more.last_at);
+        if self.refused && !more.refused {
             *self = more;
         }
-        (self.count, self.first_at) = (count, first_at);
+        (self.count, self.first_at, self.last_at) = (count, first_at, last_at);
     }
 }
 

@@ -4,6 +4,7 @@
 use super::context::{ends_secret_key, is_secret_key, word_before};
 use super::{Found, SECRET, before, byte};
 use portunus_core::limits::PRIVATE_KEY_BYTES;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// How a token starts, how many token characters follow at least, and whether one of them must be a digit.
@@ -103,7 +104,8 @@ pub(super) fn find(text: &str, key: Option<&str>, found: &mut Vec<Found>) {
 /// The tokens of known makers and private keys in `text`: what nobody writes by chance.
 #[must_use]
 pub fn tokens(text: &str) -> Vec<Range<usize>> {
-    let bytes = text.as_bytes();
+    let open = opened(text);
+    let bytes = open.as_bytes();
     let (mut found, mut at, mut no_dot) = (Vec::new(), 0, 0);
     while let Some(next) = bytes.get(at) {
         let range = match kind(*next) {
@@ -123,6 +125,27 @@ pub fn tokens(text: &str) -> Vec<Range<usize>> {
         }
     }
     found
+}
+
+/// The text with spaces instead of escapes (`\\n`, `%3D`), whose last character would else be a token's first.
+fn opened(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| matches!(byte, b'\\' | b'%')) {
+        return Cow::Borrowed(text);
+    }
+    let mut open = text.as_bytes().to_vec();
+    let mut at = 0;
+    while at < open.len() {
+        let length = match (byte(&open, at), byte(&open, at + 1)) {
+            (b'\\', b'n' | b'r' | b't' | b'b' | b'f' | b'"' | b'/' | b'\\') => 2,
+            (b'%', first) if first.is_ascii_hexdigit() && byte(&open, at + 2).is_ascii_hexdigit() => 3,
+            _ => 0,
+        };
+        if let Some(escape) = open.get_mut(at..at + length) {
+            escape.fill(b' ');
+        }
+        at += length.max(1);
+    }
+    String::from_utf8(open).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// What a `-`, `:`, `=` or space at `at` announces.
@@ -220,7 +243,8 @@ fn token(bytes: &[u8], at: usize, no_dot: &mut usize) -> Option<usize> {
         let body = probe.get(..run(probe, 0, is_token_byte))?;
         let fits = match *start {
             b"AKIA" | b"ASIA" => {
-                body.len() == 16 && body.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+                let key = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+                run(probe, 0, key) == 16 && !byte(probe, 16).is_ascii_alphanumeric()
             }
             b"eyJ" => is_jwt(bytes, from, no_dot),
             _ => !*digit || body.iter().any(u8::is_ascii_digit),

@@ -114,6 +114,27 @@ async fn what_a_call_that_waited_may_see_is_decided_after_the_wait() {
     }
 }
 
+/// The reason for asking may be gone by the time of the answer.
+#[tokio::test]
+async fn a_no_is_a_no_even_where_nobody_need_be_asked_any_more() {
+    let asks = r#"@approvable("owner") @reason("After that, ask.")
+        forbid (principal, action == Action::"sales/look", resource) when { context.labels.contains("seen") } unless { context has approval };"#;
+    let world = World::with_policy(asks).await;
+    world.token_lasts(Duration::from_secs(86_400)).await;
+    world.label(&[("seen".to_owned(), Duration::from_secs(60))].into()).await;
+    let asked = modern(&world, "look", json!({}), json!({}), true).await;
+    let id = world.approvals().await[0].id.to_string();
+    let more = went(&asked.body["result"]["requestState"], "accept");
+    let (answer, ()) = tokio::join!(modern(&world, "look", json!({}), more, true), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.clock.advance(Duration::from_secs(62));
+        world.deny(&id, "not today").await;
+    });
+    assert_eq!(answer.code(), -32010, "{}", answer.body);
+    assert!(answer.body.to_string().contains("not today"), "{}", answer.body);
+    assert_eq!(world.sent(), 0);
+}
+
 #[tokio::test]
 async fn questions_that_ran_out_count_until_they_are_forgotten() {
     let world = World::new().await;

@@ -47,6 +47,7 @@ async fn a_secret_in_arguments_goes_nowhere_however_it_is_written_and_is_named_b
 
     let seen = seen(&world).await;
     assert_eq!(seen.len(), 3, "{seen:?}");
+    assert!(seen.iter().all(|seen| seen.refused && seen.kind == ObservedKind::Credential));
     let token = world.edge.vault.fingerprint(TOKEN.as_bytes());
     let of_token = seen.iter().find(|seen| seen.name == token).unwrap();
     assert_eq!((of_token.kind, of_token.refused, of_token.count), (ObservedKind::Credential, true, 5));
@@ -63,6 +64,47 @@ async fn a_tool_that_takes_secrets_gets_them_and_they_are_noted_all_the_same() {
     assert_eq!((seen.len(), seen[0].refused, seen[0].tool.as_str()), (1, false, "change"));
 }
 
+/// Forms that people and programs really write, each of which hid the secret once.
+#[tokio::test]
+async fn a_secret_is_seen_in_text_within_text_in_addresses_and_outside_of_the_arguments() {
+    let world = World::new().await;
+    let within = json!({ "body": json!({ "text": format!("line\n{TOKEN}") }).to_string() });
+    for arguments in [
+        within,
+        json!({ "url": format!("https://h.example/?q=token%3D{TOKEN}&x=1") }),
+        json!({ "url": format!("https://h.example/{TOKEN}/path") }),
+        json!({ "q": "The key is AKIAIOSFODNN7EXAMPLE." }),
+    ] {
+        assert_eq!(world.call("look", arguments.clone()).await.code(), -32010, "{arguments}");
+    }
+    for meta in [json!({ "vscode.requestId": TOKEN }), json!({ "progressToken": TOKEN })] {
+        let params = json!({ "name": "look", "arguments": {}, "_meta": meta });
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        assert_eq!(world.message(call).await.code(), -32010, "{meta}");
+    }
+    let read = json!({ "jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": { "uri": format!("notes://{TOKEN}") } });
+    assert_eq!(world.message(read).await.code(), -32010);
+    assert_eq!(world.sent(), 0);
+    let seen = seen(&world).await;
+    assert_eq!(seen.len(), 2, "one token is one, whatever stands behind it: {seen:?}");
+}
+
+/// Whoever got a secret through cannot talk it away by sending it again where it is refused, nor hide it behind others.
+#[tokio::test]
+async fn what_was_let_through_stays_so() {
+    let world = World::new().await;
+    for n in 0..limits::OBSERVED_PER_USER {
+        world.call("look", json!({ "q": format!("ghp_{n:036}") })).await;
+    }
+    assert_eq!(seen(&world).await.len(), limits::OBSERVED_PER_USER);
+    assert!(world.call("change", json!({ "password": TOKEN })).await.body["result"].is_object());
+    world.call("look", json!({ "q": TOKEN })).await;
+    let token = world.edge.vault.fingerprint(TOKEN.as_bytes());
+    let seen = seen(&world).await;
+    let through = seen.iter().find(|seen| seen.name == token).unwrap();
+    assert_eq!((through.refused, through.tool.as_str(), through.count), (false, "change", 2));
+}
+
 #[tokio::test]
 async fn what_only_looks_like_a_secret_goes_on() {
     let world = World::new().await;
@@ -73,6 +115,8 @@ async fn what_only_looks_like_a_secret_goes_on() {
         "3f2a90c1-7be1-4d53-9a46-08a3a6c3c0de",
         "my password is in the safe",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+        "https://maps.example/js?key=AIzaSyA1234567890abcdefghijklmnopqrstu",
+        "https://b.s3.example/x?X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20260101%2Feu%2Fs3%2Faws4_request",
     ] {
         let answer = world.call("look", json!({ "q": text })).await;
         assert!(answer.body["result"].is_object(), "{text}: {}", answer.body);
@@ -101,7 +145,10 @@ async fn a_tool_that_is_not_in_the_lockfile_and_a_host_that_a_server_points_at_a
     });
     assert_eq!(world.call("look", json!({})).await.code(), -32014);
     let seen = seen(&world).await;
-    assert_eq!((seen[0].kind, seen[0].name.as_str()), (ObservedKind::Host, "elsewhere.test:443"));
+    assert_eq!(
+        (seen.len(), seen[0].kind, seen[0].name.as_str()),
+        (1, ObservedKind::Host, "elsewhere.test:443")
+    );
 }
 
 #[tokio::test]

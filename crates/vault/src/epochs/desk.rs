@@ -137,8 +137,12 @@ impl Desk<'_> {
         // A call that read its credential before the last pass may not have opened it yet.
         pause(REWRAP_SETTLE).await;
         // What is damaged can be told from what is foreign with the key alone.
-        if rewrap::census(self.store, key).await?.damaged == 0 {
-            key.forget_former();
+        let (epochs, census) = self.status(key).await?;
+        let retired = epochs.into_iter().filter(|epoch| epoch.retired_at.is_some()).map(|epoch| epoch.key_id);
+        let retired: Vec<String> = retired.collect();
+        let needed = census.sealed.keys().any(|id| retired.contains(&id.to_string()));
+        if census.damaged == 0 && !needed {
+            key.forget(&retired);
         }
         Ok(rewrapped)
     }

@@ -402,15 +402,13 @@ async fn an_administrator_ends_connections_one_by_one_of_a_user_a_server_a_vendo
     assert_eq!((&show()["standing"], outcome(&show())), (&json!("revoked"), "dead"));
     let again = world.app.command(&["cred", "revoke", "connection:notes/ana"]);
     assert_eq!(again.status.code(), Some(1), "there is nothing to end any more");
-    // Everything is a slip of the hand away, so it is asked for twice.
     world.connect(&mut browser).await;
-    assert!(!world.app.command(&["kill", "--all"]).status.success());
     assert_eq!(show()["standing"], "active");
     for words in [
         &["kill", "--vendor", "127.0.0.1", "--json"][..],
         &["kill", "--server", "notes", "--json"],
         &["kill", "--user", "ana", "--json"],
-        &["kill", "--all", "--yes", "--json"],
+        &["kill", "--all", "--json"],
     ] {
         world.connect(&mut browser).await;
         assert_eq!(show()["standing"], "active", "{words:?}");

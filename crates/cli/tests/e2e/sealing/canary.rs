@@ -6,7 +6,7 @@ use crate::app::{App, server_at, server_with, until};
 use crate::bad_input::PERMIT_ALL;
 use crate::http::{Reply, call, post};
 use crate::upstream::Upstream;
-use crate::upstreams::plain;
+use crate::upstreams::{Caller, plain};
 use bytes::Bytes;
 use serde_json::json;
 use std::fs::File;
@@ -176,7 +176,16 @@ async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_ov
     let gone = || async { found_in(&memory(app.pid())).is_empty().then_some(()) };
     until("idle connections are closed, and with them the last secret is gone", IDLE, gone).await;
 
-    for answer in &answers {
+    nowhere(&app, &collector, &answers);
+    if let Some(core) = core_dump(&mut app).await {
+        assert!(core.metadata().unwrap().len() > 1 << 20, "the dump is of the whole process");
+        assert_eq!(search(core.into(), &[]), Vec::<String>::new(), "in the core dump");
+    }
+}
+
+/// Neither in answers nor in what is told, logged, traced or stored.
+fn nowhere(app: &App, collector: &Upstream, answers: &[Reply]) {
+    for answer in answers {
         clean("an answer", format!("{:?} {}", answer.headers, answer.text()).as_bytes());
     }
     for words in
@@ -195,17 +204,16 @@ async fn a_secret_is_in_no_answer_log_trace_file_or_memory_once_its_calls_are_ov
     for path in all {
         clean(&path.display().to_string(), &std::fs::read(&path).unwrap_or_default());
     }
-    if let Some(core) = core_dump(&mut app).await {
-        assert!(core.metadata().unwrap().len() > 1 << 20, "the dump is of the whole process");
-        assert_eq!(search(core.into(), &[]), Vec::<String>::new(), "in the core dump");
-    }
 }
 
 /// A call of a program that has its secret in its environment, and ends after it.
 async fn in_a_program(app: &App) -> Reply {
     add_for(app, "program", "variable", "db.internal:5432", VARIABLE, &["--env", "PGPASSWORD"]);
-    let token = app.token("program");
-    let reply = app.http().send(call(&app.mcp_url("program"), &token, "identity", &json!({}))).await.unwrap();
+    let (http, url) = (app.http(), app.mcp_url("program"));
+    let mut caller =
+        Caller { http, url, port: app.port, token: app.token("program"), session: String::new() };
+    caller.begin(&json!({})).await;
+    let reply = caller.call("identity", &json!({})).await;
     assert!(
         reply.text().contains(&portunus_core::digest::sha256(&[VARIABLE.as_bytes()]).hex()),
         "{}",

@@ -180,7 +180,7 @@ async fn a_header_is_not_for_a_program() {
     let mut caller = Caller { http, url, port, token, session: String::new() };
     assert_eq!(caller.begin(&json!({})).await.error_code(), Some(-32012));
     assert!(
-        app.log().contains("is a program: it needs one of the kind environment or postgres"),
+        app.log().contains("is a program: it needs one of the kind environment, postgres or ssh"),
         "{}",
         app.log()
     );
