@@ -38,7 +38,7 @@ pub(crate) fn router(parts: Arc<Parts>) -> Router {
 /// Composes a pack: documents and digests, then the record about it, then the proof.
 async fn pack(State(parts): State<Arc<Parts>>, Json(period): Json<Period>) -> Answer {
     if period.before <= period.since {
-        return Err(refused(&"the period ends before it begins"));
+        return Err(refused("the period ends before it begins"));
     }
     let documents = documents(&parts, period).await?;
     let dir = parts.file_ledger.dir().to_owned();
@@ -146,8 +146,7 @@ async fn prove(parts: &Parts, manifest: &str, span: (u64, u64)) -> Result<String
             tokio::time::sleep(LOOK).await;
         }
     };
-    let late =
-        |_| refused(&"the ledger did not sign a checkpoint in time; see the edge's log, and try again");
+    let late = |_| refused("the ledger did not sign a checkpoint in time; see the edge's log, and try again");
     tokio::time::timeout(EVIDENCE_SIGNED, signed).await.map_err(late)?;
     let dir = ledger.dir().to_owned();
     blocking(move || proof(&dir, span, seq)).await.map(|proof| proof.text())

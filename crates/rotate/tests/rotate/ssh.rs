@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const LIFE: Duration = Duration::from_secs(10 * 86_400);
@@ -253,8 +253,7 @@ async fn an_ssh_key_is_replaced_by_one_with_a_certificate_and_revoked_ones_are_r
 async fn an_ssh_certificate_is_refused_once_its_life_is_over_and_for_any_other_user() {
     let ground = Ground::new();
     std::fs::write(ground.path("ssh-ca.pub"), ground.authority.public_line()).unwrap();
-    let real =
-        Timestamp::from_secs(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
+    let real = days_ago(0);
     std::fs::write(ground.path("ssh-ca.krl"), ground.authority.revocations(&[], 1, real)).unwrap();
     let made = |user: &str, end: Timestamp| {
         let seed = Secret::new([7; 32]);

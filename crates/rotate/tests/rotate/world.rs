@@ -44,6 +44,7 @@ pub(crate) fn store() -> Arc<dyn Store> {
     Arc::new(MemoryStore::default())
 }
 /// A clock that a test takes forward is behind that of real upstreams, and never comes near it.
+#[expect(clippy::disallowed_methods, reason = "real upstreams live in real time")]
 pub(crate) fn days_ago(days: u64) -> Timestamp {
     let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
     Timestamp::from_secs(now.as_secs() - days * 86_400)
