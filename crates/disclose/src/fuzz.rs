@@ -123,8 +123,13 @@ fn canaries(veil: &Veil, text: &str) {
         assert!(!screened.contains(canary) && !found.is_empty(), "{canary} passes in text");
         let content = serde_json::json!({ "content": [{ "type": "text", "text": planted }] });
         let message = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "result": content }).to_string();
-        let screened = veil.screen(message.as_bytes());
-        let passes = screened.map(|screened| String::from_utf8_lossy(&screened.body).contains(canary));
-        assert!(passes == Ok(false), "{canary} passes in a message: {passes:?}");
+        // As it is read: an escape such as `\u0014` can end like the canary begins.
+        let screened = veil.screen(message.as_bytes()).ok();
+        let read = screened.and_then(|screened| serde_json::from_slice::<Value>(&screened.body).ok());
+        let shown = read.as_ref().and_then(|read| read.pointer("/result/content/0/text")?.as_str());
+        assert!(
+            shown.is_some_and(|shown| !shown.contains(canary)),
+            "{canary} passes in a message: {shown:?}"
+        );
     }
 }
