@@ -75,7 +75,7 @@ async fn identity(State(parts): Shared, Path(id): Path<String>) -> Answer {
 
 async fn report(State(parts): Shared) -> Answer {
     let picture = picture(&parts).await?;
-    let share = visibility(&picture.identities, picture.blind_spots(), parts.clock.now());
+    let share = visibility(&picture.identities, picture.blind_spots(&parts), parts.clock.now());
     let mut kinds = std::collections::BTreeMap::new();
     for identity in picture.identities.iter().filter(|identity| identity.standing.is_live()) {
         *kinds.entry(identity.kind.as_str()).or_insert(0_u64) += 1;

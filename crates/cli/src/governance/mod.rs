@@ -100,7 +100,7 @@ impl Picture {
     }
 
     /// What nobody looks at, in sentences.
-    pub(crate) fn blind_spots(&self) -> Vec<String> {
+    pub(crate) fn blind_spots(&self, parts: &Parts) -> Vec<String> {
         let mut spots = Vec::new();
         let behind = |what: &str| self.servers.iter().filter(|s| s.upstream == what).count();
         let tunnels = behind("tunnel");
@@ -109,18 +109,19 @@ impl Picture {
                 "{tunnels} servers are behind connectors: secrets that those programs hold themselves are not seen"
             ));
         }
-        let bare = self.servers.iter().filter(|s| s.credential.is_none() && s.upstream != "tunnel").count();
+        let has_none = |server: &&PublishedServer| {
+            let account = parts.edge.connections.of(&server.name).is_some();
+            server.credential.is_none() && !account && server.upstream != "tunnel"
+        };
+        let bare = self.servers.iter().filter(has_none).count();
         if bare > 0 {
             spots.push(format!(
                 "{bare} servers carry no credential of ours: what they use behind them is not seen"
             ));
         }
-        let observed = self.identities.iter().filter(|identity| identity.id.starts_with("observed:")).count();
-        if observed == 0 {
-            spots.push(String::from(
-                "client configurations on people's machines are seen only where `portunus cred discover` was run",
-            ));
-        }
+        spots.push(String::from(
+            "client configurations on people's machines are seen only where `portunus cred discover` was run",
+        ));
         spots
     }
 }
