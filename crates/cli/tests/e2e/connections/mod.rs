@@ -516,6 +516,9 @@ async fn a_process_killed_with_a_refresh_token_that_is_good_more_than_once_costs
     tokio::time::sleep(Duration::from_secs(2)).await;
     // The first renewal shows that the same token comes back.
     is_done(&world.call("look").await, "look");
+    let lockfile = world.app.dir().join("portunus.lock");
+    let pinned = || async { std::fs::read_to_string(&lockfile).ok()?.contains("look").then_some(()) };
+    until("what was accepted at first sight is in the lockfile", Duration::from_secs(20), pinned).await;
     world.app.kill();
     let upstream = format!("{}/mcp", world.notes.url);
     let mut process = Process::start(&world.app.state(), &world.app.url, &upstream, true);
