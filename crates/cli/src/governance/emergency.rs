@@ -2,7 +2,6 @@
 //! and the credential marked, which has it rotated. And the administrator's routes.
 
 use crate::desk::{ADMIN, Answer, Refused, refused};
-
 use crate::node::Parts;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
